@@ -1,0 +1,3 @@
+//! descartes-daemon.
+
+fn main() {}

@@ -1,0 +1,3 @@
+//! descartes.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! Descartes: core.
