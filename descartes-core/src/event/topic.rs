@@ -1,0 +1,84 @@
+//! Topics: the names under which events are read.
+
+use std::fmt;
+use std::sync::Arc;
+
+use crate::agent::AgentId;
+
+/// The name of one ordered stream of events, such as `agent/<id>/output`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Topic(Arc<str>);
+
+impl Topic {
+    /// A topic of this name. No check is made: topics of applications are theirs to name.
+    #[must_use]
+    pub fn new(name: impl Into<Arc<str>>) -> Self {
+        Self(name.into())
+    }
+
+    /// What an agent does: spawned, changed, exited, removed.
+    #[must_use]
+    pub fn agent_status(agent: AgentId) -> Self {
+        Self(format!("agent/{agent}/status").into())
+    }
+
+    /// What an agent writes.
+    #[must_use]
+    pub fn agent_output(agent: AgentId) -> Self {
+        Self(format!("agent/{agent}/output").into())
+    }
+
+    /// What the host does.
+    #[must_use]
+    pub fn system() -> Self {
+        Self("system".into())
+    }
+
+    /// Whether this is a topic of agents' output, which has a retention of its own.
+    #[must_use]
+    pub fn is_output(&self) -> bool {
+        self.0.starts_with("agent/") && self.0.ends_with("/output")
+    }
+
+    /// The topic's name.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Topic {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Which topics a reader wants.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum TopicFilter {
+    /// This one.
+    Exact(Topic),
+    /// All that begin with this text, which ends in `/`.
+    Prefix(Arc<str>),
+    /// All.
+    All,
+}
+
+impl TopicFilter {
+    /// Reads the text of the wire: a name, or a prefix that ends in `/`.
+    #[must_use]
+    pub fn from_text(text: &str) -> Self {
+        if text.ends_with('/') { Self::Prefix(text.into()) } else { Self::Exact(Topic::new(text)) }
+    }
+
+    /// Whether `topic` is wanted.
+    #[must_use]
+    pub fn matches(&self, topic: &Topic) -> bool {
+        match self {
+            Self::Exact(wanted) => Arc::ptr_eq(&wanted.0, &topic.0) || wanted == topic,
+            Self::Prefix(prefix) => topic.0.starts_with(&**prefix),
+            Self::All => true,
+        }
+    }
+}

@@ -1,0 +1,90 @@
+//! Every bound of the core, with its reason.
+//!
+//! Values that an operator may change are defaults here and settings of [`Limits`]; the rest are
+//! facts of the design and stay constants.
+
+use std::time::Duration;
+
+/// Most bytes of one output event: one `read` of a pipe.
+pub const OUTPUT_CHUNK_BYTES: usize = 64 * 1024;
+/// Most bytes of one row of `agent.logs`; a longer line is several rows.
+pub const LOG_ROW_BYTES: usize = 64 * 1024;
+/// How long an unfinished line waits for its end before it is journalled as partial.
+pub const PARTIAL_LINE_DELAY: Duration = Duration::from_millis(50);
+/// Output of one agent that may be read from it and not yet be committed.
+pub const OUTPUT_UNCOMMITTED_BYTES: usize = 512 * 1024;
+/// Output bytes that one commit takes, so that a flood cannot delay a control batch.
+pub const COMMIT_OUTPUT_BYTES: usize = 1024 * 1024;
+/// Batches that may wait for the journal.
+pub const JOURNAL_QUEUE_BATCHES: usize = 1024;
+/// Bytes that may wait for the journal.
+pub const JOURNAL_QUEUE_BYTES: usize = 4 * 1024 * 1024;
+/// Bytes of recent events that are kept in memory for subscribers.
+pub const HOT_RING_BYTES: usize = 16 * 1024 * 1024;
+/// Bytes that one page of events may hold when it is read from the store.
+pub const READ_PAGE_BYTES: usize = 1024 * 1024;
+/// Events that one page may hold when it is read from the store.
+pub const READ_PAGE_EVENTS: usize = 1024;
+/// Bytes of standard input that may wait for an agent to read them.
+pub const STDIN_QUEUE_BYTES: usize = 1024 * 1024;
+/// Commands that may wait for one agent's task.
+pub const AGENT_COMMANDS: usize = 64;
+/// How much of standard error an exit keeps.
+pub const STDERR_TAIL_BYTES: usize = 2 * 1024;
+/// How long the pipes of an agent that has exited are still read.
+pub const DRAIN_AFTER_EXIT: Duration = Duration::from_millis(250);
+/// How long an agent may take to acknowledge a pause before it is stopped by a signal.
+pub const PAUSE_ACKNOWLEDGE: Duration = Duration::from_secs(2);
+/// Bytes of one value of `state.put`.
+pub const STATE_VALUE_BYTES: usize = 64 * 1024;
+/// Keys that one agent, or the global state, may have.
+pub const STATE_KEYS: usize = 10_000;
+/// Bytes of one decoded line that a dialect is shown; longer ones reach it as oversize.
+pub const DIALECT_LINE_BYTES: usize = 1024 * 1024;
+/// Agents that one `agent.batch` may name.
+pub const BATCH_AGENTS: usize = 1000;
+/// Agents of a batch that are worked on at once.
+pub const BATCH_PARALLEL: usize = 32;
+/// Characters of a name or a label.
+pub const NAME_CHARS: usize = 128;
+/// How often retention is applied.
+pub const RETENTION_INTERVAL: Duration = Duration::from_secs(10);
+/// How often a store that failed is tried again.
+pub const STORE_RETRY: Duration = Duration::from_millis(500);
+
+/// The bounds an application may choose. [`Default`] gives the documented ones.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Limits {
+    /// Agents that may be live at once.
+    pub agents_running: usize,
+    /// How deep agents may be each other's parents.
+    pub hierarchy_depth: usize,
+    /// How long a stopped agent may take to end before it is killed.
+    pub stop_grace: Duration,
+    /// Bytes of the hot ring.
+    pub hot_ring_bytes: usize,
+    /// Idempotency records that are kept.
+    pub idempotency_records: usize,
+    /// How long an idempotency record is kept.
+    pub idempotency_age: Duration,
+    /// Keys per agent in the state.
+    pub state_keys: usize,
+    /// Bytes of a state value.
+    pub state_value_bytes: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            agents_running: 100,
+            hierarchy_depth: 5,
+            stop_grace: Duration::from_secs(10),
+            hot_ring_bytes: HOT_RING_BYTES,
+            idempotency_records: 100_000,
+            idempotency_age: Duration::from_secs(24 * 3600),
+            state_keys: STATE_KEYS,
+            state_value_bytes: STATE_VALUE_BYTES,
+        }
+    }
+}
