@@ -1,0 +1,60 @@
+//! Every bound of this crate, with its reason.
+
+use std::time::Duration;
+
+const KIB: usize = 1024;
+const MIB: usize = 1024 * KIB;
+
+/// A request: larger inputs belong in files; this keeps a connection's memory small.
+pub const REQUEST_BYTES: usize = MIB;
+/// The configuration key of [`REQUEST_BYTES`], which errors name.
+pub const REQUEST_BYTES_KEY: &str = "limits.request_bytes";
+/// How much of an oversize line is skipped before its sender is taken for broken.
+pub const SKIP_BYTES: usize = 16 * MIB;
+/// A reply: what a list page of 1 MiB and a page of output can reach, with room.
+pub const REPLY_BYTES: usize = 10 * MIB;
+/// Calls in a batch: enough to save round trips, few enough to be answered as one array.
+pub const BATCH_CALLS: usize = 128;
+/// All answers of a batch together.
+pub const BATCH_REPLY_BYTES: usize = 8 * MIB;
+/// Batches at work on one connection; with [`BATCH_CALLS`] this bounds what it can have running.
+pub const BATCHES_PER_CONNECTION: usize = 8;
+/// Nesting of JSON: deeper than any honest message, shallow enough for every decoder's stack.
+pub const JSON_DEPTH: u32 = 128;
+/// Unknown members of a request object, which are ignored but must not occur twice.
+pub const UNKNOWN_MEMBERS: usize = 16;
+
+/// Calls at work on one connection.
+pub const CALLS_PER_CONNECTION: usize = 64;
+/// Control calls at work on one connection, beside the others.
+pub const CONTROL_PER_CONNECTION: usize = 64;
+/// Waiting calls on one connection: they cost memory only.
+pub const WAITS_PER_CONNECTION: usize = 512;
+/// Subscriptions on one connection.
+pub const SUBSCRIPTIONS_PER_CONNECTION: usize = 64;
+/// Bytes a peer has not taken yet, above which its connection is read no further.
+pub const UNSENT_BYTES: usize = MIB;
+/// Bytes a peer has not taken yet, above which its subscriptions rest.
+pub const STREAM_BYTES: usize = 64 * KIB;
+/// A peer that takes nothing for so long is cut.
+pub const STALL: Duration = Duration::from_secs(30);
+/// The same while draining.
+pub const STALL_DRAINING: Duration = Duration::from_secs(5);
+/// Messages taken from one connection before its answers are written.
+pub const MESSAGES_PER_TURN: usize = 128;
+
+/// Calls at work in all (`pool.max_size`).
+pub const CALLS: usize = 100;
+/// Slots kept for control (`pool.min_size`).
+pub const CONTROL_SLOTS: usize = 10;
+/// Calls that wait for a slot: ten times what is at work; more would time out anyway.
+pub const SLOT_QUEUE: usize = 1024;
+/// How long a call waits for a slot (`pool.connection_timeout_secs`).
+pub const SLOT_WAIT: Duration = Duration::from_secs(30);
+/// Waiting calls in all.
+pub const WAITS: usize = 8192;
+/// How long a call may take (`server.request_timeout_secs`).
+pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Bytes that one end of an in-memory connection may have under way.
+pub const MEMORY_PAIR_BYTES: usize = 256 * KIB;

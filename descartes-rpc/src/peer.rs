@@ -1,0 +1,116 @@
+//! Who is at the other end.
+
+use std::{
+    fmt,
+    sync::{Arc, PoisonError, RwLock},
+};
+
+use crate::auth::Principal;
+
+/// The other end of a connection: how it came, and what is known of who it is.
+///
+/// A fresh peer has no authority; a transport vouches for it with [`Peer::with_uid`] or
+/// [`Peer::with_principal`]. Clones share the principal, which a login replaces for the whole
+/// connection.
+#[derive(Clone)]
+pub struct Peer {
+    transport: &'static str,
+    address: Option<Arc<str>>,
+    credentials: Option<Credentials>,
+    principal: Arc<RwLock<Option<Principal>>>,
+}
+
+/// What the operating system says of a peer's process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Credentials {
+    /// The user it runs as.
+    pub uid: u32,
+    /// The process, if the transport can tell. It may have ended since.
+    pub pid: Option<u32>,
+}
+
+impl Peer {
+    /// A peer of `transport` without any authority.
+    #[must_use]
+    pub fn new(transport: &'static str) -> Self {
+        Self { transport, address: None, credentials: None, principal: Arc::new(RwLock::new(None)) }
+    }
+
+    /// A peer that owns this instance: the application itself, or what it vouches for.
+    #[must_use]
+    pub fn owner(transport: &'static str) -> Self {
+        Self::new(transport).with_principal(Principal::owner())
+    }
+
+    /// Notes where the peer connects from, for logs.
+    #[must_use]
+    pub fn with_address(mut self, address: impl Into<Arc<str>>) -> Self {
+        self.address = Some(address.into());
+        self
+    }
+
+    /// Vouches that the peer runs as `uid`; what that is worth is decided by the service
+    ///.
+    #[must_use]
+    pub const fn with_uid(mut self, uid: u32) -> Self {
+        let pid = match self.credentials {
+            Some(credentials) => credentials.pid,
+            None => None,
+        };
+        self.credentials = Some(Credentials { uid, pid });
+        self
+    }
+
+    /// Adds the process to the credentials; without [`Peer::with_uid`] before it, this does
+    /// nothing.
+    #[must_use]
+    pub const fn with_pid(mut self, pid: u32) -> Self {
+        if let Some(credentials) = &mut self.credentials {
+            credentials.pid = Some(pid);
+        }
+        self
+    }
+
+    /// Vouches that the peer is `principal`.
+    #[must_use]
+    pub fn with_principal(mut self, principal: Principal) -> Self {
+        self.principal = Arc::new(RwLock::new(Some(principal)));
+        self
+    }
+
+    /// The transport's name.
+    #[must_use]
+    pub const fn transport(&self) -> &'static str {
+        self.transport
+    }
+
+    /// Where it connects from.
+    #[must_use]
+    pub fn address(&self) -> Option<&str> {
+        self.address.as_deref()
+    }
+
+    /// What the operating system says of it.
+    #[must_use]
+    pub const fn credentials(&self) -> Option<Credentials> {
+        self.credentials
+    }
+
+    /// Who it was vouched for as, or has logged in as.
+    #[must_use]
+    pub fn principal(&self) -> Option<Principal> {
+        self.principal.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+impl fmt::Debug for Peer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Peer")
+            .field("transport", &self.transport)
+            .field("address", &self.address)
+            .field("credentials", &self.credentials)
+            .field("principal", &self.principal())
+            .finish()
+    }
+}

@@ -1,0 +1,32 @@
+//! The service that every transport serves.
+
+mod context;
+mod dispatch;
+
+use std::convert::Infallible;
+
+use tower::Service;
+
+pub(crate) use context::Admission;
+pub use context::{CallContext, Outcome};
+pub use dispatch::{Dispatch, Dispatched, Found, MethodTraits};
+
+use crate::message::{Reply, Request};
+
+/// What a transport serves; every fitting tower service is one.
+///
+/// Failures are answers, never errors of the service: a layer that can fail sits under
+/// `CatchError`.
+pub trait RpcService:
+    Service<Request, Response = Reply, Error = Infallible, Future: Send> + Clone + Send + Sync + 'static
+{
+}
+
+impl<S> RpcService for S where
+    S: Service<Request, Response = Reply, Error = Infallible, Future: Send>
+        + Clone
+        + Send
+        + Sync
+        + 'static
+{
+}
