@@ -1,3 +1,3 @@
-//! Placeholder.
+//! `cargo run --example embed`
 
 fn main() {}

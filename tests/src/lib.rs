@@ -1,1 +1,0 @@
-//! Descartes: tests.
