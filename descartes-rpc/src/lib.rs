@@ -2,8 +2,11 @@
 
 pub mod auth;
 pub mod connection;
+pub mod decode;
 pub mod error;
 pub mod limits;
 pub mod message;
+pub mod method;
 pub mod peer;
 pub mod service;
+pub mod wire;

@@ -1,0 +1,59 @@
+//! Parameters: from the raw bytes of a message into one method's typed struct, strictly.
+//!
+//! The common case is one pass of serde over the bytes. Only when that fails is the message read
+//! again, with its path kept, to say what was wrong where.
+
+mod fault;
+pub mod guard;
+
+use serde_json::value::RawValue;
+
+use crate::message::Params;
+use crate::method::MethodParams;
+
+pub use fault::ParamFault;
+
+/// Decodes `params` of a message: an object by name, an array by position, or nothing.
+///
+/// # Errors
+/// Says which member was unknown, missing, given twice or of the wrong type.
+pub fn decode<P: MethodParams>(params: &Params) -> Result<P, ParamFault> {
+    let text = params.as_bytes().unwrap_or(b"{}");
+    match text.iter().find(|byte| !byte.is_ascii_whitespace()) {
+        Some(b'{') => named(text),
+        Some(b'[') => named(by_name::<P>(text)?.as_bytes()),
+        _ => Err(ParamFault::not_a_structure()),
+    }
+}
+
+fn named<P: MethodParams>(text: &[u8]) -> Result<P, ParamFault> {
+    serde_json::from_slice(text).or_else(|_| {
+        let mut input = serde_json::Deserializer::from_slice(text);
+        serde_path_to_error::deserialize(&mut input).map_err(|error| ParamFault::explain(&error))
+    })
+}
+
+/// The same parameters as an object: positions are the declared order.
+fn by_name<P: MethodParams>(text: &[u8]) -> Result<String, ParamFault> {
+    let values: Vec<&RawValue> =
+        serde_json::from_slice(text).map_err(|error| ParamFault::malformed(&error.to_string()))?;
+    if values.len() > P::MEMBERS.len() {
+        return Err(ParamFault::too_many_positions(values.len(), P::MEMBERS));
+    }
+    let mut object = String::with_capacity(text.len() + 16 * values.len() + 2);
+    object.push('{');
+    for (name, value) in P::MEMBERS.iter().zip(&values) {
+        if object.len() > 1 {
+            object.push(',');
+        }
+        object.push('"');
+        object.push_str(name.strip_prefix("r#").unwrap_or(name));
+        object.push_str("\":");
+        object.push_str(value.get());
+    }
+    object.push('}');
+    Ok(object)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,183 @@
+//! The declaration of methods: each is declared once, in the table of `methods.rs`.
+//!
+//! From a declaration come its dispatch, the decoding of its parameters by name and by position,
+//! the typed client's method, its entry in the OpenRPC document and the checks of the tests.
+
+use std::fmt;
+
+use schemars::JsonSchema;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::error::ErrorKind;
+
+/// The parameters of a method, as a strict struct; made by the `params!` macro.
+pub trait MethodParams: Serialize + DeserializeOwned + JsonSchema + Send + Sync + 'static {
+    /// The members in the order of their positions.
+    const MEMBERS: &'static [&'static str];
+
+    /// The idempotency key, if one was given.
+    fn idempotency_key(&self) -> Option<&str> {
+        None
+    }
+
+    /// Takes the idempotency key out, so that what is left can be compared.
+    fn take_idempotency_key(&mut self) -> Option<String> {
+        None
+    }
+}
+
+/// A method, as a type: what it takes, what it gives, and what is declared of it.
+pub trait Method: 'static {
+    /// What it takes.
+    type Params: MethodParams;
+    /// What it gives.
+    type Result: Serialize + DeserializeOwned + JsonSchema + Send + 'static;
+    /// Everything else.
+    const DECLARATION: Declaration;
+}
+
+/// The right that a caller needs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Scope {
+    /// Every authenticated caller has it.
+    Authenticated,
+    /// `agent:read`
+    AgentRead,
+    /// `agent:write`
+    AgentWrite,
+    /// `state:read`
+    StateRead,
+    /// `state:write`
+    StateWrite,
+    /// `metrics`
+    Metrics,
+    /// `admin`
+    Admin,
+}
+
+impl Scope {
+    /// The scope's name in tokens and documents; empty for [`Self::Authenticated`].
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Authenticated => "",
+            Self::AgentRead => "agent:read",
+            Self::AgentWrite => "agent:write",
+            Self::StateRead => "state:read",
+            Self::StateWrite => "state:write",
+            Self::Metrics => "metrics",
+            Self::Admin => "admin",
+        }
+    }
+}
+
+impl fmt::Display for Scope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// What is declared of a method beside its types.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct Declaration {
+    /// Its name, as `agent.spawn`.
+    pub name: &'static str,
+    /// What it does, as the first line, and what surprises.
+    pub doc: &'static str,
+    /// The release that brought it.
+    pub since: &'static str,
+    /// The right that it needs.
+    pub scope: Scope,
+    /// Whether it changes something: then it runs on when its caller leaves, and takes
+    /// `idempotency_key`.
+    pub mutating: bool,
+    /// Whether it may wait for something to happen: then it holds no slot while it does.
+    pub waits: bool,
+    /// Whether it uses the lane that is kept free for control.
+    pub control: bool,
+    /// Whether it never waits at all and is answered on the spot.
+    pub immediate: bool,
+    /// Whether calls of one connection with the same `agent_id` take effect in the order sent.
+    pub ordered: bool,
+    /// The errors of its own, beside those that every method has.
+    pub errors: &'static [ErrorKind],
+    /// The notifications that follow its response.
+    pub notifications: &'static [&'static str],
+}
+
+impl Declaration {
+    /// A method that only reads.
+    #[must_use]
+    pub const fn reading(scope: Scope) -> Self {
+        Self {
+            name: "",
+            doc: "",
+            since: "0.1.0",
+            scope,
+            mutating: false,
+            waits: false,
+            control: false,
+            immediate: false,
+            ordered: false,
+            errors: &[],
+            notifications: &[],
+        }
+    }
+
+    /// A method that changes something.
+    #[must_use]
+    pub const fn mutating(scope: Scope) -> Self {
+        Self { mutating: true, ..Self::reading(scope) }
+    }
+
+    /// The same, but it may wait.
+    #[must_use]
+    pub const fn waits(self) -> Self {
+        Self { waits: true, ..self }
+    }
+
+    /// The same, in the lane that is kept free for control.
+    #[must_use]
+    pub const fn control(self) -> Self {
+        Self { control: true, ..self }
+    }
+
+    /// The same, in the order sent.
+    #[must_use]
+    pub const fn ordered(self) -> Self {
+        Self { ordered: true, ..self }
+    }
+
+    /// The same, answered on the spot.
+    #[must_use]
+    pub const fn immediate(self) -> Self {
+        Self { immediate: true, ..self }
+    }
+
+    /// The same, with these errors of its own.
+    #[must_use]
+    pub const fn fails_with(self, errors: &'static [ErrorKind]) -> Self {
+        Self { errors, ..self }
+    }
+
+    /// The same, followed by these notifications.
+    #[must_use]
+    pub const fn followed_by(self, notifications: &'static [&'static str]) -> Self {
+        Self { notifications, ..self }
+    }
+
+    /// The same, named and explained; the table does this.
+    #[must_use]
+    pub const fn named(self, name: &'static str, doc: &'static str) -> Self {
+        Self { name, doc, ..self }
+    }
+
+    /// What it does, in one line.
+    #[must_use]
+    pub fn summary(&self) -> &'static str {
+        self.doc.trim().lines().next().unwrap_or_default().trim()
+    }
+}

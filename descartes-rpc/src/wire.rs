@@ -1,0 +1,18 @@
+//! What is on the wire: the parameters and results of every method, and the JSON of events.
+//!
+//! Nothing of core is serialised by accident: core's objects become these structs in `encode` rooms,
+//! and a golden file pins every shape.
+
+mod shape;
+
+pub mod agent;
+pub mod backend;
+pub mod config;
+pub mod control;
+pub mod duration;
+pub mod event;
+pub mod output;
+pub mod state;
+pub mod system;
+
+pub(crate) use shape::{params, shape, words};

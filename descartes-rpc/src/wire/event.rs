@@ -1,0 +1,260 @@
+//! Reading the journal: `event.subscribe`, `event.unsubscribe`, `event.read`, and events themselves.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::value::RawValue;
+
+use super::output::Gap;
+use super::{params, shape, words};
+
+params! {
+    /// Parameters of `event.subscribe`.
+    #[derive(Default)]
+    pub struct SubscribeParams {
+        /// Names of topics, or prefixes that end in `/`. An agent's name may stand for its
+        /// identifier.
+        topics: Vec<String>,
+        /// Where to begin: a cursor, `start` (the oldest that is kept; the default) or `now`.
+        after?: String,
+        /// Begin with the last so many events of each topic.
+        tail?: u64,
+        /// Only these types: exact, or ending in `.*`.
+        types?: Vec<String>,
+    }
+}
+
+shape! {
+    /// A subscription; its notifications follow.
+    pub struct Subscribed {
+        /// Names it in its notifications and in `event.unsubscribe`.
+        subscription_id: String,
+        /// Where it begins.
+        cursor: String,
+    }
+}
+
+params! {
+    /// Parameters of `event.unsubscribe`.
+    pub struct UnsubscribeParams {
+        /// Which subscription of this connection.
+        subscription_id: String,
+    }
+}
+
+shape! {
+    /// Whether there was such a subscription.
+    pub struct Unsubscribed {
+        /// False when it had ended already.
+        unsubscribed: bool,
+    }
+}
+
+params! {
+    /// Parameters of `event.read`.
+    #[derive(Default)]
+    pub struct ReadParams {
+        /// Names of topics, or prefixes that end in `/`. An agent's name may stand for its
+        /// identifier.
+        topics: Vec<String>,
+        /// Where to begin: a cursor, `start` (the oldest that is kept; the default) or `now`.
+        after?: String,
+        /// Only these types: exact, or ending in `.*`.
+        types?: Vec<String>,
+        /// How many events at most: 100 unless given, 1000 at most.
+        limit?: u32,
+        /// How long to wait for a first event when there is none; 30,000 at most.
+        wait_ms?: u64,
+    }
+}
+
+shape! {
+    /// A page of events.
+    pub struct EventPage {
+        /// The events, in order.
+        events: Vec<Event>,
+        /// What was asked for and is no longer kept, one entry for each topic.
+        gaps: Vec<Gap>,
+        /// Read up to here, also when nothing matched.
+        cursor: String,
+        /// Whether this was all that there is now.
+        synced: bool,
+    }
+}
+
+/// An event of the journal: its exact JSON, with the members that every reader needs beside it.
+#[derive(Clone, Debug)]
+pub struct Event {
+    head: EventHead,
+    json: Arc<RawValue>,
+}
+
+shape! {
+    /// The members that every event has.
+    pub struct EventHead {
+        /// Where to read on after it.
+        cursor: String,
+        /// Its place in the whole journal.
+        seq: u64,
+        /// Where it is read.
+        topic: String,
+        /// Its place in its topic, without holes.
+        offset: u64,
+        /// When the daemon saw it.
+        timestamp: String,
+        /// The principal or agent behind it.
+        by: String,
+        /// What happened.
+        r#type: String,
+    }
+}
+
+#[derive(Deserialize)]
+struct DataOf<'a> {
+    #[serde(borrow)]
+    data: &'a RawValue,
+}
+
+impl Event {
+    /// Reads the event's JSON.
+    ///
+    /// # Errors
+    /// When it is not an event.
+    pub fn from_json(json: Box<RawValue>) -> serde_json::Result<Self> {
+        let head = serde_json::from_str(json.get())?;
+        serde_json::from_str::<DataOf<'_>>(json.get())?;
+        Ok(Self { head, json: json.into() })
+    }
+
+    /// The members that every event has.
+    #[must_use]
+    pub fn head(&self) -> &EventHead {
+        &self.head
+    }
+
+    /// What happened, as `agent.exited`.
+    #[must_use]
+    pub fn kind(&self) -> &str {
+        &self.head.r#type
+    }
+
+    /// The whole event as JSON, as the daemon wrote it.
+    #[must_use]
+    pub fn json(&self) -> &str {
+        self.json.get()
+    }
+
+    /// What the event says, read as `T`.
+    ///
+    /// # Errors
+    /// When it is something else.
+    pub fn data<'a, T: Deserialize<'a>>(&'a self) -> serde_json::Result<T> {
+        let DataOf { data } = serde_json::from_str(self.json.get())?;
+        serde_json::from_str(data.get())
+    }
+}
+
+impl PartialEq for Event {
+    fn eq(&self, other: &Self) -> bool {
+        self.json.get() == other.json.get()
+    }
+}
+
+impl Serialize for Event {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.json.serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Event {
+    fn deserialize<D: Deserializer<'de>>(input: D) -> Result<Self, D::Error> {
+        let json = Box::<RawValue>::deserialize(input)?;
+        Self::from_json(json).map_err(serde::de::Error::custom)
+    }
+}
+
+impl schemars::JsonSchema for Event {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Event".into()
+    }
+    fn json_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        let mut schema = EventHead::json_schema(generator);
+        let data = serde_json::json!({ "description": "what the event says, by its `type`" });
+        if let Some(serde_json::Value::Object(members)) = schema.get_mut("properties") {
+            members.insert("data".to_owned(), data);
+        }
+        if let Some(serde_json::Value::Array(required)) = schema.get_mut("required") {
+            required.push("data".into());
+        }
+        schema.insert("description".to_owned(), "An event of the journal.".into());
+        schema
+    }
+}
+
+words! {
+    /// Why a subscription ended.
+    pub enum EndReason {
+        /// It was asked to.
+        Unsubscribed = "unsubscribed",
+        /// The credentials that it was opened with ran out.
+        TokenExpired = "token_expired",
+        /// Its reader may no longer see it.
+        Forbidden = "forbidden",
+        /// The daemon stops.
+        Shutdown = "shutdown",
+        /// The journal cannot be read.
+        StoreError = "store_error",
+    }
+}
+
+shape! {
+    /// Data of `agent.status_changed`.
+    pub struct StatusChanged {
+        /// The status before.
+        from: super::agent::AgentStatus,
+        /// The status now.
+        to: super::agent::AgentStatus,
+        /// What it means for people.
+        activity?: String,
+        /// Why.
+        reason?: String,
+        /// In which run.
+        run: u32,
+    }
+}
+
+shape! {
+    /// Data of `agent.exited`.
+    pub struct AgentExited {
+        /// Which run.
+        run: u32,
+        /// How it ended.
+        exit: super::agent::Exit,
+        /// Whether another run follows.
+        will_restart: bool,
+        /// When that begins.
+        next_start_at?: String,
+    }
+}
+
+shape! {
+    /// Data of `agent.output`.
+    pub struct OutputBlock {
+        /// Which stream.
+        stream: super::output::Stream,
+        /// Which run wrote it.
+        run: u32,
+        /// Where the block begins in its stream.
+        byte_offset: u64,
+        /// The number of its first line in its stream.
+        first_line: u64,
+        /// How many newlines are inside.
+        lines: u64,
+        /// The bytes, when they are UTF-8.
+        text?: String,
+        /// The bytes as base64, when they are not.
+        data?: String,
+        /// Whether the last line goes on.
+        partial: bool,
+    }
+}
