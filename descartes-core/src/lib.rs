@@ -5,6 +5,7 @@
 
 pub mod agent;
 pub mod cursor;
+pub mod dialect;
 pub mod event;
 pub mod journal;
 pub mod limits;

@@ -49,6 +49,8 @@ pub const BATCH_PARALLEL: usize = 32;
 pub const NAME_CHARS: usize = 128;
 /// How often retention is applied.
 pub const RETENTION_INTERVAL: Duration = Duration::from_secs(10);
+/// Free space from which on a store that was full is tried again: less would flap.
+pub const STORE_RECOVERY_BYTES: u64 = 4 * 1024 * 1024;
 /// How often a store that failed is tried again.
 pub const STORE_RETRY: Duration = Duration::from_millis(500);
 
