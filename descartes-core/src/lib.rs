@@ -12,4 +12,6 @@ pub mod limits;
 pub mod output;
 pub mod runner;
 pub mod store;
+#[cfg(any(test, feature = "test-util"))]
+pub mod testing;
 pub mod time;

@@ -25,6 +25,10 @@ pub const HOT_RING_BYTES: usize = 16 * 1024 * 1024;
 pub const READ_PAGE_BYTES: usize = 1024 * 1024;
 /// Events that one page may hold when it is read from the store.
 pub const READ_PAGE_EVENTS: usize = 1024;
+/// Events that one page looks at when its filters are not all exact, so that no page takes long.
+pub const STORE_SCAN_EVENTS: usize = 4096;
+/// Events that one call of a store's `trim` forgets, so that no commit waits long behind it.
+pub const STORE_TRIM_EVENTS: usize = 512;
 /// Bytes of standard input that may wait for an agent to read them.
 pub const STDIN_QUEUE_BYTES: usize = 1024 * 1024;
 /// Commands that may wait for one agent's task.

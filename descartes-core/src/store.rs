@@ -1,12 +1,16 @@
 //! The store: documents, and the events that led to them, in one atomic write.
 
 pub mod format;
+mod lost;
+mod memory;
 
 use std::fmt;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+
+pub use memory::MemoryStore;
 
 use crate::cursor::{Cursor, Position};
 use crate::event::{Event, NewEvent, PreviousEnd, Topic, TopicFilter};
@@ -66,7 +70,7 @@ pub trait StateStore: Send + Sync + 'static {
     fn usage(&self) -> StoreUsage;
 }
 
-/// One atomic write.
+/// One atomic write: puts, then deletes, then forgotten topics, then events, each in its order.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct Batch {
@@ -213,6 +217,18 @@ pub enum Expect {
     Absent,
     /// The document has this version.
     Version(u64),
+}
+
+impl Expect {
+    /// Whether a document may be written that has version `actual`, or none.
+    #[must_use]
+    pub fn holds(self, actual: Option<u64>) -> bool {
+        match self {
+            Self::Any => true,
+            Self::Absent => actual.is_none(),
+            Self::Version(version) => actual == Some(version),
+        }
+    }
 }
 
 /// A document as it was read.
