@@ -1,10 +1,20 @@
 //! What a transport serves: one message, or one duplex connection.
+//!
+//! A transport moves bytes and vouches for its peer; everything else is here. Per message it calls
+//! [`answer`] or [`answer_streaming`], for a duplex connection [`serve_connection`].
 
+mod answer;
+mod batch;
+mod driver;
+mod exchange;
+mod outbox;
 mod state;
 mod subscriptions;
 mod turns;
 mod waits;
 
+pub use answer::{Answer, answer, answer_streaming, oversize_body};
+pub use driver::serve_connection;
 pub(crate) use state::{CallClass, CallTicket};
 pub use state::{Connection, ConnectionLimits};
 pub use subscriptions::SubscriptionTicket;

@@ -1,9 +1,13 @@
 //! JSON-RPC 2.0 in front of a Descartes: messages, methods, subscriptions, authorisation, client.
 
 pub mod auth;
+pub mod codec;
 pub mod connection;
 pub mod decode;
+mod envelope;
 pub mod error;
+pub mod frame;
+pub mod layer;
 pub mod limits;
 pub mod message;
 pub mod method;

@@ -40,6 +40,9 @@ pub const STREAM_BYTES: usize = 64 * KIB;
 pub const STALL: Duration = Duration::from_secs(30);
 /// The same while draining.
 pub const STALL_DRAINING: Duration = Duration::from_secs(5);
+/// How long the calls of a connection go on whose peer will send no more: it may only have closed
+/// its sending side (`printf … | nc -U`), which looks the same as being gone.
+pub const LINGER: Duration = Duration::from_secs(1);
 /// Messages taken from one connection before its answers are written.
 pub const MESSAGES_PER_TURN: usize = 128;
 

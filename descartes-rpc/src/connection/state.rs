@@ -12,7 +12,7 @@ use std::{
 use super::{
     subscriptions::{SubscriptionTicket, Subscriptions},
     turns::{OrderKey, Turn, Turns},
-    waits::{WaitTicket, Waits},
+    waits::{WaitEnd, WaitTicket, Waits},
 };
 use crate::{
     error::RpcError,
@@ -71,6 +71,7 @@ struct Shared {
     limits: ConnectionLimits,
     calls: AtomicUsize,
     control: AtomicUsize,
+    batches: AtomicUsize,
     turns: Turns,
     waits: Waits,
     subscriptions: Subscriptions,
@@ -83,6 +84,8 @@ pub(crate) enum CallClass {
     Work,
     /// A call that must get through although the ordinary ones are too many.
     Control,
+    /// A batch, whose calls count as one.
+    Batch,
 }
 
 impl Connection {
@@ -94,6 +97,7 @@ impl Connection {
                 limits,
                 calls: AtomicUsize::new(0),
                 control: AtomicUsize::new(0),
+                batches: AtomicUsize::new(0),
                 turns: Turns::default(),
                 waits: Waits::default(),
                 subscriptions: Subscriptions::default(),
@@ -111,6 +115,11 @@ impl Connection {
     #[must_use]
     pub fn cancel(&self, id: &Id) -> bool {
         self.shared.waits.cancel(id)
+    }
+
+    /// Ends every waiting call, also those that begin to wait after this.
+    pub(crate) fn end_waits(&self, end: WaitEnd) {
+        self.shared.waits.end_all(end);
     }
 
     /// Opens a subscription.
@@ -157,6 +166,7 @@ impl Connection {
         let (max, key) = match class {
             CallClass::Work => (self.shared.limits.calls, "limits.calls_per_connection"),
             CallClass::Control => (self.shared.limits.control, "limits.control_per_connection"),
+            CallClass::Batch => (limits::BATCHES_PER_CONNECTION, "limits.batches_per_connection"),
         };
         let counter = self.counter(class);
         let current = counter.fetch_add(1, Ordering::Relaxed);
@@ -182,6 +192,7 @@ impl Connection {
         match class {
             CallClass::Work => &self.shared.calls,
             CallClass::Control => &self.shared.control,
+            CallClass::Batch => &self.shared.batches,
         }
     }
 }

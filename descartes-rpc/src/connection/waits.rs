@@ -4,7 +4,7 @@ use std::{
     fmt,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicU8, Ordering},
     },
     task::{Context, Poll},
 };
@@ -12,18 +12,71 @@ use std::{
 use futures_util::task::AtomicWaker;
 
 use super::Connection;
-use crate::{error::RpcError, message::Id};
+use crate::{
+    error::{ErrorKind, RpcError},
+    message::Id,
+};
+
+/// Why a waiting call is ended from outside.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum WaitEnd {
+    /// Its caller asked for it, or has gone.
+    Cancelled,
+    /// The daemon is going down.
+    Draining,
+}
+
+impl WaitEnd {
+    /// What the caller is told.
+    pub(crate) fn error(self) -> RpcError {
+        match self {
+            Self::Cancelled => RpcError::new(ErrorKind::Cancelled, "the call was cancelled"),
+            Self::Draining => {
+                RpcError::new(ErrorKind::Unavailable, "the daemon is going down").reason("draining")
+            }
+        }
+    }
+
+    const fn code(self) -> u8 {
+        match self {
+            Self::Cancelled => 1,
+            Self::Draining => 2,
+        }
+    }
+
+    const fn from_code(code: u8) -> Option<Self> {
+        match code {
+            1 => Some(Self::Cancelled),
+            2 => Some(Self::Draining),
+            _ => None,
+        }
+    }
+}
 
 /// The waiting calls; bounded by the connection's limit.
 #[derive(Default)]
 pub(super) struct Waits {
-    waiting: Mutex<Vec<Arc<Wait>>>,
+    registry: Mutex<Registry>,
+}
+
+#[derive(Default)]
+struct Registry {
+    waiting: Vec<Arc<Wait>>,
+    /// Set once all were ended, so that one that begins a moment later ends as well.
+    ended: Option<WaitEnd>,
 }
 
 struct Wait {
     id: Option<Id>,
-    cancelled: AtomicBool,
+    end: AtomicU8,
     waker: AtomicWaker,
+}
+
+impl Wait {
+    fn end(&self, end: WaitEnd) {
+        self.end.store(end.code(), Ordering::Release);
+        self.waker.wake();
+    }
 }
 
 impl Waits {
@@ -33,37 +86,44 @@ impl Waits {
         id: Option<&Id>,
         max: usize,
     ) -> Result<WaitTicket, RpcError> {
-        let mut waiting = self.lock();
-        if waiting.len() >= max {
-            let current = waiting.len() as u64;
+        let mut registry = self.lock();
+        let current = registry.waiting.len() as u64;
+        if registry.waiting.len() >= max {
             return Err(RpcError::exhausted("limits.waits_per_connection", current, max as u64));
         }
         let wait = Arc::new(Wait {
             id: id.cloned(),
-            cancelled: AtomicBool::new(false),
+            end: AtomicU8::new(registry.ended.map_or(0, WaitEnd::code)),
             waker: AtomicWaker::new(),
         });
-        waiting.push(Arc::clone(&wait));
+        registry.waiting.push(Arc::clone(&wait));
         Ok(WaitTicket { connection: connection.clone(), wait })
     }
 
     pub(super) fn cancel(&self, id: &Id) -> bool {
-        let waiting = self.lock();
+        let registry = self.lock();
         let mut found = false;
-        for wait in waiting.iter().filter(|wait| wait.id.as_ref() == Some(id)) {
-            wait.cancelled.store(true, Ordering::Release);
-            wait.waker.wake();
+        for wait in registry.waiting.iter().filter(|wait| wait.id.as_ref() == Some(id)) {
+            wait.end(WaitEnd::Cancelled);
             found = true;
         }
         found
     }
 
-    pub(super) fn len(&self) -> usize {
-        self.lock().len()
+    pub(super) fn end_all(&self, end: WaitEnd) {
+        let mut registry = self.lock();
+        registry.ended = Some(end);
+        for wait in &registry.waiting {
+            wait.end(end);
+        }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Vec<Arc<Wait>>> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(super) fn len(&self) -> usize {
+        self.lock().waiting.len()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Registry> {
+        self.registry.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -74,18 +134,19 @@ pub(crate) struct WaitTicket {
 }
 
 impl WaitTicket {
-    /// Ready when somebody asked to give up.
-    pub(crate) fn poll_cancelled(&self, cx: &Context<'_>) -> Poll<()> {
+    /// Ready when the wait was ended from outside, with why.
+    pub(crate) fn poll_ended(&self, cx: &Context<'_>) -> Poll<WaitEnd> {
         self.wait.waker.register(cx.waker());
-        if self.wait.cancelled.load(Ordering::Acquire) { Poll::Ready(()) } else { Poll::Pending }
+        let end = WaitEnd::from_code(self.wait.end.load(Ordering::Acquire));
+        end.map_or(Poll::Pending, Poll::Ready)
     }
 }
 
 impl Drop for WaitTicket {
     fn drop(&mut self) {
-        let mut waiting = self.connection.waits().lock();
-        if let Some(at) = waiting.iter().position(|wait| Arc::ptr_eq(wait, &self.wait)) {
-            waiting.swap_remove(at);
+        let mut registry = self.connection.waits().lock();
+        if let Some(at) = registry.waiting.iter().position(|wait| Arc::ptr_eq(wait, &self.wait)) {
+            registry.waiting.swap_remove(at);
         }
     }
 }
@@ -111,9 +172,11 @@ mod tests {
             connection.begin_wait(Some(&Id::text("1"))).unwrap(),
         );
         assert!(connection.cancel(&Id::number(1)));
-        assert!(mine.poll_cancelled(&cx).is_ready());
-        assert!(other.poll_cancelled(&cx).is_pending());
+        assert!(mine.poll_ended(&cx).is_ready());
+        assert!(other.poll_ended(&cx).is_pending());
         drop(mine);
+        connection.end_waits(WaitEnd::Draining);
+        assert_eq!(other.poll_ended(&cx), Poll::Ready(WaitEnd::Draining));
         assert!(!connection.cancel(&Id::number(1)));
         assert_eq!(connection.waits().len(), 1);
     }

@@ -1,7 +1,11 @@
 //! One call on its way to its method.
 
 use super::{Id, Params, Text};
-use crate::{connection::Connection, peer::Peer, service::Admission};
+use crate::{
+    connection::Connection,
+    peer::Peer,
+    service::{Admission, MethodTraits},
+};
 
 /// One call: what was asked, by whom, and what may follow the answer.
 #[derive(Debug)]
@@ -39,5 +43,11 @@ impl Request {
             batched: false,
             admission: Admission::default(),
         }
+    }
+
+    /// How the method wants to be treated, as far as it is known yet.
+    #[must_use]
+    pub fn traits(&self) -> MethodTraits {
+        self.admission.found.map(|found| found.traits).unwrap_or_default()
     }
 }

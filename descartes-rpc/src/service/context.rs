@@ -2,10 +2,12 @@
 
 use std::{
     fmt,
-    sync::{Arc, Mutex, OnceLock, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
+    task::{Context, Poll},
 };
 
 use bytes::Bytes;
+use tokio::sync::OwnedSemaphorePermit;
 
 use super::dispatch::Found;
 use crate::{
@@ -107,7 +109,7 @@ impl CallContext {
     /// same thing may begin. Without it, that one begins when this context is dropped.
     pub fn effect_placed(&self) {
         if let Some(state) = &self.state {
-            drop(state.lock_turn().take());
+            state.end_turn();
         }
     }
 
@@ -121,12 +123,19 @@ impl CallContext {
 
 /// What the layers of the service share about one call; released when the call and what it left
 /// running are done.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct CallState {
     turn: Mutex<Option<Turn>>,
     key: OnceLock<Box<str>>,
-    slot: OnceLock<tokio::sync::OwnedSemaphorePermit>,
-    ticket: OnceLock<CallTicket>,
+    at_work: Mutex<AtWork>,
+}
+
+/// What a call holds while it is at work.
+#[derive(Debug, Default)]
+struct AtWork {
+    slot: Option<OwnedSemaphorePermit>,
+    // Held for its drop, which takes the call off its connection's count.
+    _ticket: Option<CallTicket>,
 }
 
 /// What the service has found out about a request so far.
@@ -138,12 +147,45 @@ pub(crate) struct Admission {
 }
 
 impl CallState {
-    pub(crate) fn lock_turn(&self) -> std::sync::MutexGuard<'_, Option<Turn>> {
-        self.turn.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(crate) fn new(ticket: Option<CallTicket>, turn: Option<Turn>) -> Self {
+        Self {
+            turn: Mutex::new(turn),
+            key: OnceLock::new(),
+            at_work: Mutex::new(AtWork { slot: None, _ticket: ticket }),
+        }
     }
 
     /// The key that was announced.
     pub(crate) fn key(&self) -> Option<&str> {
         self.key.get().map(AsRef::as_ref)
+    }
+
+    /// Ready when the call's turn has come, or it needs none.
+    pub(crate) fn poll_turn(&self, cx: &Context<'_>) -> Poll<()> {
+        self.lock_turn().as_ref().map_or(Poll::Ready(()), |turn| turn.poll_first(cx))
+    }
+
+    /// Keeps the slot until the call and what it left running are done.
+    pub(crate) fn keep_slot(&self, slot: OwnedSemaphorePermit) {
+        self.lock_work().slot = Some(slot);
+    }
+
+    /// The call is no longer at work: it only waits.
+    pub(crate) fn give_back(&self) {
+        drop(std::mem::take(&mut *self.lock_work()));
+    }
+
+    /// The call has its effect: the next one on the same thing may begin.
+    fn end_turn(&self) {
+        let turn = self.lock_turn().take();
+        drop(turn);
+    }
+
+    fn lock_turn(&self) -> MutexGuard<'_, Option<Turn>> {
+        self.turn.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn lock_work(&self) -> MutexGuard<'_, AtWork> {
+        self.at_work.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,0 +1,68 @@
+//! One message in, one answer out.
+
+use std::fmt;
+
+use bytes::Bytes;
+
+use super::{
+    Connection,
+    exchange::{Answered, Exchange, Origin},
+};
+use crate::{
+    error::RpcError,
+    limits::REQUEST_BYTES_KEY,
+    message::{Id, NotificationStream, Response},
+    peer::Peer,
+    service::RpcService,
+};
+
+/// What goes back for one message.
+#[derive(Default)]
+#[non_exhaustive]
+pub struct Answer {
+    /// The JSON-RPC message to send; `None` when the message held notifications only.
+    pub body: Option<Bytes>,
+    /// What follows the body, if it was a subscription and a stream may follow.
+    pub notifications: Option<NotificationStream>,
+    /// The connection of this one message, by which its stream is ended
+    /// ([`Connection::end_streams`]).
+    pub connection: Connection,
+}
+
+impl fmt::Debug for Answer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Answer")
+            .field("body", &self.body)
+            .field("notifications", &self.notifications.is_some())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Answers one message, be it a call, a batch or rubbish. No stream can follow.
+///
+/// Dropping the future ends waiting calls; what a call has begun to change goes on.
+pub async fn answer<S: RpcService>(service: S, peer: Peer, message: Bytes) -> Answer {
+    exchange(service, peer, message, false).await
+}
+
+/// Answers one message to a peer that can take notifications after the answer.
+///
+/// Dropping the future ends waiting calls; what a call has begun to change goes on.
+pub async fn answer_streaming<S: RpcService>(service: S, peer: Peer, message: Bytes) -> Answer {
+    exchange(service, peer, message, true).await
+}
+
+async fn exchange<S: RpcService>(service: S, peer: Peer, message: Bytes, streams: bool) -> Answer {
+    let connection = Connection::default();
+    let origin = Origin { peer, connection: connection.clone(), streams };
+    let started = Exchange::start(&service, &origin, &message);
+    drop(message);
+    let Answered { body, notifications } = started.await;
+    Answer { body, notifications, connection }
+}
+
+/// What a message longer than `max` bytes is answered with, where the transport has not read it.
+#[must_use]
+pub fn oversize_body(max: usize) -> Bytes {
+    Response::failed(Id::Null, RpcError::oversize(REQUEST_BYTES_KEY, max as u64)).encode()
+}

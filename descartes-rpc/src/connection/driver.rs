@@ -1,0 +1,306 @@
+//! A duplex connection: always read, answered as answers come, written in batches.
+
+use std::{
+    future::poll_fn,
+    io,
+    pin::{Pin, pin},
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use futures_core::Stream;
+use futures_util::{
+    Sink, StreamExt,
+    stream::{FuturesUnordered, SelectAll},
+};
+use tokio::time::{Instant, Sleep, sleep};
+
+use super::{
+    Connection, ConnectionLimits,
+    exchange::{Answered, Exchange, Origin},
+    outbox::Outbox,
+    waits::WaitEnd,
+};
+use crate::{
+    error::RpcError,
+    frame::Arrival,
+    limits::{BATCHES_PER_CONNECTION, LINGER, MESSAGES_PER_TURN, REQUEST_BYTES_KEY},
+    message::{EndReason, NotificationStream},
+    peer::Peer,
+    service::RpcService,
+};
+
+/// Serves one duplex connection until its peer leaves or `shutdown` completes and all is said.
+///
+/// Calls start in the order of arrival and run concurrently; answers go out as they are ready,
+/// many with one flush; notifications follow their subscription's response. `io` yields messages,
+/// or [`Arrival`]s where it can tell an oversize message from a broken connection, and takes
+/// messages without framing.
+///
+/// Dropping the future is as losing the connection: waits end, effects go on.
+///
+/// # Errors
+///
+/// What `io` failed with, or `TimedOut` when the peer took nothing for too long.
+pub async fn serve_connection<S, T, M>(
+    service: S,
+    peer: Peer,
+    io: T,
+    limits: ConnectionLimits,
+    shutdown: impl Future<Output = ()> + Send,
+) -> io::Result<()>
+where
+    S: RpcService,
+    T: Stream<Item = io::Result<M>> + Sink<Bytes, Error = io::Error> + Send,
+    M: Into<Arrival>,
+{
+    let mut driver = Driver::new(service, peer, limits);
+    let (mut io, mut shutdown) = (pin!(io), pin!(shutdown));
+    poll_fn(|cx| {
+        if driver.phase == Phase::Open && shutdown.as_mut().poll(cx).is_ready() {
+            driver.drain();
+        }
+        driver.poll(io.as_mut(), cx)
+    })
+    .await?;
+    poll_fn(|cx| io.as_mut().poll_close(cx)).await
+}
+
+/// How many rounds of work are done before other tasks get their turn.
+const ROUNDS: usize = 16;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    /// Messages are read.
+    Open,
+    /// The peer will send no more; what was begun may end.
+    Lingering,
+    /// Shutting down: nothing more is read.
+    Draining,
+}
+
+struct Driver<S: RpcService> {
+    service: S,
+    origin: Origin,
+    limits: ConnectionLimits,
+    phase: Phase,
+    calls: FuturesUnordered<Pin<Box<Exchange<S>>>>,
+    /// The room that the next call is tried in; given away when the call has to wait.
+    spare: Option<Pin<Box<Exchange<S>>>>,
+    streams: SelectAll<NotificationStream>,
+    outbox: Outbox,
+    clock: Clock,
+}
+
+impl<S: RpcService> Driver<S> {
+    fn new(service: S, peer: Peer, limits: ConnectionLimits) -> Self {
+        let origin = Origin { peer, connection: Connection::new(limits), streams: true };
+        Self {
+            service,
+            origin,
+            limits,
+            phase: Phase::Open,
+            calls: FuturesUnordered::new(),
+            spare: None,
+            streams: SelectAll::new(),
+            outbox: Outbox::default(),
+            clock: Clock::default(),
+        }
+    }
+
+    /// Reads nothing more; waits and streams end and say why.
+    fn drain(&mut self) {
+        self.phase = Phase::Draining;
+        self.origin.connection.end_waits(WaitEnd::Draining);
+        self.origin.connection.end_streams(EndReason::Shutdown);
+    }
+
+    fn poll<T, M>(&mut self, mut io: Pin<&mut T>, cx: &mut Context<'_>) -> Poll<io::Result<()>>
+    where
+        T: Stream<Item = io::Result<M>> + Sink<Bytes, Error = io::Error>,
+        M: Into<Arrival>,
+    {
+        for _ in 0..ROUNDS {
+            let mut moved = self.poll_calls(cx);
+            moved |= self.poll_read(io.as_mut(), cx)?;
+            moved |= self.poll_streams(cx);
+            let before = self.outbox.progress();
+            let drained = self.outbox.poll_drain(io.as_mut(), cx)?.is_ready();
+            // Room was made: what rested for want of it is looked at again.
+            moved |= self.outbox.progress() != before;
+            if drained && self.is_done() {
+                return Poll::Ready(Ok(()));
+            }
+            if !moved {
+                return self.poll_clock(drained, cx);
+            }
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    fn is_done(&self) -> bool {
+        self.phase != Phase::Open && self.calls.is_empty() && self.streams.is_empty()
+    }
+
+    /// Collects calls that have ended, as long as there is room for their answers.
+    fn poll_calls(&mut self, cx: &mut Context<'_>) -> bool {
+        let mut moved = false;
+        while self.outbox.unsent() < self.limits.unsent_bytes
+            && let Poll::Ready(Some(answered)) = self.calls.poll_next_unpin(cx)
+        {
+            self.deliver(answered);
+            moved = true;
+        }
+        moved
+    }
+
+    /// Takes messages as long as there is room for their answers.
+    fn poll_read<T, M>(&mut self, mut io: Pin<&mut T>, cx: &mut Context<'_>) -> io::Result<bool>
+    where
+        T: Stream<Item = io::Result<M>>,
+        M: Into<Arrival>,
+    {
+        let mut moved = false;
+        for _ in 0..MESSAGES_PER_TURN {
+            if self.phase != Phase::Open || self.outbox.unsent() >= self.limits.unsent_bytes {
+                break;
+            }
+            match io.as_mut().poll_next(cx) {
+                Poll::Ready(Some(arrival)) => self.receive(arrival?.into(), cx),
+                Poll::Ready(None) => self.phase = Phase::Lingering,
+                Poll::Pending => break,
+            }
+            moved = true;
+        }
+        Ok(moved)
+    }
+
+    fn receive(&mut self, arrival: Arrival, cx: &mut Context<'_>) {
+        let exchange = match arrival {
+            Arrival::Message(message) => {
+                if self.calls.len() >= self.most_calls() {
+                    return self.refuse();
+                }
+                Exchange::start(&self.service, &self.origin, &message)
+            }
+            Arrival::Oversize => {
+                let max = self.limits.request_bytes as u64;
+                let error = RpcError::oversize(REQUEST_BYTES_KEY, max);
+                Exchange::done(Answered::error(error))
+            }
+        };
+        self.begin(exchange, cx);
+    }
+
+    /// Tries a call at once; only one that has to wait is kept.
+    fn begin(&mut self, exchange: Exchange<S>, cx: &mut Context<'_>) {
+        let mut boxed = match self.spare.take() {
+            Some(mut boxed) => {
+                boxed.as_mut().set(exchange);
+                boxed
+            }
+            None => Box::pin(exchange),
+        };
+        match boxed.as_mut().poll(cx) {
+            Poll::Ready(answered) => {
+                boxed.as_mut().set(Exchange::Done { answered: None });
+                self.spare = Some(boxed);
+                self.deliver(answered);
+            }
+            Poll::Pending => self.calls.push(boxed),
+        }
+    }
+
+    /// What a service of its own bounds refuses itself; this is for one that has none.
+    fn most_calls(&self) -> usize {
+        let limits = &self.limits;
+        limits.calls + limits.control + limits.waits + BATCHES_PER_CONNECTION
+    }
+
+    fn refuse(&mut self) {
+        let (current, max) = (self.calls.len() as u64, self.most_calls() as u64);
+        let error = RpcError::exhausted("limits.calls_per_connection", current, max);
+        self.deliver(Answered::error(error));
+    }
+
+    fn deliver(&mut self, answered: Answered) {
+        if let Some(body) = answered.body {
+            self.outbox.push(body);
+        }
+        if let Some(notifications) = answered.notifications {
+            self.streams.push(notifications);
+        }
+    }
+
+    /// Pulls notifications as long as the peer keeps up.
+    fn poll_streams(&mut self, cx: &mut Context<'_>) -> bool {
+        let mut moved = false;
+        while self.outbox.unsent() < self.limits.stream_bytes
+            && let Poll::Ready(Some(notification)) = self.streams.poll_next_unpin(cx)
+        {
+            self.outbox.push(notification.encode());
+            moved = true;
+        }
+        moved
+    }
+
+    /// Nothing moves: watches that this does not last too long.
+    fn poll_clock(&mut self, drained: bool, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let stall = match self.phase {
+            Phase::Draining => self.limits.stall_draining,
+            Phase::Open | Phase::Lingering => self.limits.stall,
+        };
+        let (mark, after) = match (drained, self.phase) {
+            (false, phase) => (Mark::Stalled(self.outbox.progress(), phase), stall),
+            (true, Phase::Lingering) => (Mark::Lingering, LINGER),
+            (true, Phase::Open | Phase::Draining) => {
+                self.clock.stop();
+                return Poll::Pending;
+            }
+        };
+        if self.clock.poll(mark, after, cx).is_pending() {
+            return Poll::Pending;
+        }
+        if !drained {
+            let why = "the peer takes nothing";
+            return Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, why)));
+        }
+        // The peer is gone as far as can be told. Waits and streams end; calls go on to their end.
+        self.streams.clear();
+        self.origin.connection.end_waits(WaitEnd::Cancelled);
+        self.phase = Phase::Draining;
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+}
+
+/// What is being timed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Mark {
+    Stalled(u64, Phase),
+    Lingering,
+}
+
+/// A timer that starts anew whenever something else is timed.
+#[derive(Default)]
+struct Clock {
+    mark: Option<Mark>,
+    sleep: Option<Pin<Box<Sleep>>>,
+}
+
+impl Clock {
+    fn stop(&mut self) {
+        self.mark = None;
+    }
+
+    fn poll(&mut self, mark: Mark, after: Duration, cx: &mut Context<'_>) -> Poll<()> {
+        let timer = self.sleep.get_or_insert_with(|| Box::pin(sleep(after)));
+        if self.mark != Some(mark) {
+            self.mark = Some(mark);
+            timer.as_mut().reset(Instant::now() + after);
+        }
+        timer.as_mut().poll(cx)
+    }
+}

@@ -1,0 +1,115 @@
+//! One message on its way to its answer.
+
+use std::{
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use bytes::Bytes;
+use pin_project_lite::pin_project;
+use tower::{ServiceExt, util::Oneshot};
+
+use super::{Connection, batch::Batch};
+use crate::{
+    error::RpcError,
+    frame::{self, Entry, Frame, Incoming},
+    message::{Id, NotificationStream, Reply, Request, Response},
+    peer::Peer,
+    service::RpcService,
+};
+
+/// What goes back for one message.
+#[derive(Default)]
+pub(super) struct Answered {
+    pub(super) body: Option<Bytes>,
+    pub(super) notifications: Option<NotificationStream>,
+}
+
+impl Answered {
+    pub(super) fn error(error: RpcError) -> Self {
+        Self { body: Some(Response::failed(Id::Null, error).encode()), notifications: None }
+    }
+}
+
+impl From<Reply> for Answered {
+    fn from(reply: Reply) -> Self {
+        Self {
+            body: reply.response.map(|response| response.encode()),
+            notifications: reply.notifications,
+        }
+    }
+}
+
+/// Where a message came from and what may follow its answer.
+#[derive(Clone, Debug)]
+pub(super) struct Origin {
+    pub(super) peer: Peer,
+    pub(super) connection: Connection,
+    pub(super) streams: bool,
+}
+
+impl Origin {
+    pub(super) fn request(&self, call: Incoming, batched: bool) -> Request {
+        let mut request = Request::new(call.method, self.peer.clone(), self.connection.clone());
+        request.id = call.id;
+        request.params = call.params;
+        request.batched = batched;
+        request.streams = self.streams && !batched;
+        request
+    }
+}
+
+pin_project! {
+    /// The future of the answer to one message. Its calls start when it is first polled.
+    #[project = ExchangeProjection]
+    pub(super) enum Exchange<S>
+    where
+        S: RpcService,
+    {
+        Done { answered: Option<Answered> },
+        Call { #[pin] call: Oneshot<S, Request> },
+        Batch { batch: Batch<S> },
+    }
+}
+
+impl<S: RpcService> Exchange<S> {
+    pub(super) fn start(service: &S, origin: &Origin, message: &Bytes) -> Self {
+        match frame::parse(message) {
+            Frame::Single(Entry::Call(call)) => {
+                Self::Call { call: service.clone().oneshot(origin.request(call, false)) }
+            }
+            Frame::Single(Entry::Refused(response)) => {
+                Self::done(Answered { body: Some(response.encode()), notifications: None })
+            }
+            Frame::Single(Entry::Ignored) => Self::done(Answered::default()),
+            Frame::Batch(entries) => {
+                Self::Batch { batch: Batch::new(service.clone(), origin.clone(), entries) }
+            }
+            Frame::Malformed(error) => Self::done(Answered::error(error)),
+        }
+    }
+
+    /// An answer that needs no call.
+    pub(super) const fn done(answered: Answered) -> Self {
+        Self::Done { answered: Some(answered) }
+    }
+}
+
+impl<S: RpcService> Future for Exchange<S> {
+    type Output = Answered;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Answered> {
+        match self.project() {
+            ExchangeProjection::Done { answered } => {
+                Poll::Ready(answered.take().unwrap_or_default())
+            }
+            ExchangeProjection::Call { call } => {
+                let Ok(reply) = ready!(call.poll(cx));
+                Poll::Ready(reply.into())
+            }
+            ExchangeProjection::Batch { batch } => {
+                batch.poll_answer(cx).map(|body| Answered { body, notifications: None })
+            }
+        }
+    }
+}

@@ -1,0 +1,22 @@
+//! Layers around the methods, each a tower layer of its own.
+//!
+//! [`CatchError`] turns what the others refuse into answers. The stack that
+//! [`Rpc`](crate::service::Rpc) uses is, from outside: [`Trace`], [`CatchError`], [`Ordered`],
+//! [`LoadShed`], [`Timeout`]. All of them are for [`Request`](crate::message::Request)s and serve
+//! applications that put services of their own behind a transport as well.
+
+mod catch_error;
+mod load_shed;
+mod ordered;
+mod slots;
+mod timeout;
+mod trace;
+
+pub(crate) use catch_error::panicked;
+pub use catch_error::{CatchError, CatchErrorFuture};
+pub use load_shed::{LoadShed, LoadShedFuture};
+pub use ordered::{Ordered, OrderedFuture};
+pub use slots::{SlotLimits, Slots};
+pub use timeout::{Timeout, TimeoutFuture};
+pub(crate) use trace::Noted;
+pub use trace::{Trace, TraceFuture};

@@ -1,0 +1,110 @@
+//! No call takes for ever.
+
+use std::{
+    fmt,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use pin_project_lite::pin_project;
+use tokio::time::{Sleep, sleep};
+use tower::{BoxError, Service};
+
+use crate::{
+    error::{ErrorKind, RpcError},
+    message::{Reply, Request},
+    service::CallState,
+};
+
+/// Fails a call with `timeout` that takes longer than a duration; waiting calls have deadlines of
+/// their own.
+///
+/// The clock starts when the call is not ready at once. What the call has begun to change goes on;
+/// the error carries the idempotency key by which its outcome is asked for.
+#[derive(Clone, Copy, Debug)]
+pub struct Timeout<S> {
+    inner: S,
+    after: Duration,
+}
+
+impl<S> Timeout<S> {
+    /// Puts the layer around `inner`.
+    pub const fn new(inner: S, after: Duration) -> Self {
+        Self { inner, after }
+    }
+}
+
+impl<S> Service<Request> for Timeout<S>
+where
+    S: Service<Request, Response = Reply>,
+    S::Error: Into<BoxError>,
+{
+    type Response = Reply;
+    type Error = BoxError;
+    type Future = TimeoutFuture<S::Future>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        self.inner.poll_ready(cx).map_err(Into::into)
+    }
+
+    fn call(&mut self, request: Request) -> Self::Future {
+        TimeoutFuture {
+            after: (!request.traits().waits).then_some(self.after),
+            state: request.admission.state.clone(),
+            clock: None,
+            call: self.inner.call(request),
+        }
+    }
+}
+
+pin_project! {
+    /// The future of [`Timeout`].
+    pub struct TimeoutFuture<F> {
+        after: Option<Duration>,
+        state: Option<Arc<CallState>>,
+        clock: Option<Pin<Box<Sleep>>>,
+        #[pin]
+        call: F,
+    }
+}
+
+impl<F, E> Future for TimeoutFuture<F>
+where
+    F: Future<Output = Result<Reply, E>>,
+    E: Into<BoxError>,
+{
+    type Output = Result<Reply, BoxError>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        if let Poll::Ready(outcome) = this.call.poll(cx) {
+            return Poll::Ready(outcome.map_err(Into::into));
+        }
+        let Some(after) = *this.after else { return Poll::Pending };
+        let clock = this.clock.get_or_insert_with(|| Box::pin(sleep(after)));
+        if clock.as_mut().poll(cx).is_pending() {
+            return Poll::Pending;
+        }
+        let key = this.state.as_ref().and_then(|state| state.key());
+        Poll::Ready(Err(timed_out(after, key).into()))
+    }
+}
+
+fn timed_out(after: Duration, key: Option<&str>) -> RpcError {
+    let error =
+        RpcError::new(ErrorKind::Timeout, format!("no outcome within {} s", after.as_secs()));
+    match key {
+        Some(key) => error
+            .with("idempotency_key", key)
+            .hint("what was begun goes on; repeat the call with this key for its outcome"),
+        None => error,
+    }
+}
+
+impl<F> fmt::Debug for TimeoutFuture<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TimeoutFuture").field("after", &self.after).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,69 @@
+//! How a service is put together.
+
+use std::{sync::Arc, time::Duration};
+
+use super::{Dispatch, Rpc, methods::Methods, rpc::Shared};
+use crate::{
+    auth::Policy,
+    layer::{CatchError, LoadShed, Ordered, SlotLimits, Slots, Timeout, Trace},
+    limits,
+};
+
+/// Builds an [`Rpc`]; every setting has a default.
+#[must_use]
+pub struct RpcBuilder {
+    dispatch: Arc<dyn Dispatch>,
+    policy: Policy,
+    slots: SlotLimits,
+    request_timeout: Duration,
+}
+
+impl RpcBuilder {
+    pub(super) fn new(dispatch: Arc<dyn Dispatch>) -> Self {
+        Self {
+            dispatch,
+            policy: Policy::default(),
+            slots: SlotLimits::default(),
+            request_timeout: limits::REQUEST_TIMEOUT,
+        }
+    }
+
+    /// Takes peers that a transport vouches to run as `uid`, or as root, for the owner.
+    pub const fn owner_uid(mut self, uid: u32) -> Self {
+        self.policy.owner_uid = Some(uid);
+        self
+    }
+
+    /// How long a call may take that does not wait by its nature. Default 30 s.
+    pub const fn request_timeout(mut self, after: Duration) -> Self {
+        self.request_timeout = after;
+        self
+    }
+
+    /// How many calls are at work in all. Default 100 and 10 for control.
+    pub const fn slots(mut self, limits: SlotLimits) -> Self {
+        self.slots = limits;
+        self
+    }
+
+    /// The service.
+    #[must_use]
+    pub fn build(self) -> Rpc {
+        let slots = Slots::new(self.slots);
+        let methods = Methods::new(Arc::clone(&self.dispatch));
+        let timed = Timeout::new(methods, self.request_timeout);
+        let shed = LoadShed::new(timed, Arc::clone(&slots));
+        let stack = Trace::new(CatchError::new(Ordered::new(shed)));
+        Rpc::from_shared(Shared { dispatch: self.dispatch, policy: self.policy, slots, stack })
+    }
+}
+
+impl std::fmt::Debug for RpcBuilder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("RpcBuilder")
+            .field("policy", &self.policy)
+            .field("slots", &self.slots)
+            .field("request_timeout", &self.request_timeout)
+            .finish_non_exhaustive()
+    }
+}

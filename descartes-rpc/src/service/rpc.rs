@@ -1,0 +1,179 @@
+//! `Rpc`: authorisation, bounds and methods as one service.
+
+use std::{
+    convert::Infallible,
+    fmt,
+    panic::{AssertUnwindSafe, catch_unwind},
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use tower::Service;
+
+use super::{
+    Dispatch, Dispatched, RpcBuilder,
+    context::CallState,
+    methods::{self, Methods},
+};
+use crate::{
+    auth::{Policy, authorize},
+    connection::CallClass,
+    error::{ErrorKind, RpcError},
+    layer::{CatchError, LoadShed, Noted, Ordered, Slots, Timeout, Trace, panicked},
+    message::{Reply, Request},
+};
+
+/// What a call that cannot be answered at once goes through.
+pub(super) type Stack = Trace<CatchError<Ordered<LoadShed<Timeout<Methods>>>>>;
+
+/// All methods as one service. Cheap to clone; clones share bounds and slots.
+///
+/// Always ready: a call that is too many is answered so. A method that needs not wait is answered
+/// without a task, a slot or a boxed future.
+#[derive(Clone)]
+pub struct Rpc {
+    shared: Arc<Shared>,
+}
+
+pub(super) struct Shared {
+    pub(super) dispatch: Arc<dyn Dispatch>,
+    pub(super) policy: Policy,
+    pub(super) slots: Arc<Slots>,
+    pub(super) stack: Stack,
+}
+
+impl Rpc {
+    /// A service over the methods of `dispatch`.
+    #[must_use]
+    pub fn over(dispatch: Arc<dyn Dispatch>) -> RpcBuilder {
+        RpcBuilder::new(dispatch)
+    }
+
+    pub(super) fn from_shared(shared: Shared) -> Self {
+        Self { shared: Arc::new(shared) }
+    }
+
+    /// How busy the service is.
+    #[must_use]
+    pub fn slots(&self) -> &Slots {
+        &self.shared.slots
+    }
+
+    /// Finds out whom and what a call is for, and takes its places; refuses it otherwise.
+    fn admit(&self, request: &mut Request) -> Result<Admitted, RpcError> {
+        let shared = &self.shared;
+        let principal = shared.policy.principal(&request.peer);
+        // Who nobody knows does not learn which methods there are.
+        authorize(principal.as_ref(), "")?;
+        let found = shared.dispatch.find(&request.method).ok_or_else(|| unknown(request))?;
+        authorize(principal.as_ref(), found.traits.scope)?;
+        request.admission.found = Some(found);
+        request.admission.principal = principal;
+        if found.traits.immediate {
+            return Ok(Admitted::Immediate);
+        }
+        let class = if found.traits.control { CallClass::Control } else { CallClass::Work };
+        let ticket = (!request.batched).then(|| request.connection.begin(class)).transpose()?;
+        let key = found.traits.ordered.then(|| shared.dispatch.order_key(found, &request.params));
+        let turn = key.flatten().map(|key| request.connection.take_turn(key));
+        request.admission.state = Some(Arc::new(CallState::new(ticket, turn)));
+        Ok(Admitted::Queued)
+    }
+
+    fn call_now(&self, request: Request) -> RpcFuture {
+        let id = request.id.clone();
+        let mut noted = Noted::of(&request);
+        let dispatch = self.shared.dispatch.as_ref();
+        // A panic leaves the dispatch as any other call would find it: methods share no half state.
+        let outcome = match catch_unwind(AssertUnwindSafe(|| methods::call(dispatch, request))) {
+            Ok(Dispatched::Now(outcome)) => outcome,
+            Ok(Dispatched::Later(call)) => {
+                return RpcFuture(State::Late(Box::pin(async move {
+                    Ok(methods::reply(id, call.await))
+                })));
+            }
+            Err(panic) => Err(panicked(panic.as_ref())),
+        };
+        let reply = methods::reply(id, outcome);
+        noted.log(&reply);
+        RpcFuture::ready(reply)
+    }
+}
+
+enum Admitted {
+    Immediate,
+    Queued,
+}
+
+fn unknown(request: &Request) -> RpcError {
+    const SHOWN: usize = 64;
+    let shown: String = request.method.chars().take(SHOWN).collect();
+    RpcError::new(ErrorKind::MethodNotFound, format!("no method {shown:?}"))
+        .hint("rpc.discover lists the methods")
+}
+
+impl Service<Request> for Rpc {
+    type Response = Reply;
+    type Error = Infallible;
+    type Future = RpcFuture;
+
+    fn poll_ready(&mut self, _cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, mut request: Request) -> RpcFuture {
+        match self.admit(&mut request) {
+            Ok(Admitted::Immediate) => self.call_now(request),
+            Ok(Admitted::Queued) => {
+                let mut stack = self.shared.stack.clone();
+                RpcFuture(State::Stack(Box::pin(stack.call(request))))
+            }
+            Err(error) => {
+                let mut noted = Noted::of(&request);
+                let reply = Reply::failed(request.id, error);
+                noted.log(&reply);
+                RpcFuture::ready(reply)
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Rpc {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Rpc").field("slots", &self.shared.slots).finish_non_exhaustive()
+    }
+}
+
+/// The future of [`Rpc`]. Dropping it ends a waiting call; what a call has begun to change goes on.
+pub struct RpcFuture(State);
+
+enum State {
+    Ready(Option<Reply>),
+    Late(futures_util::future::BoxFuture<'static, Result<Reply, Infallible>>),
+    Stack(Pin<Box<<Stack as Service<Request>>::Future>>),
+}
+
+impl RpcFuture {
+    const fn ready(reply: Reply) -> Self {
+        Self(State::Ready(Some(reply)))
+    }
+}
+
+impl Future for RpcFuture {
+    type Output = Result<Reply, Infallible>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        match &mut self.0 {
+            State::Ready(reply) => Poll::Ready(Ok(reply.take().unwrap_or_default())),
+            State::Late(call) => call.as_mut().poll(cx),
+            State::Stack(call) => call.as_mut().poll(cx),
+        }
+    }
+}
+
+impl fmt::Debug for RpcFuture {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("RpcFuture")
+    }
+}
