@@ -10,6 +10,8 @@ mod exchange;
 mod outbox;
 mod state;
 mod subscriptions;
+#[cfg(test)]
+mod tests;
 mod turns;
 mod waits;
 

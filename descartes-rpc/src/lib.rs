@@ -6,9 +6,12 @@ pub mod connection;
 pub mod decode;
 mod envelope;
 pub mod error;
+#[cfg(test)]
+mod fixture;
 pub mod frame;
 pub mod layer;
 pub mod limits;
+pub mod memory;
 pub mod message;
 pub mod method;
 pub mod peer;

@@ -1,0 +1,6 @@
+//! Claims about messages and connections, over methods made for it.
+
+mod ordering;
+mod protocol;
+mod serving;
+mod shedding;
