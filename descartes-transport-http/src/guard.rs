@@ -1,0 +1,130 @@
+//! What a browser, a proxy or a confused client is refused for, before anything is read.
+//!
+//! Each guard is a pure function over a [`Head`], which is filled by one walk over the fields of
+//! the request: a call over HTTP should not pay for ten hash lookups.
+
+pub(crate) mod content_type;
+pub(crate) mod forwarded;
+pub(crate) mod host;
+pub(crate) mod origin;
+
+use http::{HeaderMap, HeaderValue, header};
+
+/// The fields of a request that a decision is made on.
+#[derive(Debug, Default)]
+pub(crate) struct Head<'a> {
+    pub(crate) host: Field<'a>,
+    pub(crate) origin: Field<'a>,
+    pub(crate) content_type: Field<'a>,
+    pub(crate) content_length: Option<&'a HeaderValue>,
+    pub(crate) accept: Option<&'a HeaderValue>,
+    pub(crate) last_event_id: Option<&'a HeaderValue>,
+    /// `Authorization` or `X-API-Key` is there: no page can send it without a preflight.
+    pub(crate) credentials: bool,
+    /// The request came through a proxy that says so.
+    pub(crate) forwarded: bool,
+}
+
+/// A field that must not be repeated.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Field<'a> {
+    #[default]
+    Absent,
+    Once(&'a HeaderValue),
+    Repeated,
+}
+
+impl<'a> Field<'a> {
+    fn add(&mut self, value: &'a HeaderValue) {
+        *self = match self {
+            Self::Absent => Self::Once(value),
+            Self::Once(_) | Self::Repeated => Self::Repeated,
+        };
+    }
+}
+
+impl<'a> Head<'a> {
+    pub(crate) fn read(headers: &'a HeaderMap) -> Self {
+        let mut head = Self::default();
+        for (name, value) in headers {
+            match *name {
+                header::HOST => head.host.add(value),
+                header::ORIGIN => head.origin.add(value),
+                header::CONTENT_TYPE => head.content_type.add(value),
+                header::CONTENT_LENGTH => head.content_length = Some(value),
+                header::ACCEPT => head.accept = Some(value),
+                header::AUTHORIZATION => head.credentials = true,
+                header::FORWARDED | header::VIA => head.forwarded = true,
+                _ => head.read_unregistered(name.as_str(), value),
+            }
+        }
+        head
+    }
+
+    fn read_unregistered(&mut self, name: &str, value: &'a HeaderValue) {
+        match name {
+            "x-api-key" => self.credentials = true,
+            "last-event-id" => self.last_event_id = Some(value),
+            _ if forwarded::is_forwarding(name) => self.forwarded = true,
+            _ => {}
+        }
+    }
+
+    /// Whether the caller asks for a stream of server-sent events.
+    pub(crate) fn wants_events(&self) -> bool {
+        self.accept.is_some_and(|accept| {
+            accept.as_bytes().split(|byte| *byte == b',').any(|range| {
+                let essence = range.split(|byte| *byte == b';').next().unwrap_or_default();
+                essence.trim_ascii().eq_ignore_ascii_case(b"text/event-stream")
+            })
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(fields: &[(&'static str, &'static str)]) -> HeaderMap {
+        let mut map = HeaderMap::new();
+        for (name, value) in fields {
+            map.append(*name, HeaderValue::from_static(value));
+        }
+        map
+    }
+
+    #[test]
+    fn a_repeated_field_is_seen_as_repeated() {
+        let map = headers(&[("host", "localhost"), ("Host", "localhost")]);
+        assert_eq!(Head::read(&map).host, Field::Repeated);
+        let map = headers(&[("host", "localhost")]);
+        assert_eq!(Head::read(&map).host, Field::Once(&HeaderValue::from_static("localhost")));
+        assert_eq!(Head::read(&HeaderMap::new()).host, Field::Absent);
+    }
+
+    #[test]
+    fn proxies_and_credentials_are_seen_under_each_of_their_names() {
+        for name in ["forwarded", "via", "x-forwarded-for", "x-forwarded-proto", "x-real-ip"] {
+            assert!(Head::read(&headers(&[(name, "x")])).forwarded, "{name}");
+        }
+        for name in ["authorization", "x-api-key"] {
+            let map = headers(&[(name, "x")]);
+            assert!(Head::read(&map).credentials, "{name}");
+            assert!(!Head::read(&map).forwarded, "{name}");
+        }
+    }
+
+    #[test]
+    fn an_event_stream_is_given_to_whoever_lists_it() {
+        for (accept, expected) in [
+            ("text/event-stream", true),
+            ("application/json, text/event-stream", true),
+            ("application/json,TEXT/Event-Stream;q=0.9", true),
+            ("*/*", false),
+            ("text/event-stream-x", false),
+            ("", false),
+        ] {
+            assert_eq!(Head::read(&headers(&[("accept", accept)])).wants_events(), expected);
+        }
+    }
+}

@@ -1,0 +1,84 @@
+//! Pages of other sites are refused, whatever they ask for.
+
+use http::HeaderValue;
+
+use super::Field;
+
+/// Whether the request was made by a page of another site.
+///
+/// Programs send no `Origin`; a page of this very server sends the one that its `Host` names.
+/// `null` (sandboxed frames, files, redirects) is foreign.
+pub(crate) fn is_foreign(origin: Field<'_>, host: Field<'_>, allowed: &[String]) -> bool {
+    let origin = match origin {
+        Field::Absent => return false,
+        Field::Repeated => return true,
+        Field::Once(origin) => origin,
+    };
+    let Some(text) = text_of(origin) else { return true };
+    if allowed.iter().any(|entry| entry.eq_ignore_ascii_case(text)) {
+        return false;
+    }
+    let own = match host {
+        Field::Once(host) => text_of(host),
+        Field::Absent | Field::Repeated => None,
+    };
+    own.is_none_or(|host| !is_same(text, host))
+}
+
+fn text_of(value: &HeaderValue) -> Option<&str> {
+    value.to_str().ok()
+}
+
+/// Whether `origin` (`scheme://authority`) is served under the authority `host`.
+fn is_same(origin: &str, host: &str) -> bool {
+    let (authority, default_port) = match origin.split_once("://") {
+        Some(("http", authority)) => (authority, ":80"),
+        Some(("https", authority)) => (authority, ":443"),
+        _ => return false,
+    };
+    let bare = |text: &str| text.strip_suffix(default_port).unwrap_or(text).to_ascii_lowercase();
+    bare(authority) == bare(host)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn judge(origin: &'static str, host: &'static str, allowed: &[&str]) -> bool {
+        let (origin, host) = (HeaderValue::from_static(origin), HeaderValue::from_static(host));
+        let allowed: Vec<String> = allowed.iter().map(|name| (*name).to_owned()).collect();
+        is_foreign(Field::Once(&origin), Field::Once(&host), &allowed)
+    }
+
+    #[test]
+    fn only_the_servers_own_pages_and_configured_ones_are_let_in() {
+        for (origin, host, foreign) in [
+            ("http://localhost:8080", "localhost:8080", false),
+            ("http://LOCALHOST:8080", "localhost:8080", false),
+            ("http://localhost", "localhost", false),
+            ("http://localhost", "localhost:80", false),
+            ("https://localhost", "localhost:443", false),
+            ("http://[::1]:8080", "[::1]:8080", false),
+            ("http://localhost:3000", "localhost:8080", true),
+            ("http://127.0.0.1:8080", "localhost:8080", true),
+            ("https://evil.example", "localhost:8080", true),
+            ("http://localhost.evil.example", "localhost", true),
+            ("null", "localhost:8080", true),
+            ("", "localhost:8080", true),
+            ("file://", "localhost:8080", true),
+            ("chrome-extension://abc", "localhost:8080", true),
+            ("http://localhost:8080 http://evil.example", "localhost:8080", true),
+        ] {
+            assert_eq!(judge(origin, host, &[]), foreign, "{origin} at {host}");
+        }
+        assert!(!judge("https://console.example", "localhost:8080", &["https://console.example"]));
+        assert!(judge("http://console.example", "localhost:8080", &["https://console.example"]));
+    }
+
+    #[test]
+    fn a_program_sends_no_origin_and_two_are_one_too_many() {
+        let host = HeaderValue::from_static("localhost");
+        assert!(!is_foreign(Field::Absent, Field::Once(&host), &[]));
+        assert!(is_foreign(Field::Repeated, Field::Once(&host), &[]));
+    }
+}

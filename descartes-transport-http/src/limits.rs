@@ -1,0 +1,67 @@
+//! Every bound of this transport, with its reason.
+
+use std::time::Duration;
+
+/// A JSON-RPC request, on every transport.
+pub(crate) const MAX_REQUEST_BYTES: usize = 1 << 20;
+/// What a stream hands to the socket at once: enough to amortise a write, little to lose.
+pub(crate) const MAX_FRAME_BYTES: usize = 64 << 10;
+/// hyper's read and write buffers of one connection; also the longest request head.
+pub(crate) const MAX_BUFFER_BYTES: usize = 64 << 10;
+/// Fields of a request head. A browser sends about fifteen.
+pub(crate) const MAX_HEADERS: usize = 64;
+/// Bytes of a refused body that are read away, so that the refusal reaches its sender.
+pub(crate) const MAX_DISCARDED_BYTES: u64 = 16 << 20;
+/// How long a refused body is read away.
+pub(crate) const DISCARD_TIME: Duration = Duration::from_secs(2);
+/// Pairs in a query string; a subscription names at most this many topics there.
+pub(crate) const MAX_QUERY_PAIRS: usize = 128;
+/// Milliseconds after which an `EventSource` reconnects.
+pub(crate) const RETRY_MILLIS: u64 = 1000;
+/// Shortest and longest pause of the accept loop after an error such as `EMFILE`.
+pub(crate) const ACCEPT_PAUSE: (Duration, Duration) =
+    (Duration::from_millis(10), Duration::from_secs(1));
+
+/// The bounds of an HTTP server; the defaults are those of the daemon.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct HttpLimits {
+    /// Longest body of a request, in bytes (413 beyond).
+    pub request_bytes: usize,
+    /// From the first byte of a request head to its last; a connection that never sends one has
+    /// the same time.
+    pub header_deadline: Duration,
+    /// From the end of the head to the end of the body.
+    pub body_deadline: Duration,
+    /// A connection between two requests is closed after this time.
+    pub idle_timeout: Duration,
+    /// A peer that takes no byte for this time, while there is something for it, is cut.
+    pub stall_timeout: Duration,
+    /// The same while the server drains.
+    pub drain_stall_timeout: Duration,
+    /// How long requests may go on after the shutdown began; then connections are cut.
+    pub drain: Duration,
+    /// Silence on an event stream after which a comment is sent.
+    pub heartbeat: Duration,
+    /// Connections of one address that is not loopback.
+    pub connections_per_address: usize,
+    /// Connections that have not yet sent a whole request; beyond it the oldest is cut.
+    pub newcomers: usize,
+}
+
+impl Default for HttpLimits {
+    fn default() -> Self {
+        Self {
+            request_bytes: MAX_REQUEST_BYTES,
+            header_deadline: Duration::from_secs(10),
+            body_deadline: Duration::from_secs(30),
+            idle_timeout: Duration::from_secs(300),
+            stall_timeout: Duration::from_secs(30),
+            drain_stall_timeout: Duration::from_secs(5),
+            drain: Duration::from_secs(30),
+            heartbeat: Duration::from_secs(15),
+            connections_per_address: 64,
+            newcomers: 256,
+        }
+    }
+}
