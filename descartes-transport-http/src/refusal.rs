@@ -1,0 +1,124 @@
+//! What never reaches a method: one row for each reason, with its status and its error.
+
+use bytes::{BufMut, BytesMut};
+use descartes_rpc::{
+    error::{ErrorKind, RpcError},
+    message::{Id, Response as RpcResponse},
+};
+use http::{HeaderValue, Response, StatusCode, header};
+
+use crate::{
+    caller::Stranger, guard::host::HostFault, query::QueryError, response_body::ResponseBody,
+    service::json,
+};
+
+/// Why a request is refused by the transport itself.
+#[derive(Debug)]
+pub(crate) enum Refusal {
+    Host(HostFault),
+    ForeignOrigin,
+    /// Nobody vouches for the caller.
+    Stranger(Stranger),
+    NotFound,
+    NotAllowed(&'static str),
+    ContentType,
+    TooLarge(usize),
+    /// The body ended early or was garbled.
+    BrokenBody,
+    Query(QueryError),
+}
+
+impl Refusal {
+    fn status(&self) -> StatusCode {
+        match self {
+            Self::Host(HostFault::Invalid) | Self::BrokenBody | Self::Query(_) => {
+                StatusCode::BAD_REQUEST
+            }
+            Self::Host(HostFault::Misdirected) => StatusCode::MISDIRECTED_REQUEST,
+            Self::ForeignOrigin => StatusCode::FORBIDDEN,
+            Self::Stranger(_) => StatusCode::UNAUTHORIZED,
+            Self::NotFound => StatusCode::NOT_FOUND,
+            Self::NotAllowed(_) => StatusCode::METHOD_NOT_ALLOWED,
+            Self::ContentType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
+        }
+    }
+
+    fn error(&self) -> RpcError {
+        let invalid = |message: &'static str| RpcError::new(ErrorKind::InvalidRequest, message);
+        match self {
+            Self::Host(HostFault::Invalid) => invalid("exactly one valid Host is needed"),
+            Self::Host(HostFault::Misdirected) => invalid("this server does not answer to that Host")
+                .hint("add the name to [server] allowed_hosts, or use 127.0.0.1"),
+            Self::ForeignOrigin => {
+                RpcError::new(ErrorKind::Forbidden, "pages of other sites are refused")
+                    .with("required", "an Origin of this server")
+                    .hint("add the origin to [server] allowed_origins")
+            }
+            Self::Stranger(stranger) => stranger.error(),
+            Self::NotFound => invalid("nothing is served here").hint("send calls to POST /"),
+            Self::NotAllowed(allow) => invalid("this path is not served for that HTTP method")
+                .hint(format!("allowed: {allow}")),
+            Self::ContentType => invalid("the body is not declared as JSON")
+                .hint("send Content-Type: application/json"),
+            Self::TooLarge(max) => {
+                RpcError::oversize(descartes_rpc::limits::REQUEST_BYTES_KEY, *max as u64)
+            }
+            Self::BrokenBody => invalid("the body ended early or was garbled"),
+            Self::Query(error) => RpcError::new(ErrorKind::InvalidParams, error.to_string())
+                .with("expected", "topic (repeatable), after, types, tail"),
+        }
+    }
+
+    pub(crate) fn into_response(self) -> Response<ResponseBody> {
+        let mut response = error_response(self.status(), self.error());
+        if let Self::NotAllowed(allow) = self {
+            response.headers_mut().insert(header::ALLOW, HeaderValue::from_static(allow));
+        }
+        response
+    }
+}
+
+/// A JSON-RPC error that belongs to no call, under an HTTP status.
+pub(crate) fn error_response(status: StatusCode, error: RpcError) -> Response<ResponseBody> {
+    let mut response = json(RpcResponse::failed(Id::Null, error).encode());
+    *response.status_mut() = status;
+    response
+}
+
+/// A whole HTTP answer as bytes, for connections that are refused before hyper sees them.
+pub(crate) fn raw(status: StatusCode, error: RpcError) -> BytesMut {
+    let body = RpcResponse::failed(Id::Null, error).encode();
+    let mut out = BytesMut::with_capacity(256 + body.len());
+    out.put_slice(b"HTTP/1.1 ");
+    out.put_slice(status.as_str().as_bytes());
+    out.put_slice(b" \r\ncontent-type: application/json\r\nconnection: close\r\ncontent-length: ");
+    out.put_slice(body.len().to_string().as_bytes());
+    out.put_slice(b"\r\n\r\n");
+    out.put_slice(&body);
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_refusal_has_the_status_and_code_of_the_contract() {
+        for (refusal, status, code) in [
+            (Refusal::Host(HostFault::Invalid), 400, -32600),
+            (Refusal::Host(HostFault::Misdirected), 421, -32600),
+            (Refusal::ForeignOrigin, 403, -32012),
+            (Refusal::Stranger(Stranger::OtherUser), 401, -32001),
+            (Refusal::NotFound, 404, -32600),
+            (Refusal::NotAllowed("POST"), 405, -32600),
+            (Refusal::ContentType, 415, -32600),
+            (Refusal::TooLarge(7), 413, -32011),
+            (Refusal::BrokenBody, 400, -32600),
+            (Refusal::Query(QueryError::Encoding), 400, -32602),
+        ] {
+            assert_eq!(refusal.status(), status, "{refusal:?}");
+            assert_eq!(refusal.error().code(), code, "{refusal:?}");
+        }
+    }
+}

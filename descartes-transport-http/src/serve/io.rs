@@ -1,0 +1,111 @@
+//! The socket as hyper sees it: it reports what moves, and ends without losing the last answer.
+
+use std::{
+    io::{self, IoSlice},
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
+
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    net::TcpStream,
+};
+
+use super::state::{ConnectionState, Phase};
+use crate::limits::MAX_DISCARDED_BYTES;
+
+const DISCARD_BUFFER: usize = 8 << 10;
+
+/// A TCP stream that tells its [`ConnectionState`] about progress.
+#[derive(Debug)]
+pub(super) struct WatchedStream {
+    stream: TcpStream,
+    state: Arc<ConnectionState>,
+    discarded: u64,
+    shut: bool,
+}
+
+impl WatchedStream {
+    pub(super) fn new(stream: TcpStream, state: Arc<ConnectionState>) -> Self {
+        Self { stream, state, discarded: 0, shut: false }
+    }
+
+    fn wrote(&self, result: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        match &result {
+            Poll::Pending => self.state.send_blocked(),
+            Poll::Ready(Ok(bytes)) => self.state.sent(*bytes),
+            Poll::Ready(Err(_)) => {}
+        }
+        result
+    }
+
+    /// Reads away what a refused request still sends, up to a bound; the driver bounds the time.
+    fn poll_discard(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let mut buffer = [0; DISCARD_BUFFER];
+        while self.discarded < MAX_DISCARDED_BYTES {
+            let mut read = ReadBuf::new(&mut buffer);
+            match ready!(Pin::new(&mut self.stream).poll_read(cx, &mut read)) {
+                Ok(()) if !read.filled().is_empty() => {
+                    self.discarded += read.filled().len() as u64;
+                }
+                Ok(()) | Err(_) => break,
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncRead for WatchedStream {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        let result = Pin::new(&mut self.stream).poll_read(cx, buffer);
+        if buffer.filled().len() > before {
+            self.state.received();
+        }
+        result
+    }
+}
+
+impl AsyncWrite for WatchedStream {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let result = Pin::new(&mut self.stream).poll_write(cx, bytes);
+        self.wrote(result)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let result = Pin::new(&mut self.stream).poll_write_vectored(cx, bytes);
+        self.wrote(result)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if !self.shut {
+            ready!(Pin::new(&mut self.stream).poll_shutdown(cx))?;
+            self.shut = true;
+            if self.state.has_unread_body() {
+                self.state.enter(Phase::Discard);
+            }
+        }
+        if self.state.has_unread_body() { self.poll_discard(cx) } else { Poll::Ready(Ok(())) }
+    }
+}

@@ -1,0 +1,168 @@
+//! Where a connection stands, as seen by its socket, its requests and the server.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering},
+    },
+    task::Waker,
+};
+
+use futures_util::task::AtomicWaker;
+
+use super::registry::Registry;
+
+/// What the connection is waiting for; each phase has its own deadline.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Phase {
+    /// The rest of a request head.
+    Head,
+    /// The rest of a request body.
+    Body,
+    /// Our own answer.
+    Answer,
+    /// The next request.
+    Idle,
+    /// The end of a body that was refused.
+    Discard,
+}
+
+impl Phase {
+    const ALL: [Self; 5] = [Self::Head, Self::Body, Self::Answer, Self::Idle, Self::Discard];
+}
+
+const DRAIN: u8 = 1;
+const CUT: u8 = 2;
+
+/// Shared by the parts of one connection.
+///
+/// Everything but `orders` and `waker` is written by the connection's own task; the atomics only
+/// make it shareable. Changes are counted and not timed: the driver looks at the clock once for
+/// each time it waits, instead of once for each step of a request.
+#[derive(Debug)]
+pub(crate) struct ConnectionState {
+    id: u64,
+    registry: Arc<Registry>,
+    phase: AtomicU8,
+    steps: AtomicU32,
+    written: AtomicU64,
+    write_blocked: AtomicBool,
+    unread_body: AtomicBool,
+    settled: AtomicBool,
+    orders: AtomicU8,
+    waker: AtomicWaker,
+}
+
+impl ConnectionState {
+    pub(super) fn new(id: u64, registry: Arc<Registry>) -> Self {
+        Self {
+            id,
+            registry,
+            phase: AtomicU8::new(Phase::Head as u8),
+            steps: AtomicU32::new(0),
+            written: AtomicU64::new(0),
+            write_blocked: AtomicBool::new(false),
+            unread_body: AtomicBool::new(false),
+            settled: AtomicBool::new(false),
+            orders: AtomicU8::new(0),
+            waker: AtomicWaker::new(),
+        }
+    }
+
+    pub(crate) fn enter(&self, phase: Phase) {
+        self.phase.store(phase as u8, Ordering::Relaxed);
+        self.steps.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn phase(&self) -> Phase {
+        let stored = self.phase.load(Ordering::Relaxed);
+        Phase::ALL.into_iter().find(|phase| *phase as u8 == stored).unwrap_or(Phase::Answer)
+    }
+
+    pub(super) fn steps(&self) -> u32 {
+        self.steps.load(Ordering::Relaxed)
+    }
+
+    /// Bytes came in: after an answer they begin the next request.
+    pub(super) fn received(&self) {
+        if self.phase() == Phase::Idle {
+            self.enter(Phase::Head);
+        }
+    }
+
+    pub(super) fn sent(&self, bytes: usize) {
+        self.written.fetch_add(bytes as u64, Ordering::Relaxed);
+        self.write_blocked.store(false, Ordering::Relaxed);
+    }
+
+    pub(super) fn send_blocked(&self) {
+        self.write_blocked.store(true, Ordering::Relaxed);
+    }
+
+    /// How much the peer has taken, if it is being waited for.
+    pub(super) fn blocked_at(&self) -> Option<u64> {
+        let blocked = self.write_blocked.load(Ordering::Relaxed);
+        blocked.then(|| self.written.load(Ordering::Relaxed))
+    }
+
+    /// The peer has sent a whole request: it is no newcomer any more.
+    pub(crate) fn settle(&self) {
+        if !self.settled.swap(true, Ordering::Relaxed) {
+            self.registry.settle(self.id);
+        }
+    }
+
+    /// The rest of this request's body will not be read, but must be taken from the socket before
+    /// it is closed: closing over unread bytes resets the connection and the peer may lose the
+    /// answer.
+    pub(crate) fn leave_body_unread(&self) {
+        self.unread_body.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn has_unread_body(&self) -> bool {
+        self.unread_body.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn watch(&self, waker: &Waker) {
+        self.waker.register(waker);
+    }
+
+    /// Finish what is being answered, then close.
+    pub(super) fn drain(&self) {
+        self.order(DRAIN);
+    }
+
+    /// Close now.
+    pub(super) fn cut(&self) {
+        self.order(CUT);
+    }
+
+    pub(super) fn is_draining(&self) -> bool {
+        self.orders.load(Ordering::Acquire) & DRAIN != 0
+    }
+
+    pub(super) fn is_cut(&self) -> bool {
+        self.orders.load(Ordering::Acquire) & CUT != 0
+    }
+
+    #[cfg(test)]
+    pub(super) fn waker_for_test(&self) {
+        self.waker.wake();
+    }
+
+    fn order(&self, order: u8) {
+        self.orders.fetch_or(order, Ordering::Release);
+        self.waker.wake();
+    }
+}
+
+/// Travels in the body of an answer: when that is gone, the connection waits for the next request.
+#[derive(Debug)]
+pub(crate) struct AnswerEnd(pub(crate) Arc<ConnectionState>);
+
+impl Drop for AnswerEnd {
+    fn drop(&mut self) {
+        self.0.enter(Phase::Idle);
+    }
+}

@@ -1,0 +1,165 @@
+//! Notifications as server-sent events.
+//!
+//! The reader pulls: nothing is taken from the subscription until hyper has room for it, and then
+//! all that is due goes out as one block, so that a burst costs one write for each reader.
+
+use std::{
+    pin::Pin,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use bytes::{BufMut, Bytes, BytesMut};
+use descartes_rpc::message::{EndReason, Notification, NotificationStream, Text};
+use futures_core::Stream;
+use tokio::time::{Instant, Sleep, sleep};
+use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
+
+use crate::limits::{MAX_FRAME_BYTES, RETRY_MILLIS};
+
+/// What the `data:` of an event is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Framing {
+    /// The event object itself; gap, synced and ended are events of that name (`GET /events`).
+    Events,
+    /// A JSON-RPC message (`POST` that accepts an event stream).
+    Messages,
+}
+
+/// The bytes of one event stream.
+pub(crate) struct EventBody {
+    framing: Framing,
+    /// Written before anything else.
+    first: BytesMut,
+    notifications: Option<NotificationStream>,
+    /// The subscription and the position reached, for the farewell.
+    reached: Option<(Text, Text)>,
+    shutdown: Pin<Box<WaitForCancellationFutureOwned>>,
+    heartbeat: Duration,
+    timer: Pin<Box<Sleep>>,
+    last_sent: Instant,
+}
+
+impl EventBody {
+    pub(crate) fn new(
+        framing: Framing,
+        notifications: Option<NotificationStream>,
+        shutdown: CancellationToken,
+        heartbeat: Duration,
+    ) -> Self {
+        let mut first = BytesMut::new();
+        if framing == Framing::Events {
+            first.put_slice(format!("retry: {RETRY_MILLIS}\n\n").as_bytes());
+        }
+        Self {
+            framing,
+            first,
+            notifications,
+            reached: None,
+            shutdown: Box::pin(shutdown.cancelled_owned()),
+            heartbeat,
+            timer: Box::pin(sleep(heartbeat)),
+            last_sent: Instant::now(),
+        }
+    }
+
+    /// Sends `message` as the first event.
+    pub(crate) fn begin_with(mut self, message: &[u8]) -> Self {
+        put_data(&mut self.first, message);
+        self
+    }
+
+    /// All that is due, as one block; `None` after the last.
+    pub(crate) fn poll_bytes(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
+        let mut block = std::mem::take(&mut self.first);
+        if self.notifications.is_some() {
+            self.collect(&mut block, cx);
+        } else if block.is_empty() {
+            return Poll::Ready(None);
+        }
+        if self.notifications.is_some() && self.shutdown.as_mut().poll(cx).is_ready() {
+            self.notifications = None;
+            self.farewell(&mut block);
+        }
+        if block.is_empty() && self.notifications.is_some() {
+            return self.poll_heartbeat(cx).map(Some);
+        }
+        self.last_sent = Instant::now();
+        Poll::Ready((!block.is_empty()).then(|| block.freeze()))
+    }
+
+    fn collect(&mut self, block: &mut BytesMut, cx: &mut Context<'_>) {
+        while block.len() < MAX_FRAME_BYTES
+            && let Some(notifications) = &mut self.notifications
+        {
+            match notifications.as_mut().poll_next(cx) {
+                Poll::Ready(Some(notification)) => self.put(block, &notification),
+                Poll::Ready(None) => self.notifications = None,
+                Poll::Pending => return,
+            }
+        }
+    }
+
+    fn put(&mut self, block: &mut BytesMut, notification: &Notification) {
+        put_notification(block, self.framing, notification);
+        if matches!(notification, Notification::Ended { .. }) {
+            self.notifications = None;
+        } else {
+            self.reached = Some(notification.position());
+        }
+    }
+
+    /// The server ends the stream; the reader can come back with the position it is told.
+    fn farewell(&self, block: &mut BytesMut) {
+        let (subscription_id, cursor) = self.reached.clone().unwrap_or_default();
+        let reason = EndReason::Shutdown;
+        let ended = Notification::Ended { subscription_id, reason, cursor };
+        put_notification(block, self.framing, &ended);
+    }
+
+    fn poll_heartbeat(&mut self, cx: &mut Context<'_>) -> Poll<Bytes> {
+        while self.timer.as_mut().poll(cx).is_ready() {
+            let now = Instant::now();
+            let due = self.last_sent + self.heartbeat;
+            if due <= now {
+                self.last_sent = now;
+                self.timer.as_mut().reset(now + self.heartbeat);
+                return Poll::Ready(Bytes::from_static(b":\n\n"));
+            }
+            self.timer.as_mut().reset(due);
+        }
+        Poll::Pending
+    }
+}
+
+fn put_notification(out: &mut BytesMut, framing: Framing, notification: &Notification) {
+    out.reserve(notification.encoded_len());
+    let cursor = notification.cursor();
+    if !cursor.is_empty() {
+        out.put_slice(b"id: ");
+        out.put_slice(cursor.as_bytes());
+        out.put_u8(b'\n');
+    }
+    match (framing, notification.event_json()) {
+        (Framing::Messages, _) => {
+            out.put_slice(b"data: ");
+            notification.encode_into(out);
+            out.put_slice(b"\n\n");
+        }
+        (Framing::Events, Some(event)) => put_data(out, event),
+        (Framing::Events, None) => {
+            out.put_slice(b"event: ");
+            out.put_slice(notification.kind().as_bytes());
+            out.put_u8(b'\n');
+            put_data(out, &notification.params_json());
+        }
+    }
+}
+
+/// One `data:` line; JSON as it is written here has no line breaks.
+fn put_data(out: &mut BytesMut, json: &[u8]) {
+    out.reserve(json.len() + 8);
+    out.put_slice(b"data: ");
+    out.put_slice(json);
+    out.put_slice(b"\n\n");
+}
