@@ -8,8 +8,6 @@ pub(crate) const MAX_REQUEST_BYTES: usize = 1 << 20;
 pub(crate) const MAX_FRAME_BYTES: usize = 64 << 10;
 /// hyper's read and write buffers of one connection; also the longest request head.
 pub(crate) const MAX_BUFFER_BYTES: usize = 64 << 10;
-/// Fields of a request head. A browser sends about fifteen.
-pub(crate) const MAX_HEADERS: usize = 64;
 /// Bytes of a refused body that are read away, so that the refusal reaches its sender.
 pub(crate) const MAX_DISCARDED_BYTES: u64 = 16 << 20;
 /// How long a refused body is read away.

@@ -48,8 +48,10 @@ impl Refusal {
         let invalid = |message: &'static str| RpcError::new(ErrorKind::InvalidRequest, message);
         match self {
             Self::Host(HostFault::Invalid) => invalid("exactly one valid Host is needed"),
-            Self::Host(HostFault::Misdirected) => invalid("this server does not answer to that Host")
-                .hint("add the name to [server] allowed_hosts, or use 127.0.0.1"),
+            Self::Host(HostFault::Misdirected) => {
+                invalid("this server does not answer to that Host")
+                    .hint("add the name to [server] allowed_hosts, or use 127.0.0.1")
+            }
             Self::ForeignOrigin => {
                 RpcError::new(ErrorKind::Forbidden, "pages of other sites are refused")
                     .with("required", "an Origin of this server")

@@ -32,8 +32,9 @@ pub(crate) struct EventBody {
     /// Written before anything else.
     first: BytesMut,
     notifications: Option<NotificationStream>,
-    /// The subscription and the position reached, for the farewell.
-    reached: Option<(Text, Text)>,
+    /// Which subscription this is, and the position reached: for the farewell.
+    subscription_id: Text,
+    cursor: String,
     shutdown: Pin<Box<WaitForCancellationFutureOwned>>,
     heartbeat: Duration,
     timer: Pin<Box<Sleep>>,
@@ -55,7 +56,8 @@ impl EventBody {
             framing,
             first,
             notifications,
-            reached: None,
+            subscription_id: Text::default(),
+            cursor: String::new(),
             shutdown: Box::pin(shutdown.cancelled_owned()),
             heartbeat,
             timer: Box::pin(sleep(heartbeat)),
@@ -66,6 +68,12 @@ impl EventBody {
     /// Sends `message` as the first event.
     pub(crate) fn begin_with(mut self, message: &[u8]) -> Self {
         put_data(&mut self.first, message);
+        self
+    }
+
+    /// The position to say farewell with if nothing follows.
+    pub(crate) fn starting_at(mut self, cursor: String) -> Self {
+        self.cursor = cursor;
         self
     }
 
@@ -105,15 +113,26 @@ impl EventBody {
         if matches!(notification, Notification::Ended { .. }) {
             self.notifications = None;
         } else {
-            self.reached = Some(notification.position());
+            self.note(notification);
+        }
+    }
+
+    /// Copies, because holding on to a cursor's text could hold its whole event in memory.
+    fn note(&mut self, notification: &Notification) {
+        self.cursor.clear();
+        self.cursor.push_str(notification.cursor());
+        if self.subscription_id.is_empty() {
+            self.subscription_id = Text::from(notification.subscription_id());
         }
     }
 
     /// The server ends the stream; the reader can come back with the position it is told.
     fn farewell(&self, block: &mut BytesMut) {
-        let (subscription_id, cursor) = self.reached.clone().unwrap_or_default();
-        let reason = EndReason::Shutdown;
-        let ended = Notification::Ended { subscription_id, reason, cursor };
+        let ended = Notification::Ended {
+            subscription_id: self.subscription_id.clone(),
+            reason: EndReason::Shutdown,
+            cursor: Text::from(self.cursor.as_str()),
+        };
         put_notification(block, self.framing, &ended);
     }
 

@@ -1,1 +1,3 @@
-//! Descartes: transport-unix.
+//! Descartes over a Unix socket.
+mod claim;
+pub use claim::BindError;

@@ -117,7 +117,8 @@ impl<'a> Watch<'a> {
 
     fn deadline(&self) -> Option<(Instant, GivenUp)> {
         let phase = self.state.phase();
-        let late = self.phase_limit(phase).map(|limit| (self.phase_since + limit, GivenUp::Late(phase)));
+        let late =
+            self.phase_limit(phase).map(|limit| (self.phase_since + limit, GivenUp::Late(phase)));
         let stalled = self.blocked.map(|(_, since)| (since + self.stall_limit(), GivenUp::Stalled));
         [late, stalled].into_iter().flatten().min_by_key(|(deadline, _)| *deadline)
     }
@@ -133,7 +134,11 @@ impl<'a> Watch<'a> {
     }
 
     fn stall_limit(&self) -> Duration {
-        if self.state.is_draining() { self.limits.drain_stall_timeout } else { self.limits.stall_timeout }
+        if self.state.is_draining() {
+            self.limits.drain_stall_timeout
+        } else {
+            self.limits.stall_timeout
+        }
     }
 }
 

@@ -1,0 +1,70 @@
+//! How the routes behave, wherever they are mounted.
+
+use descartes_rpc::{auth::Principal, peer::Peer};
+use tokio_util::sync::CancellationToken;
+
+use crate::{caller::TRANSPORT, limits::HttpLimits};
+
+/// Settings of [`crate::service`].
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct HttpOptions {
+    /// The name on the front page.
+    pub name: String,
+    /// Names that are answered to beside loopback: `name` for any port, or `name:port`.
+    pub allowed_hosts: Vec<String>,
+    /// Pages that may call beside this server's own, as `scheme://host[:port]`.
+    pub allowed_origins: Vec<String>,
+    /// Who a caller is that the application names no principal for; `None` refuses it.
+    pub caller: Option<Peer>,
+    /// Cancelled, it ends every event stream with `ended`; without that streams keep a server
+    /// from shutting down.
+    pub shutdown: CancellationToken,
+    /// Bounds of bodies and streams. Those of connections matter to [`crate::HttpTransport`] only.
+    pub limits: HttpLimits,
+}
+
+impl Default for HttpOptions {
+    fn default() -> Self {
+        Self {
+            name: "descartes-daemon".to_owned(),
+            allowed_hosts: Vec::new(),
+            allowed_origins: Vec::new(),
+            caller: None,
+            shutdown: CancellationToken::new(),
+            limits: HttpLimits::default(),
+        }
+    }
+}
+
+impl HttpOptions {
+    /// Takes every caller for the owner: for applications that let nobody else reach the service.
+    ///
+    /// `Host` and `Origin` are still checked, so that no web page is taken for the owner.
+    #[must_use]
+    pub fn everyone_is_owner(mut self) -> Self {
+        self.caller = Some(Peer::new(TRANSPORT).with_principal(Principal::owner()));
+        self
+    }
+
+    /// Answers to `name` beside loopback.
+    #[must_use]
+    pub fn allow_host(mut self, name: impl Into<String>) -> Self {
+        self.allowed_hosts.push(name.into());
+        self
+    }
+
+    /// Lets pages of `origin` call.
+    #[must_use]
+    pub fn allow_origin(mut self, origin: impl Into<String>) -> Self {
+        self.allowed_origins.push(origin.into());
+        self
+    }
+
+    /// Ends event streams when `token` is cancelled.
+    #[must_use]
+    pub fn shutdown(mut self, token: CancellationToken) -> Self {
+        self.shutdown = token;
+        self
+    }
+}

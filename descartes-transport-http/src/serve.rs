@@ -1,0 +1,119 @@
+//! The daemon's own server: bind, accept, and what `axum::serve` leaves out.
+//!
+//! Every connection has deadlines for its head, its body, its silence and its standing still;
+//! there are bounds on how many there are, and a shutdown that ends.
+
+mod accept;
+mod driver;
+mod io;
+mod registry;
+mod state;
+
+use std::{io as std_io, net::SocketAddr, sync::Arc};
+
+use tokio::{net::TcpListener, sync::Semaphore};
+
+use crate::{
+    caller::SameUser,
+    options::HttpOptions,
+    same_user::{KernelLookup, UidLookup},
+};
+
+pub(crate) use state::{AnswerEnd, ConnectionState, Phase};
+
+/// Connections of a daemon that has no budget of its own.
+const CONNECTIONS: usize = 4096;
+
+/// Where and for whom to serve.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct HttpConfig {
+    /// Where to listen; port 0 takes any free one.
+    pub address: SocketAddr,
+    /// How the routes behave. Its `caller` is not used here: the peer's user decides.
+    pub options: HttpOptions,
+    /// Whether a loopback peer of the same user needs no credentials. The daemon says no in a
+    /// container, where loopback proves nothing.
+    pub trust_loopback: bool,
+    /// The user whose programs are admitted beside root's; the one of this process.
+    pub own_uid: u32,
+    /// How the owner of a peer's socket is found.
+    pub uid_lookup: Arc<dyn UidLookup>,
+    /// One permit is one connection; share it between transports to bound them together.
+    pub connections: Arc<Semaphore>,
+}
+
+impl HttpConfig {
+    /// Serves the own user on `address`.
+    #[must_use]
+    pub fn new(address: SocketAddr) -> Self {
+        Self {
+            address,
+            options: HttpOptions::default(),
+            trust_loopback: true,
+            own_uid: rustix::process::geteuid().as_raw(),
+            uid_lookup: Arc::new(KernelLookup),
+            connections: Arc::new(Semaphore::new(CONNECTIONS)),
+        }
+    }
+}
+
+/// Why a port could not be opened.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BindError {
+    /// Somebody else listens there.
+    #[error("{address} is in use")]
+    InUse {
+        /// The address that was asked for.
+        address: SocketAddr,
+    },
+    /// The system refuses it.
+    #[error("cannot listen on {address}")]
+    Refused {
+        /// The address that was asked for.
+        address: SocketAddr,
+        /// What the system says.
+        source: std_io::Error,
+    },
+}
+
+/// An open port that nobody is served on yet.
+#[derive(Debug)]
+pub struct HttpTransport {
+    listener: TcpListener,
+    address: SocketAddr,
+    config: HttpConfig,
+}
+
+impl HttpTransport {
+    /// Opens the port. Everything that can fail at start fails here; connections wait in the
+    /// backlog until [`HttpTransport::serve`].
+    ///
+    /// # Errors
+    ///
+    /// [`BindError::InUse`] when another program has the port.
+    pub async fn bind(config: HttpConfig) -> Result<Self, BindError> {
+        let refused = |source: std_io::Error| match source.kind() {
+            std_io::ErrorKind::AddrInUse => BindError::InUse { address: config.address },
+            _ => BindError::Refused { address: config.address, source },
+        };
+        let listener = TcpListener::bind(config.address).await.map_err(refused)?;
+        let address = listener.local_addr().map_err(refused)?;
+        Ok(Self { listener, address, config })
+    }
+
+    /// Where it listens, with the port that was found.
+    #[must_use]
+    pub const fn local_addr(&self) -> SocketAddr {
+        self.address
+    }
+
+    fn rule(&self) -> SameUser {
+        SameUser {
+            trust_loopback: self.config.trust_loopback,
+            own_uid: self.config.own_uid,
+            lookup: Arc::clone(&self.config.uid_lookup),
+        }
+    }
+}

@@ -1,0 +1,194 @@
+//! The accept loop, and the life of one connection.
+
+use std::{
+    convert::Infallible,
+    io::{self, Write},
+    net::SocketAddr,
+    pin::pin,
+    sync::Arc,
+    time::Duration,
+};
+
+use descartes_rpc::{
+    error::{ErrorKind, RpcError},
+    service::RpcService,
+};
+use http::StatusCode;
+use hyper::{server::conn::http1, service::service_fn};
+use hyper_util::rt::TokioIo;
+use tokio::{net::TcpStream, sync::OwnedSemaphorePermit, time::timeout};
+use tokio_util::task::TaskTracker;
+
+use super::{
+    HttpTransport,
+    driver::drive,
+    io::WatchedStream,
+    registry::{Registry, Seat},
+    state::AnswerEnd,
+};
+use crate::{
+    caller::{Caller, SameUser},
+    limits::{ACCEPT_PAUSE, MAX_BUFFER_BYTES},
+    refusal,
+    service::{Link, Server},
+};
+
+const PER_ADDRESS_KEY: &str = "server.max_connections_per_address";
+
+/// What all connections of a server share.
+struct Shared<S> {
+    server: Server<S>,
+    rule: SameUser,
+    registry: Arc<Registry>,
+}
+
+/// What all requests of a connection share.
+struct Connection<S> {
+    shared: Arc<Shared<S>>,
+    seat: Seat,
+    caller: Caller,
+    local: SocketAddr,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl HttpTransport {
+    /// Serves until `shutdown` completes, then finishes what is being answered, ends event streams
+    /// with `ended`, and cuts what is left after the drain limit. Returns when nobody is connected
+    /// any more. Dropping the future stops accepting and leaves connections to the runtime.
+    pub async fn serve<S: RpcService>(self, rpc: S, shutdown: impl Future<Output = ()> + Send) {
+        let rule = self.rule();
+        let Self { listener, config, .. } = self;
+        let (connections, options) = (config.connections, config.options);
+        let (streams, limits) = (options.shutdown.clone(), options.limits.clone());
+        let registry = Registry::new(limits.newcomers, limits.connections_per_address);
+        let server = Server { rpc, options };
+        let shared = Arc::new(Shared { server, rule, registry: Arc::clone(&registry) });
+        let tasks = TaskTracker::new();
+        let mut shutdown = pin!(shutdown);
+        let mut pause = ACCEPT_PAUSE.0;
+        loop {
+            let accepted = tokio::select! {
+                biased;
+                () = &mut shutdown => break,
+                accepted = listener.accept() => accepted,
+            };
+            match accepted {
+                Ok((stream, peer)) => {
+                    pause = ACCEPT_PAUSE.0;
+                    let permit = Arc::clone(&connections).try_acquire_owned().ok();
+                    if let Some(connection) = admit(&shared, stream, peer, permit) {
+                        tasks.spawn(connection);
+                    }
+                }
+                Err(error) if is_of_one_connection(&error) => {}
+                Err(error) => {
+                    tracing::warn!(%error, ?pause, "cannot accept connections for now");
+                    let rest = timeout(pause, &mut shutdown).await;
+                    if rest.is_ok() {
+                        break;
+                    }
+                    pause = (pause * 2).min(ACCEPT_PAUSE.1);
+                }
+            }
+        }
+        drop(listener);
+        streams.cancel();
+        registry.drain();
+        tasks.close();
+        end(&tasks, &registry, limits.drain).await;
+    }
+}
+
+/// Waits for the connections, and cuts them when the time is over.
+async fn end(tasks: &TaskTracker, registry: &Registry, drain: Duration) {
+    let mut left = pin!(tasks.wait());
+    if timeout(drain, &mut left).await.is_err() {
+        tracing::warn!(connections = tasks.len(), "cutting connections that do not end");
+        registry.cut();
+        left.await;
+    }
+}
+
+/// Errors of `accept` that say something of one connection, not of this server.
+fn is_of_one_connection(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::Interrupted
+    )
+}
+
+/// Gives a new connection its place, or refuses it with one answer.
+fn admit<S: RpcService>(
+    shared: &Arc<Shared<S>>,
+    stream: TcpStream,
+    peer: SocketAddr,
+    permit: Option<OwnedSemaphorePermit>,
+) -> Option<impl Future<Output = ()> + Send + use<S>> {
+    let Some(permit) = permit else {
+        let full = RpcError::new(ErrorKind::Unavailable, "too many connections").reason("no_slot");
+        refuse(stream, StatusCode::SERVICE_UNAVAILABLE, full);
+        return None;
+    };
+    let Ok(seat) = shared.registry.enter(peer.ip()) else {
+        let max = shared.server.options.limits.connections_per_address as u64;
+        let full = RpcError::exhausted(PER_ADDRESS_KEY, max, max);
+        refuse(stream, StatusCode::TOO_MANY_REQUESTS, full);
+        return None;
+    };
+    Some(connection(Arc::clone(shared), stream, peer, seat, permit))
+}
+
+/// Answers without reading and closes. The socket's send buffer is empty, so this cannot block.
+fn refuse(stream: TcpStream, status: StatusCode, error: RpcError) {
+    let told = stream.into_std().and_then(|mut stream| {
+        stream.write_all(&refusal::raw(status, error))?;
+        stream.shutdown(std::net::Shutdown::Write)
+    });
+    if let Err(error) = told {
+        tracing::debug!(%error, "a refused connection has gone already");
+    }
+}
+
+async fn connection<S: RpcService>(
+    shared: Arc<Shared<S>>,
+    stream: TcpStream,
+    peer: SocketAddr,
+    seat: Seat,
+    permit: OwnedSemaphorePermit,
+) {
+    let (Ok(local), Ok(())) = (stream.local_addr(), stream.set_nodelay(true)) else { return };
+    let caller = shared.rule.judge(peer, local);
+    let state = Arc::clone(&seat.state);
+    let connection = Arc::new(Connection { shared, seat, caller, local, _permit: permit });
+    let limits = &Arc::clone(&connection.shared).server.options.limits;
+    let io = TokioIo::new(WatchedStream::new(stream, Arc::clone(&state)));
+    let service = service_fn(move |request| {
+        let connection = Arc::clone(&connection);
+        async move { Ok::<_, Infallible>(connection.respond(request).await) }
+    });
+    // Our own driver watches the head's deadline: hyper's timer would also end idle connections.
+    let served = http1::Builder::new()
+        .header_read_timeout(None)
+        .max_buf_size(MAX_BUFFER_BYTES)
+        .pipeline_flush(true)
+        .serve_connection(io, service);
+    match drive(served, &state, limits).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::debug!(%peer, %error, "connection ended"),
+        Err(reason) => tracing::debug!(%peer, ?reason, "connection cut"),
+    }
+}
+
+impl<S: RpcService> Connection<S> {
+    async fn respond(
+        &self,
+        request: http::Request<hyper::body::Incoming>,
+    ) -> http::Response<crate::ResponseBody> {
+        let state = &self.seat.state;
+        let link = Link { caller: &self.caller, local: Some(self.local.ip()), state: Some(state) };
+        let response = self.shared.server.respond(&link, None, request).await;
+        response.map(|body| body.until(AnswerEnd(Arc::clone(state))))
+    }
+}

@@ -1,0 +1,328 @@
+//! All routes as one service, to be mounted in an application or served by [`crate::HttpTransport`].
+
+mod events;
+mod pages;
+
+use std::{
+    convert::Infallible,
+    fmt,
+    net::IpAddr,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use bytes::Bytes;
+use descartes_rpc::{
+    auth::Principal,
+    connection::{Answer, answer, answer_streaming},
+    peer::Peer,
+    service::RpcService,
+};
+use http::{
+    Extensions, HeaderName, HeaderValue, Method, Request, Response, StatusCode, header, request,
+};
+use http_body::Body;
+use tower::Service;
+
+use crate::{
+    caller::{Caller, Stranger, TRANSPORT},
+    guard::{Head, content_type, host, origin},
+    options::HttpOptions,
+    refusal::Refusal,
+    request_body,
+    response_body::ResponseBody,
+    route::{self, NoRoute, Route},
+    serve::{ConnectionState, Phase},
+    sse::{EventBody, Framing},
+};
+
+const API_HEADER: HeaderName = HeaderName::from_static("descartes-api");
+const API_VERSION: HeaderValue = HeaderValue::from_static("1.0");
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
+const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
+const EVENT_STREAM: HeaderValue = HeaderValue::from_static("text/event-stream");
+
+/// Makes a service of all routes of this transport.
+///
+/// It may stand under any prefix, as long as the prefix is stripped from the path (axum's
+/// `nest_service` does). Who calls is said by the application: a [`Principal`] (or a whole
+/// [`Peer`]) in the extensions of the request, or [`HttpOptions::caller`] for all; without either
+/// the answer is 401.
+pub fn service<S: RpcService>(rpc: S, options: HttpOptions) -> HttpService<S> {
+    HttpService { server: Arc::new(Server { rpc, options }) }
+}
+
+/// The routes of this transport as a [`tower::Service`]; cheap to clone, always ready.
+pub struct HttpService<S> {
+    server: Arc<Server<S>>,
+}
+
+impl<S> Clone for HttpService<S> {
+    fn clone(&self) -> Self {
+        Self { server: Arc::clone(&self.server) }
+    }
+}
+
+impl<S> fmt::Debug for HttpService<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HttpService").field("options", &self.server.options).finish_non_exhaustive()
+    }
+}
+
+impl<S, B> Service<Request<B>> for HttpService<S>
+where
+    S: RpcService,
+    B: Body<Data: Send, Error: Send> + Send + 'static,
+{
+    type Response = Response<ResponseBody>;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        let server = Arc::clone(&self.server);
+        Box::pin(async move {
+            let caller = server.mounted_caller(request.extensions());
+            let link = Link { caller: &caller, local: None, state: None };
+            let deadline = server.options.limits.body_deadline;
+            Ok(server.respond(&link, Some(deadline), request).await)
+        })
+    }
+}
+
+/// What is known of the way that a request came.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Link<'a> {
+    pub(crate) caller: &'a Caller,
+    /// The socket's own address.
+    pub(crate) local: Option<IpAddr>,
+    /// The connection, when it is one of our own accept loop; it watches the deadlines.
+    pub(crate) state: Option<&'a ConnectionState>,
+}
+
+impl Link<'_> {
+    fn enter(&self, phase: Phase) {
+        if let Some(state) = self.state {
+            state.enter(phase);
+        }
+    }
+
+    /// The request is whole.
+    fn arrived(&self) {
+        if let Some(state) = self.state {
+            state.enter(Phase::Answer);
+            state.settle();
+        }
+    }
+}
+
+/// What every request of a server shares.
+#[derive(Debug)]
+pub(crate) struct Server<S> {
+    pub(crate) rpc: S,
+    pub(crate) options: HttpOptions,
+}
+
+impl<S: RpcService> Server<S> {
+    /// Answers one request. `body_deadline` is for those whose connection watches none itself.
+    pub(crate) async fn respond<B: Body>(
+        &self,
+        link: &Link<'_>,
+        body_deadline: Option<std::time::Duration>,
+        request: Request<B>,
+    ) -> Response<ResponseBody> {
+        let (parts, body) = request.into_parts();
+        link.enter(Phase::Body);
+        let unread = !body.is_end_stream();
+        let mut response = match self.route(link, body_deadline, &parts, body).await {
+            Ok(response) => response,
+            Err(refusal) => {
+                if let (true, Some(state)) = (unread, link.state) {
+                    state.leave_body_unread();
+                }
+                link.enter(Phase::Answer);
+                refusal.into_response()
+            }
+        };
+        response.headers_mut().insert(API_HEADER, API_VERSION);
+        response
+    }
+
+    async fn route<B: Body>(
+        &self,
+        link: &Link<'_>,
+        body_deadline: Option<std::time::Duration>,
+        parts: &request::Parts,
+        body: B,
+    ) -> Result<Response<ResponseBody>, Refusal> {
+        let found = route::find(&parts.method, parts.uri.path());
+        match found {
+            Ok(Route::Health) => return Ok(answered(link, text("OK"))),
+            Ok(Route::Ready) => {
+                link.arrived();
+                return Ok(self.ready().await);
+            }
+            _ => {}
+        }
+        let head = Head::read(&parts.headers);
+        let peer = self.guard(link, &head, parts)?;
+        match found.map_err(refuse_route)? {
+            Route::Call => {
+                let message = self.message(&head, body_deadline, body).await?;
+                link.arrived();
+                Ok(self.call(peer, &head, message).await)
+            }
+            Route::Events => {
+                link.arrived();
+                self.events(peer, &head, parts.uri.query().unwrap_or_default()).await
+            }
+            Route::Information => {
+                link.arrived();
+                Ok(self.information(peer).await)
+            }
+            Route::OpenRpc => {
+                link.arrived();
+                Ok(self.openrpc(peer).await)
+            }
+            Route::Health | Route::Ready => Err(Refusal::NotFound),
+        }
+    }
+
+    /// Everything that is decided before the body is read.
+    fn guard<'a>(
+        &self,
+        link: &Link<'a>,
+        head: &Head<'_>,
+        parts: &request::Parts,
+    ) -> Result<&'a Peer, Refusal> {
+        let options = &self.options;
+        if !matches!(link.caller, Caller::Vouched(_)) {
+            host::check(head.host, &parts.uri, link.local, &options.allowed_hosts)
+                .map_err(Refusal::Host)?;
+        }
+        if origin::is_foreign(head.origin, head.host, &options.allowed_origins) {
+            return Err(Refusal::ForeignOrigin);
+        }
+        let peer = match link.caller {
+            Caller::Vouched(peer) => peer,
+            Caller::Known(_) if head.forwarded => {
+                return Err(Refusal::Stranger(Stranger::Forwarded));
+            }
+            Caller::Known(peer) => peer,
+            Caller::Stranger(stranger) => return Err(Refusal::Stranger(*stranger)),
+        };
+        if parts.method == Method::POST
+            && !content_type::is_json(head.content_type, head.credentials)
+        {
+            // A path that takes no POST says so whatever the type was.
+            route::find(&parts.method, parts.uri.path()).map_err(refuse_route)?;
+            return Err(Refusal::ContentType);
+        }
+        Ok(peer)
+    }
+
+    async fn message<B: Body>(
+        &self,
+        head: &Head<'_>,
+        deadline: Option<std::time::Duration>,
+        body: B,
+    ) -> Result<Bytes, Refusal> {
+        let read = request_body::read(body, head.content_length, self.options.limits.request_bytes);
+        match deadline {
+            None => read.await,
+            Some(deadline) => {
+                tokio::time::timeout(deadline, read).await.unwrap_or(Err(Refusal::BrokenBody))
+            }
+        }
+    }
+
+    async fn call(&self, peer: &Peer, head: &Head<'_>, message: Bytes) -> Response<ResponseBody> {
+        let (rpc, peer) = (self.rpc.clone(), peer.clone());
+        if !head.wants_events() {
+            return plain(answer(rpc, peer, message).await);
+        }
+        match answer_streaming(rpc, peer, message).await {
+            Answer { body: Some(body), notifications, .. } => {
+                let events = self.event_body(Framing::Messages, notifications).begin_with(&body);
+                event_stream(events)
+            }
+            silent => plain(silent),
+        }
+    }
+
+    fn event_body(
+        &self,
+        framing: Framing,
+        notifications: Option<descartes_rpc::message::NotificationStream>,
+    ) -> EventBody {
+        let options = &self.options;
+        EventBody::new(framing, notifications, options.shutdown.clone(), options.limits.heartbeat)
+    }
+
+    fn mounted_caller(&self, extensions: &Extensions) -> Caller {
+        if let Some(principal) = extensions.get::<Principal>() {
+            return Caller::Vouched(Peer::new(TRANSPORT).with_principal(principal.clone()));
+        }
+        match (extensions.get::<Peer>(), &self.options.caller) {
+            (Some(peer), _) => Caller::Vouched(peer.clone()),
+            (None, Some(peer)) => Caller::Known(peer.clone()),
+            (None, None) => Caller::Stranger(Stranger::Unnamed),
+        }
+    }
+}
+
+fn refuse_route(fault: NoRoute) -> Refusal {
+    match fault {
+        NoRoute::NotFound => Refusal::NotFound,
+        NoRoute::NotAllowed(allow) => Refusal::NotAllowed(allow),
+    }
+}
+
+fn answered(link: &Link<'_>, response: Response<ResponseBody>) -> Response<ResponseBody> {
+    link.arrived();
+    response
+}
+
+/// The answer to a message: JSON, or nothing for notifications alone.
+fn plain(answer: Answer) -> Response<ResponseBody> {
+    match answer.body {
+        None => status(StatusCode::NO_CONTENT, ResponseBody::empty()),
+        Some(body) => {
+            let mut response = json(body);
+            if answer.malformed {
+                *response.status_mut() = StatusCode::BAD_REQUEST;
+            }
+            response
+        }
+    }
+}
+
+pub(crate) fn json(body: Bytes) -> Response<ResponseBody> {
+    let mut response = Response::new(ResponseBody::block(body));
+    response.headers_mut().insert(header::CONTENT_TYPE, JSON);
+    response
+}
+
+fn text(word: impl Into<Bytes>) -> Response<ResponseBody> {
+    let mut response = Response::new(ResponseBody::block(word.into()));
+    response.headers_mut().insert(header::CONTENT_TYPE, TEXT);
+    response
+}
+
+fn event_stream(events: EventBody) -> Response<ResponseBody> {
+    let mut response = Response::new(ResponseBody::events(events));
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, EVENT_STREAM);
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+fn status(status: StatusCode, body: ResponseBody) -> Response<ResponseBody> {
+    let mut response = Response::new(body);
+    *response.status_mut() = status;
+    response
+}
