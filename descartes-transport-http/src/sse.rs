@@ -11,7 +11,6 @@ use std::{
 
 use bytes::{BufMut, Bytes, BytesMut};
 use descartes_rpc::message::{EndReason, Notification, NotificationStream, Text};
-use futures_core::Stream;
 use tokio::time::{Instant, Sleep, sleep};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 

@@ -32,8 +32,8 @@ async fn a_body_of_no_announced_length_is_bounded_too() {
     let server = Server::start().await;
     for (bytes, status) in [(MAX, 200), (MAX + 1, 413), (8 * MAX, 413)] {
         let body = echo_of(bytes);
-        let head = post_with("Transfer-Encoding: chunked\r\n", "")
-            .replace("Content-Length: 0\r\n", "");
+        let head =
+            post_with("Transfer-Encoding: chunked\r\n", "").replace("Content-Length: 0\r\n", "");
         let mut talk = server.connect().await;
         talk.send(head).await;
         for chunk in body.as_bytes().chunks(50_000) {
@@ -59,10 +59,7 @@ async fn an_announced_length_is_refused_before_the_body_comes() {
 #[tokio::test]
 async fn a_head_that_is_too_large_is_refused() {
     let server = Server::start().await;
-    for head in [
-        format!("X-Large: {}\r\n", "x".repeat(256 << 10)),
-        "X-Many: x\r\n".repeat(1000),
-    ] {
+    for head in [format!("X-Large: {}\r\n", "x".repeat(256 << 10)), "X-Many: x\r\n".repeat(1000)] {
         let mut talk = server.connect().await;
         talk.send_anyway(post_with(&head, ECHO)).await;
         let answer = talk.rest().await;
@@ -77,8 +74,7 @@ async fn a_head_that_is_too_large_is_refused() {
 
 #[tokio::test]
 async fn a_head_that_trickles_is_cut_at_its_deadline() {
-    let server =
-        Server::start_with(|config| config.options.limits.header_deadline = SHORT).await;
+    let server = Server::start_with(|config| config.options.limits.header_deadline = SHORT).await;
     let began = Instant::now();
     let mut silent = server.connect().await;
     let mut trickle = server.connect().await;

@@ -12,17 +12,17 @@ use futures_util::{StreamExt, stream};
 use tokio::sync::Semaphore;
 
 /// Events that a subscription to `agent/large` sends before it waits, and the size of each.
-pub const LARGE: (u64, usize) = (4096, 16 << 10);
+pub(crate) const LARGE: (u64, usize) = (4096, 16 << 10);
 
 /// What a test can see and steer from outside.
 #[derive(Debug)]
-pub struct Stage {
+pub(crate) struct Stage {
     /// A permit for each call of `held` that has begun.
-    pub begun: Semaphore,
+    pub(crate) begun: Semaphore,
     /// `held` ends when there is a permit.
-    pub release: Semaphore,
+    pub(crate) release: Semaphore,
     /// Whether `system.ready` says yes.
-    pub ready: bool,
+    pub(crate) ready: bool,
 }
 
 impl Default for Stage {
@@ -32,7 +32,7 @@ impl Default for Stage {
 }
 
 /// The service.
-pub fn service(stage: Arc<Stage>) -> impl RpcService {
+pub(crate) fn service(stage: Arc<Stage>) -> impl RpcService {
     tower::service_fn(move |request: Request| {
         let stage = Arc::clone(&stage);
         async move { Ok::<_, Infallible>(reply(&stage, request).await) }
@@ -115,4 +115,4 @@ fn event(at: u64, text: &str) -> Notification {
 }
 
 /// Longer than anything here takes, for a test that would otherwise never end.
-pub const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);

@@ -48,7 +48,9 @@ async fn each_way_to_frame_a_body_gives_the_same_answer() {
 async fn pipelined_calls_are_answered_in_order() {
     let server = Server::start().await;
     let calls: String = (0..50)
-        .map(|at| post(&format!(r#"{{"jsonrpc":"2.0","id":{at},"method":"echo","params":[{at}]}}"#)))
+        .map(|at| {
+            post(&format!(r#"{{"jsonrpc":"2.0","id":{at},"method":"echo","params":[{at}]}}"#))
+        })
         .collect();
     let mut talk = server.connect().await;
     talk.send(calls).await;

@@ -14,23 +14,23 @@ use tokio::{
 use crate::fake::{self, PATIENCE, Stage};
 
 /// A running server.
-pub struct Server {
-    pub address: SocketAddr,
-    pub stage: Arc<Stage>,
+pub(crate) struct Server {
+    pub(crate) address: SocketAddr,
+    pub(crate) stage: Arc<Stage>,
     stop: Option<oneshot::Sender<()>>,
     task: JoinHandle<()>,
 }
 
 impl Server {
-    pub async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         Self::start_with(|_| {}).await
     }
 
-    pub async fn start_with(configure: impl FnOnce(&mut HttpConfig)) -> Self {
+    pub(crate) async fn start_with(configure: impl FnOnce(&mut HttpConfig)) -> Self {
         Self::start_on(Stage::default(), configure).await
     }
 
-    pub async fn start_on(stage: Stage, configure: impl FnOnce(&mut HttpConfig)) -> Self {
+    pub(crate) async fn start_on(stage: Stage, configure: impl FnOnce(&mut HttpConfig)) -> Self {
         let mut config = HttpConfig::new("127.0.0.1:0".parse().unwrap());
         configure(&mut config);
         let transport = HttpTransport::bind(config).await.unwrap();
@@ -43,49 +43,49 @@ impl Server {
         Self { address, stage, stop: Some(stop), task }
     }
 
-    pub async fn connect(&self) -> Talk {
+    pub(crate) async fn connect(&self) -> Talk {
         Talk(TcpStream::connect(self.address).await.unwrap())
     }
 
     /// Sends `request` on a connection of its own and reads one answer.
-    pub async fn ask(&self, request: impl AsRef<[u8]>) -> Answer {
+    pub(crate) async fn ask(&self, request: impl AsRef<[u8]>) -> Answer {
         let mut talk = self.connect().await;
         talk.send(request).await;
         talk.answer().await
     }
 
     /// Asks the server to stop.
-    pub fn begin_stop(&mut self) {
+    pub(crate) fn begin_stop(&mut self) {
         drop(self.stop.take());
     }
 
     /// Stops the server and waits for its end.
-    pub async fn stop(mut self) {
+    pub(crate) async fn stop(mut self) {
         self.begin_stop();
         timeout(PATIENCE, self.task).await.unwrap().unwrap();
     }
 }
 
 /// A connection.
-pub struct Talk(pub TcpStream);
+pub(crate) struct Talk(pub(crate) TcpStream);
 
 /// One answer.
 #[derive(Debug)]
-pub struct Answer {
-    pub status: u16,
-    pub head: String,
-    pub body: String,
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) head: String,
+    pub(crate) body: String,
 }
 
 impl Answer {
     /// The value of a header field.
-    pub fn field(&self, name: &str) -> Option<&str> {
+    pub(crate) fn field(&self, name: &str) -> Option<&str> {
         let mut fields = self.head.lines().filter_map(|line| line.split_once(": "));
         fields.find(|(found, _)| found.eq_ignore_ascii_case(name)).map(|(_, value)| value)
     }
 
     /// The code of the JSON-RPC error in the body.
-    pub fn code(&self) -> Option<i64> {
+    pub(crate) fn code(&self) -> Option<i64> {
         let body: serde_json::Value = serde_json::from_str(&self.body).ok()?;
         assert_eq!(body["jsonrpc"], "2.0");
         body["error"]["code"].as_i64()
@@ -93,17 +93,17 @@ impl Answer {
 }
 
 impl Talk {
-    pub async fn send(&mut self, bytes: impl AsRef<[u8]>) {
+    pub(crate) async fn send(&mut self, bytes: impl AsRef<[u8]>) {
         self.0.write_all(bytes.as_ref()).await.unwrap();
     }
 
     /// Sends although the server may have closed already.
-    pub async fn send_anyway(&mut self, bytes: impl AsRef<[u8]>) {
+    pub(crate) async fn send_anyway(&mut self, bytes: impl AsRef<[u8]>) {
         drop(self.0.write_all(bytes.as_ref()).await);
     }
 
     /// Reads one answer with a `content-length`, or without a body.
-    pub async fn answer(&mut self) -> Answer {
+    pub(crate) async fn answer(&mut self) -> Answer {
         timeout(PATIENCE, self.read_answer()).await.expect("an answer in time")
     }
 
@@ -119,7 +119,7 @@ impl Talk {
     }
 
     /// Reads until `end` has been seen.
-    pub async fn until(&mut self, end: &str) -> String {
+    pub(crate) async fn until(&mut self, end: &str) -> String {
         let mut read = Vec::new();
         while !read.ends_with(end.as_bytes()) {
             match timeout(PATIENCE, self.0.read_u8()).await.expect("bytes in time") {
@@ -131,7 +131,7 @@ impl Talk {
     }
 
     /// Reads to the end, which a reset counts as.
-    pub async fn rest(&mut self) -> String {
+    pub(crate) async fn rest(&mut self) -> String {
         let mut read = Vec::new();
         let ended = timeout(PATIENCE, self.0.read_to_end(&mut read)).await;
         drop(ended.expect("the connection ends in time"));
@@ -140,12 +140,12 @@ impl Talk {
 }
 
 /// `POST /` with this body.
-pub fn post(body: &str) -> String {
+pub(crate) fn post(body: &str) -> String {
     post_with("", body)
 }
 
 /// The same with further fields, each ended by CRLF.
-pub fn post_with(fields: &str, body: &str) -> String {
+pub(crate) fn post_with(fields: &str, body: &str) -> String {
     let length = body.len();
     format!(
         "POST / HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n{fields}Content-Length: {length}\r\n\r\n{body}"
@@ -153,6 +153,6 @@ pub fn post_with(fields: &str, body: &str) -> String {
 }
 
 /// `GET` of a path.
-pub fn get(path: &str) -> String {
+pub(crate) fn get(path: &str) -> String {
     format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n")
 }

@@ -96,7 +96,7 @@ async fn silence_is_filled_with_comments() {
     .await;
     let mut talk = server.connect().await;
     talk.send(get("/events?topic=agent/a&after=c2")).await;
-    let stream = talk.until(":\n\n\r\n4\r\n:\n\n").await;
+    let stream = talk.until(":\n\n\r\n3\r\n:\n\n").await;
     assert!(stream.contains("event: synced"), "{stream}");
     server.stop().await;
 }
