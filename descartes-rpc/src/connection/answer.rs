@@ -24,6 +24,8 @@ pub struct Answer {
     pub body: Option<Bytes>,
     /// What follows the body, if it was a subscription and a stream may follow.
     pub notifications: Option<NotificationStream>,
+    /// Whether nothing in the message could be taken for a call: what HTTP calls a bad request.
+    pub malformed: bool,
     /// The connection of this one message, by which its stream is ended
     /// ([`Connection::end_streams`]).
     pub connection: Connection,
@@ -57,8 +59,8 @@ async fn exchange<S: RpcService>(service: S, peer: Peer, message: Bytes, streams
     let origin = Origin { peer, connection: connection.clone(), streams };
     let started = Exchange::start(&service, &origin, &message);
     drop(message);
-    let Answered { body, notifications } = started.await;
-    Answer { body, notifications, connection }
+    let Answered { body, notifications, malformed } = started.await;
+    Answer { body, notifications, malformed, connection }
 }
 
 /// What a message longer than `max` bytes is answered with, where the transport has not read it.

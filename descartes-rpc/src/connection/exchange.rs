@@ -23,11 +23,19 @@ use crate::{
 pub(super) struct Answered {
     pub(super) body: Option<Bytes>,
     pub(super) notifications: Option<NotificationStream>,
+    /// Nothing in the message could be taken for a call.
+    pub(super) malformed: bool,
 }
 
 impl Answered {
     pub(super) fn error(error: RpcError) -> Self {
-        Self { body: Some(Response::failed(Id::Null, error).encode()), notifications: None }
+        Self::refused(&Response::failed(Id::Null, error))
+    }
+
+    /// The answer to a message of which nothing was tried.
+    fn refused(response: &Response) -> Self {
+        let malformed = response.id == Id::Null;
+        Self { body: Some(response.encode()), notifications: None, malformed }
     }
 }
 
@@ -36,6 +44,7 @@ impl From<Reply> for Answered {
         Self {
             body: reply.response.map(|response| response.encode()),
             notifications: reply.notifications,
+            malformed: false,
         }
     }
 }
@@ -79,7 +88,7 @@ impl<S: RpcService> Exchange<S> {
                 Self::Call { call: service.clone().oneshot(origin.request(call, false)) }
             }
             Frame::Single(Entry::Refused(response)) => {
-                Self::done(Answered { body: Some(response.encode()), notifications: None })
+                Self::done(Answered::refused(&response))
             }
             Frame::Single(Entry::Ignored) => Self::done(Answered::default()),
             Frame::Batch(entries) => {
@@ -108,7 +117,7 @@ impl<S: RpcService> Future for Exchange<S> {
                 Poll::Ready(reply.into())
             }
             ExchangeProjection::Batch { batch } => {
-                batch.poll_answer(cx).map(|body| Answered { body, notifications: None })
+                batch.poll_answer(cx).map(|body| Answered { body, ..Answered::default() })
             }
         }
     }

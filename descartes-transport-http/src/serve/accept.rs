@@ -169,10 +169,11 @@ async fn connection<S: RpcService>(
         async move { Ok::<_, Infallible>(connection.respond(request).await) }
     });
     // Our own driver watches the head's deadline: hyper's timer would also end idle connections.
+    // No `pipeline_flush`: it holds an answer back as long as there are unread bytes, so a refusal
+    // in front of a body that nobody reads would never be sent.
     let served = http1::Builder::new()
         .header_read_timeout(None)
         .max_buf_size(MAX_BUFFER_BYTES)
-        .pipeline_flush(true)
         .serve_connection(io, service);
     match drive(served, &state, limits).await {
         Ok(Ok(())) => {}

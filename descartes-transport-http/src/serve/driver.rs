@@ -64,6 +64,10 @@ pub(super) async fn drive<C: Drain>(
         if let Poll::Ready(output) = connection.as_mut().poll(cx) {
             return Poll::Ready(Ok(output));
         }
+        // Half a request is no reason to stay: nothing of it was tried.
+        if told && state.phase() == Phase::Head {
+            return Poll::Ready(Err(GivenUp::Cut));
+        }
         watch.poll(timer.as_mut(), cx).map(Err)
     })
     .await

@@ -133,6 +133,7 @@ async fn a_peer_that_takes_nothing_is_cut() {
     .await;
     let mut talk = server.connect().await;
     talk.send(post(&ECHO.replace("echo", "large"))).await;
+    drop(server.stage.begun.acquire().await);
     // Its place is free again although it neither reads nor closes.
     let freed = tokio::time::timeout(crate::fake::PATIENCE, connections.acquire()).await;
     drop(freed.unwrap().unwrap());

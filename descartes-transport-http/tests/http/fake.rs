@@ -50,7 +50,10 @@ async fn reply(stage: &Stage, request: Request) -> Reply {
             Ok(Bytes::from_static(b"\"released\""))
         }
         "whoami" => Ok(whoami(&request)),
-        "large" => Ok(Bytes::from(format!("\"{}\"", "x".repeat(8 << 20)))),
+        "large" => {
+            stage.begun.add_permits(1);
+            Ok(Bytes::from(format!("\"{}\"", "x".repeat(8 << 20))))
+        }
         "system.ready" if stage.ready => Ok(Bytes::from_static(br#"{"ready":true,"checks":{}}"#)),
         "system.ready" => Ok(Bytes::from_static(
             br#"{"ready":false,"checks":{"runner":"ok","store":"disk full at /secret"}}"#,

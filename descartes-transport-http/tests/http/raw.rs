@@ -195,7 +195,8 @@ async fn what_is_not_http_is_closed_with_a_bad_request() {
     for bytes in ["\0\0\0\0\r\n\r\n", "GET\r\n\r\n", "hello there, daemon!\r\n\r\n"] {
         let mut talk = server.connect().await;
         talk.send(bytes).await;
-        assert!(talk.rest().await.starts_with("HTTP/1.1 400"), "{bytes}");
+        let answer = talk.rest().await;
+        assert!(answer.starts_with("HTTP/1.1 400"), "{bytes:?}: {answer:?}");
     }
     for framing in [
         "Content-Length: 5\r\nContent-Length: 6\r\n",
@@ -221,7 +222,8 @@ async fn a_body_that_breaks_off_harms_nobody_else() {
     let mut talk = server.connect().await;
     let head = "POST / HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n";
     talk.send(format!("{head}zz\r\n")).await;
-    assert!(talk.rest().await.starts_with("HTTP/1.1 400"));
+    let answer = talk.rest().await;
+    assert!(answer.starts_with("HTTP/1.1 400"), "{answer:?}");
     assert_eq!(server.ask(post(ECHO)).await.body, ECHOED);
     server.stop().await;
 }
