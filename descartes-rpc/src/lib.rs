@@ -16,4 +16,5 @@ pub mod message;
 pub mod method;
 pub mod peer;
 pub mod service;
+mod subscription;
 pub mod wire;

@@ -1,0 +1,162 @@
+//! A subscription of core as the notifications of one reader.
+
+use std::{
+    fmt,
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use bytes::Bytes;
+use descartes_core::{
+    cursor::{Cursor, Position},
+    event::Event,
+    journal::{EventBatch, Item, Journal, Subscription},
+};
+use futures_core::Stream;
+
+use crate::{
+    connection::SubscriptionTicket,
+    message::{EndReason, Notification, Text},
+};
+
+/// How an event becomes JSON: `encode(event, its cursor)`, whose text begins with the cursor. Called
+/// for the first reader only, see [`Event::encoded`].
+pub(crate) type Encode = fn(&Event, &dyn Fn() -> Cursor) -> Bytes;
+
+/// The notifications of one subscription: a position, and the batch that is being said.
+///
+/// Nothing is pulled from core before it is polled, so a reader that rests costs its position.
+pub(crate) struct Notifications {
+    journal: Journal,
+    subscription: Subscription,
+    ticket: SubscriptionTicket,
+    encode: Encode,
+    /// What is being said, and the index of the next of it.
+    batch: Option<(EventBatch, usize)>,
+    ended: bool,
+}
+
+impl Notifications {
+    pub(crate) const fn new(
+        journal: Journal,
+        subscription: Subscription,
+        ticket: SubscriptionTicket,
+        encode: Encode,
+    ) -> Self {
+        Self { journal, subscription, ticket, encode, batch: None, ended: false }
+    }
+
+    fn next_of_batch(&mut self) -> Option<Notification> {
+        let (batch, place) = self.batch.as_mut()?;
+        let Some(event) = batch.get(*place) else {
+            self.batch = None;
+            return None;
+        };
+        *place += 1;
+        let encoded = (self.encode)(event, &|| self.journal.cursor(event.position));
+        let cursor = cursor_of(&encoded);
+        Some(Notification::Event { subscription_id: self.id(), cursor, event: encoded })
+    }
+
+    fn say(&mut self, item: Item) -> Option<Notification> {
+        match item {
+            Item::Events(batch) => {
+                self.batch = Some((batch, 0));
+                self.next_of_batch()
+            }
+            Item::Synced(cursor) => {
+                Some(Notification::Synced { subscription_id: self.id(), cursor: text(cursor) })
+            }
+            Item::Gap(gap, cursor) => Some(Notification::Gap {
+                subscription_id: self.id(),
+                topic: gap.topic.as_str().into(),
+                from_offset: gap.from_offset,
+                to_offset: gap.to_offset,
+                cursor: text(cursor),
+            }),
+            // What a later core says has no word on this wire yet.
+            _ => None,
+        }
+    }
+
+    fn end(&mut self, reason: EndReason) -> Notification {
+        self.ended = true;
+        let cursor = text(self.place());
+        Notification::Ended { subscription_id: self.id(), reason, cursor }
+    }
+
+    /// The place behind what was said; the subscription itself stands behind the whole batch.
+    fn place(&self) -> Cursor {
+        let unsaid = self.batch.as_ref().and_then(|(batch, place)| batch.get(*place));
+        unsaid.map_or_else(
+            || self.subscription.cursor(),
+            |event| self.journal.cursor(Position(event.position.0.saturating_sub(1))),
+        )
+    }
+
+    fn id(&self) -> Text {
+        self.ticket.id().clone()
+    }
+}
+
+impl Stream for Notifications {
+    type Item = Notification;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Notification>> {
+        let this = &mut *self;
+        if this.ended {
+            return Poll::Ready(None);
+        }
+        if let Poll::Ready(reason) = this.ticket.poll_ended(cx) {
+            return Poll::Ready(Some(this.end(reason)));
+        }
+        loop {
+            if let Some(notification) = this.next_of_batch() {
+                return Poll::Ready(Some(notification));
+            }
+            let said = match std::task::ready!(this.subscription.poll_next(cx)) {
+                Some(Ok(item)) => this.say(item),
+                Some(Err(error)) => {
+                    tracing::warn!(%error, "a subscription cannot go on");
+                    Some(this.end(EndReason::StoreError))
+                }
+                None => Some(this.end(EndReason::Shutdown)),
+            };
+            if said.is_some() {
+                return Poll::Ready(said);
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Notifications {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Notifications").field("ticket", &self.ticket).finish_non_exhaustive()
+    }
+}
+
+fn text(cursor: Cursor) -> Text {
+    cursor.to_string().into()
+}
+
+/// The cursor that an event's JSON begins with, sharing its bytes.
+fn cursor_of(event: &Bytes) -> Text {
+    const START: &[u8] = b"{\"cursor\":\"";
+    if !event.starts_with(START) {
+        return Text::default();
+    }
+    let length = memchr::memchr(b'"', &event[START.len()..]).unwrap_or_default();
+    Text::from_utf8(event.slice(START.len()..START.len() + length)).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_cursor_is_read_from_the_head_of_the_event() {
+        let event = Bytes::from_static(br#"{"cursor":"00c0ffee.1.42","seq":42}"#);
+        assert_eq!(cursor_of(&event), "00c0ffee.1.42");
+        assert_eq!(cursor_of(&Bytes::from_static(b"{}")), "");
+    }
+}
