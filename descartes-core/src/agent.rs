@@ -1,13 +1,19 @@
 //! Agents: who they are, what they were asked to be, what became of them.
 
+mod error;
 mod exit;
 mod id;
 mod record;
+pub(crate) mod registry;
+mod restart;
 mod spec;
 mod status;
+pub(crate) mod supervisor;
 
+pub use error::AgentError;
 pub use exit::{Exit, ExitReason, signal_name};
 pub use id::{AgentId, NotAnAgentId};
 pub use record::{AgentRecord, PauseMode};
+pub use registry::{AgentFilter, AgentPage, AgentView, PageRequest, StatusFilter, Want};
 pub use spec::{AgentLimits, AgentSpec, Backoff, RestartPolicy, RestartWhen, SpecError, StdinMode};
 pub use status::{Activity, AgentStatus};

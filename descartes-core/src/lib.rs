@@ -4,14 +4,24 @@
 //! socket, reads no environment or arguments, and installs no signal handler.
 
 pub mod agent;
+pub mod backend;
 pub mod cursor;
+mod descartes;
 pub mod dialect;
 pub mod event;
+pub mod idempotency;
 pub mod journal;
 pub mod limits;
 pub mod output;
 pub mod runner;
+mod secrets;
 pub mod store;
 #[cfg(any(test, feature = "test-util"))]
 pub mod testing;
 pub mod time;
+
+pub use descartes::{
+    AgentBatch, AgentCounts, BatchCommand, BatchEntry, BatchTarget, Builder, Caller, Descartes,
+    Health, HealthStatus, Kill, Killed, Prune, RetentionPolicy, Spawned, StartError, StateError,
+    StateView, WaitFor,
+};

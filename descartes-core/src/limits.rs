@@ -52,9 +52,13 @@ pub const BATCH_PARALLEL: usize = 32;
 /// Characters of a name or a label.
 pub const NAME_CHARS: usize = 128;
 /// How often retention is applied.
-pub const RETENTION_INTERVAL: Duration = Duration::from_secs(10);
+pub const RETENTION_INTERVAL: Duration = Duration::from_secs(2);
 /// Free space from which on a store that was full is tried again: less would flap.
 pub const STORE_RECOVERY_BYTES: u64 = 4 * 1024 * 1024;
+/// How long commits have the store to themselves between two pieces of retention.
+pub const RETENTION_PAUSE: Duration = Duration::from_millis(20);
+/// How often idempotency records that are too old are forgotten.
+pub const IDEMPOTENCY_SWEEP: Duration = Duration::from_secs(600);
 /// How often a store that failed is tried again.
 pub const STORE_RETRY: Duration = Duration::from_millis(500);
 
@@ -94,3 +98,9 @@ impl Default for Limits {
         }
     }
 }
+/// Bytes of output that one step of a search holds.
+pub const SEARCH_PAGE_BYTES: usize = 4 * 1024 * 1024;
+/// Bytes of one line that a search looks at as a whole; longer ones are searched in pieces.
+pub const SEARCH_LINE_BYTES: usize = 1024 * 1024;
+/// Bytes that a compiled filter may take.
+pub const SEARCH_REGEX_BYTES: usize = 1024 * 1024;

@@ -62,9 +62,10 @@ pub trait AgentRunner: Send + Sync + 'static {
 
     /// Ends whatever an earlier host of this `instance` left running, before the host is ready.
     ///
-    /// Returns how many processes were killed for each agent. The default knows of none.
-    async fn sweep_leftovers(&self, instance: u32) -> BTreeMap<AgentId, u32> {
-        let _ = instance;
+    /// `agents` are those whose records were live. Returns how many processes were killed for
+    /// each. The default knows of none.
+    async fn sweep_leftovers(&self, instance: u32, agents: &[AgentId]) -> BTreeMap<AgentId, u32> {
+        let _ = (instance, agents);
         BTreeMap::new()
     }
 

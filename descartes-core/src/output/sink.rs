@@ -26,7 +26,7 @@ use crate::time::Clock;
 /// Bytes of one commit of one agent.
 const COMMIT_BYTES: usize = 4 * OUTPUT_CHUNK_BYTES;
 
-/// The output of one agent, through all its runs.
+/// The output of one agent, through all its runs. Nothing is committed before it is opened.
 pub(crate) struct OutputSink {
     agent: AgentId,
     topic: Topic,
@@ -36,6 +36,8 @@ pub(crate) struct OutputSink {
     state: Mutex<State>,
     /// Something was committed, or given up.
     moved: Notify,
+    /// The run has written more than it may.
+    over_limit: Notify,
 }
 
 struct State {
@@ -50,6 +52,8 @@ struct State {
     closed: bool,
     stderr_tail: Vec<u8>,
     observer: Option<Observer>,
+    /// Bytes that the run may write.
+    limit: Option<u64>,
 }
 
 impl OutputSink {
@@ -71,20 +75,23 @@ impl OutputSink {
                 taken: [0; 2],
                 pending: VecDeque::new(),
                 pending_bytes: 0,
-                committing: false,
+                committing: true,
                 timer: false,
                 closed: false,
                 stderr_tail: Vec::new(),
                 observer,
+                limit: None,
             }),
             moved: Notify::new(),
+            over_limit: Notify::new(),
         })
     }
 
     /// Begins run `run`: offsets of the runner begin at zero again.
-    pub(crate) fn begin_run(&self, run: u32) {
+    pub(crate) fn begin_run(&self, run: u32, limit: Option<u64>) {
         let mut state = self.lock();
         state.taken = [0; 2];
+        state.limit = limit;
         state.stderr_tail.clear();
         let extent = state.mark.extent;
         state.mark.run = run;
@@ -111,9 +118,16 @@ impl OutputSink {
         self.lock().taken[index(stream)]
     }
 
-    /// Bytes that this run wrote so far.
-    pub(crate) fn written(&self) -> u64 {
-        self.lock().taken.iter().sum()
+    /// Lets commits begin: an agent's output is never visible before the agent.
+    pub(crate) fn open(self: &Arc<Self>) {
+        let mut state = self.lock();
+        state.committing = false;
+        self.commit_soon(&mut state);
+    }
+
+    /// Waits until the run has written more than it may; at once when it has.
+    pub(crate) async fn over_limit(&self) {
+        self.over_limit.notified().await;
     }
 
     /// No more comes in this run: what waits for the end of its line is given up as it is.
@@ -173,6 +187,10 @@ impl OutputSink {
             observer.look(stream, bytes);
         }
         state.push(stream, bytes);
+        let written: u64 = state.taken.iter().sum();
+        if state.limit.take_if(|limit| written > *limit).is_some() {
+            self.over_limit.notify_one();
+        }
         if state.chunkers.iter().any(|chunker| chunker.waiting() > 0) && !state.timer {
             state.timer = true;
             tokio::spawn(flush_after(Arc::clone(self), PARTIAL_LINE_DELAY));

@@ -87,9 +87,7 @@ impl<S: RpcService> Exchange<S> {
             Frame::Single(Entry::Call(call)) => {
                 Self::Call { call: service.clone().oneshot(origin.request(call, false)) }
             }
-            Frame::Single(Entry::Refused(response)) => {
-                Self::done(Answered::refused(&response))
-            }
+            Frame::Single(Entry::Refused(response)) => Self::done(Answered::refused(&response)),
             Frame::Single(Entry::Ignored) => Self::done(Answered::default()),
             Frame::Batch(entries) => {
                 Self::Batch { batch: Batch::new(service.clone(), origin.clone(), entries) }

@@ -1,0 +1,186 @@
+//! The beginning of an agent and of each of its runs.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+use super::{Answer, Command, Run, Stop, Supervisor, Timer, put_record, status_event};
+use crate::agent::registry::{Live, Reservation};
+use crate::agent::restart::RestartHistory;
+use crate::agent::{AgentRecord, AgentStatus, Exit, ExitReason};
+use crate::backend::Backend;
+use crate::descartes::Core;
+use crate::event::{EventBody, Exited, StatusChange};
+use crate::limits::AGENT_COMMANDS;
+use crate::output::OutputSink;
+use crate::runner::{AgentDriver, Control, ControlRequest, Launch, SpawnError, Started};
+use crate::store::Batch;
+
+impl Supervisor {
+    /// The task-to-be of an agent, and where its commands will come from.
+    pub(crate) fn new(
+        core: Arc<Core>,
+        record: AgentRecord,
+        backend: Backend,
+        env: BTreeMap<String, String>,
+        output: Arc<OutputSink>,
+    ) -> (Self, mpsc::Sender<Command>) {
+        let (sender, commands) = mpsc::channel(AGENT_COMMANDS);
+        let supervisor = Self {
+            core,
+            record,
+            backend,
+            env,
+            output,
+            commands,
+            run: None,
+            history: RestartHistory::default(),
+            born: Instant::now(),
+            stop: None,
+            timer: None,
+            controls: JoinSet::new(),
+            unrecorded: None,
+        };
+        (supervisor, sender)
+    }
+
+    /// Starts the program of the record's run.
+    pub(crate) async fn start(&mut self) -> Result<Started, SpawnError> {
+        let launch = self.launch();
+        let (controls, requests) = mpsc::channel(AGENT_COMMANDS);
+        let (ended, exit) = oneshot::channel();
+        self.output.begin_run(self.record.run, self.record.spec.limits.output_bytes);
+        let driver = AgentDriver::new(requests, Arc::clone(&self.output), ended);
+        let started = self.core.runner.spawn(launch, driver).await?;
+        self.run = Some(Run { controls, exit });
+        self.timer =
+            self.record.spec.limits.wall.map(|wall| (Instant::now() + wall, Timer::WallLimit));
+        self.record.pid = started.pid;
+        self.record.reference.clone_from(&started.reference);
+        Ok(started)
+    }
+
+    /// The record of an agent whose program runs now.
+    pub(crate) fn begun(&mut self) -> Arc<AgentRecord> {
+        self.record.containment = self.core.runner.containment();
+        self.step(AgentStatus::Running);
+        Arc::new(self.record.clone())
+    }
+
+    /// Ends a run that could not be written down.
+    pub(crate) async fn abandon(&mut self) {
+        let Some(run) = self.run.take() else { return };
+        let control = Control::Kill { grace: Duration::ZERO };
+        let (request, reply) = ControlRequest::new(control);
+        if run.controls.send(request).await.is_ok() {
+            drop(reply.wait().await);
+        }
+        drop(run.exit.await);
+    }
+
+    fn launch(&self) -> Launch {
+        let run = (self.record.id, self.record.run);
+        let mut launch = self.backend.launch(self.core.instance(), run, &self.record.spec);
+        launch.env.extend(self.env.clone());
+        launch.cwd = launch.cwd.or_else(|| self.core.default_dir.clone());
+        launch
+    }
+
+    /// Begins another run of an agent that has ended, and works until that has ended too.
+    pub(crate) async fn revive(
+        mut self,
+        (live, place): (Live, Reservation),
+        by: Arc<str>,
+        answer: Answer<Arc<AgentRecord>>,
+    ) {
+        let from = self.record.status;
+        let before = self.record.clone();
+        self.step(AgentStatus::Restarting);
+        self.record.ended_at = None;
+        let change = StatusChange::new(from, AgentStatus::Restarting, self.record.run);
+        let event = status_event(&self.record, &by, &EventBody::AgentStatusChanged(change));
+        let batch = Batch::control().put(put_record(&self.record)).event(event);
+        let (registry, record) = (Arc::clone(&self.core.registry), self.record.clone());
+        let apply = Box::new(move |_: &_| {
+            registry.revive(record.id, live);
+            registry.update(record);
+            drop(place);
+        });
+        if let Err(error) = self.core.journal.commit_then(batch, Some(apply)).await {
+            self.record = before;
+            drop(answer.send(Err(error.into())));
+            return;
+        }
+        let restart = vec![answer];
+        let reason = ExitReason::Killed;
+        self.stop = Some(Stop { by, reason, killers: Vec::new(), restart });
+        self.next_run().await;
+        self.work().await;
+    }
+
+    /// Begins the next run of an agent whose last one has ended.
+    pub(super) async fn next_run(&mut self) {
+        self.timer = None;
+        let from = self.record.status;
+        self.record.run += 1;
+        let restarters = self.stop.take().map(|stop| stop.restart).unwrap_or_default();
+        match self.start().await {
+            Ok(_) => {
+                self.record.ended_at = None;
+                self.record.exit = None;
+                self.step(AgentStatus::Running);
+                self.record_change(StatusChange::new(from, AgentStatus::Running, self.record.run))
+                    .await;
+                let now = Arc::new(self.record.clone());
+                for answer in restarters {
+                    drop(answer.send(Ok(Arc::clone(&now))));
+                }
+            }
+            Err(error) => {
+                tracing::warn!(agent = %self.record.id, %error, "the next run did not start");
+                self.could_not_start().await;
+                let mut error = Some(error);
+                for answer in restarters {
+                    // Every caller is told; the cause itself goes to the first.
+                    let answer_with =
+                        error.take().map_or(crate::agent::AgentError::Broken, Into::into);
+                    drop(answer.send(Err(answer_with)));
+                }
+            }
+        }
+    }
+
+    async fn could_not_start(&mut self) {
+        let from = self.record.status;
+        let exit = Exit::new(ExitReason::ExecFailed, self.core.clock.now());
+        let change = StatusChange::new(from, AgentStatus::Failed, self.record.run);
+        let exited = Exited::new(self.record.run, exit.clone());
+        self.end_with(exit, AgentStatus::Failed);
+        self.record_end(change, exited).await;
+    }
+
+    /// Moves the record to `status`.
+    pub(super) fn step(&mut self, status: AgentStatus) {
+        debug_assert!(self.record.status.allows(status), "{} to {status}", self.record.status);
+        self.record.status = status;
+        self.record.updated_at = self.core.clock.now();
+        if status != AgentStatus::Paused {
+            self.record.pause = None;
+        }
+    }
+
+    /// Writes an end into the record.
+    pub(super) fn end_with(&mut self, exit: Exit, status: AgentStatus) {
+        self.record.pid = None;
+        self.record.activity = None;
+        if status.is_terminal() {
+            self.record.ended_at = Some(exit.at);
+        }
+        self.record.exit = Some(exit);
+        self.step(status);
+    }
+}

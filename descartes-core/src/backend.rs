@@ -1,0 +1,148 @@
+//! Backends: named recipes for starting agent programs.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crate::agent::{AgentId, AgentSpec, SpecError};
+use crate::dialect::{Dialect, Lines, PauseWords};
+use crate::runner::Launch;
+
+/// A named recipe: which program, how it is started, how it is talked to. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Backend {
+    name: Arc<str>,
+    recipe: Recipe,
+}
+
+#[derive(Clone, Debug)]
+enum Recipe {
+    /// The command line is the specification's.
+    Process,
+    /// The bundled agent.
+    Basic(Option<BasicProgram>),
+}
+
+/// The bundled agent's program, which the host provides.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BasicProgram {
+    /// The file to execute.
+    pub program: PathBuf,
+    /// The name to execute it under, by which it knows what it is.
+    pub arg0: String,
+}
+
+/// What a backend can do, and whether it can be used here.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct BackendStatus {
+    /// Its name.
+    pub name: Arc<str>,
+    /// How its program is talked to.
+    pub dialect: &'static str,
+    /// What starts it.
+    pub runner: &'static str,
+    /// Whether it can be used here.
+    pub available: bool,
+    /// Why not.
+    pub reason: Option<&'static str>,
+    /// The program it starts, where that is fixed.
+    pub program: Option<PathBuf>,
+    /// What can be done with it.
+    pub capabilities: Capabilities,
+}
+
+/// What can be done with the agents of a backend.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Capabilities {
+    /// It understands being asked to pause.
+    pub pause: bool,
+}
+
+impl Backend {
+    /// Any command line.
+    #[must_use]
+    pub fn process() -> Self {
+        Self { name: "process".into(), recipe: Recipe::Process }
+    }
+
+    /// The bundled agent; unavailable where the host provides no program.
+    #[must_use]
+    pub fn basic(program: Option<BasicProgram>) -> Self {
+        Self { name: "basic".into(), recipe: Recipe::Basic(program) }
+    }
+
+    /// Its name.
+    #[must_use]
+    pub fn name(&self) -> &Arc<str> {
+        &self.name
+    }
+
+    /// What it can do, and whether it can be used here.
+    #[must_use]
+    pub fn status(&self) -> BackendStatus {
+        let (program, reason) = match &self.recipe {
+            Recipe::Process => (None, None),
+            Recipe::Basic(None) => (None, Some("not_found")),
+            Recipe::Basic(Some(basic)) if basic.program.exists() => {
+                (Some(basic.program.clone()), None)
+            }
+            Recipe::Basic(Some(basic)) => (Some(basic.program.clone()), Some("not_found")),
+        };
+        BackendStatus {
+            name: Arc::clone(&self.name),
+            dialect: "lines",
+            runner: "process",
+            available: reason.is_none(),
+            reason,
+            program,
+            capabilities: Capabilities { pause: matches!(self.recipe, Recipe::Basic(_)) },
+        }
+    }
+
+    /// Whether the host provides what it needs.
+    pub(crate) fn is_provided(&self) -> bool {
+        !matches!(self.recipe, Recipe::Basic(None))
+    }
+
+    /// Checks what the recipe needs of a specification.
+    pub(crate) fn check(&self, spec: &AgentSpec) -> Result<(), SpecError> {
+        match self.recipe {
+            Recipe::Process if spec.command.first().is_none_or(String::is_empty) => {
+                Err(SpecError::new("config.command", "a program and its arguments"))
+            }
+            Recipe::Basic(_) if !spec.command.is_empty() => {
+                Err(SpecError::new("config.command", "nothing: `basic` brings its own program"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// What to start for run `run` of an agent that was asked to be `spec`.
+    pub(crate) fn launch(&self, instance: u32, run: (AgentId, u32), spec: &AgentSpec) -> Launch {
+        let mut argv = match &self.recipe {
+            Recipe::Process | Recipe::Basic(None) => spec.command.clone(),
+            Recipe::Basic(Some(basic)) => vec![basic.program.to_string_lossy().into_owned()],
+        };
+        argv.extend(spec.args.iter().cloned());
+        let mut launch = Launch::new(instance, run, argv);
+        if let Recipe::Basic(Some(basic)) = &self.recipe {
+            launch.arg0 = Some(basic.arg0.clone());
+        }
+        launch.cwd.clone_from(&spec.cwd);
+        launch.stdin = spec.stdin;
+        launch.limits = spec.limits;
+        if let Some(task) = &spec.task {
+            launch.first_input = format!("{task}\n").into_bytes();
+        }
+        launch
+    }
+
+    /// The dialect of its program, where that says anything that core must understand.
+    pub(crate) fn dialect(&self) -> Option<Box<dyn Dialect>> {
+        match self.recipe {
+            Recipe::Process => None,
+            Recipe::Basic(_) => Some(Box::new(Lines::with_pause(PauseWords::basic()))),
+        }
+    }
+}

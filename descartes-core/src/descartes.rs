@@ -1,0 +1,171 @@
+//! [`Descartes`]: what an application holds.
+
+mod batch;
+mod builder;
+mod caller;
+mod control;
+mod forget;
+mod health;
+mod maintain;
+mod output;
+mod recover;
+mod shutdown;
+mod spawn;
+mod state;
+#[cfg(test)]
+mod tests;
+
+use std::path::PathBuf;
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex};
+
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+
+pub use batch::{AgentBatch, BatchCommand, BatchEntry, BatchTarget};
+pub use builder::{Builder, RetentionPolicy, StartError};
+pub use caller::Caller;
+pub use control::{Kill, Killed, WaitFor};
+pub use forget::Prune;
+pub use health::{AgentCounts, Health, HealthStatus};
+pub use spawn::Spawned;
+pub use state::{StateError, StateView};
+
+use crate::agent::registry::Registry;
+use crate::agent::{AgentError, AgentFilter, AgentId, AgentPage, AgentView, PageRequest, Want};
+use crate::backend::{Backend, BackendStatus};
+use crate::cursor::Cursor;
+use crate::idempotency::Idempotency;
+use crate::journal::Journal;
+use crate::limits::Limits;
+use crate::runner::AgentRunner;
+use crate::secrets::Secrets;
+use crate::time::Clock;
+
+/// The agent runtime of one application: agents, their journal, their store. Cheap to clone.
+///
+/// Any number may live in one process; each has its own store. Dropping the last clone stops
+/// nothing: call [`shutdown`](Self::shutdown).
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use descartes_core::agent::AgentSpec;
+/// use descartes_core::{Descartes, WaitFor};
+///
+/// let descartes = Descartes::builder().build().await?;
+/// let spec = AgentSpec::command(["/bin/echo", "hello"]);
+/// let agent = descartes.spawn(spec, "me").await?;
+/// let ended = descartes.wait(agent.record.id, WaitFor::Exit).await?;
+/// assert_eq!(ended.exit.as_ref().and_then(|exit| exit.code), Some(0));
+/// descartes.shutdown().await;
+/// # Ok(()) }
+/// ```
+#[derive(Clone)]
+pub struct Descartes {
+    core: Arc<Core>,
+}
+
+/// What all of it shares.
+pub(crate) struct Core {
+    pub(crate) journal: Journal,
+    pub(crate) runner: Arc<dyn AgentRunner>,
+    pub(crate) registry: Arc<Registry>,
+    pub(crate) clock: Clock,
+    pub(crate) limits: Limits,
+    pub(crate) default_dir: Option<PathBuf>,
+    backends: Vec<Backend>,
+    default_backend: Option<Arc<str>>,
+    secrets: Secrets,
+    idempotency: Idempotency,
+    retention: RetentionPolicy,
+    version: Arc<str>,
+    started: Instant,
+    draining: AtomicBool,
+    maintenance: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Core {
+    /// The number of the store, which marks every process that is started.
+    pub(crate) fn instance(&self) -> u32 {
+        self.journal.store().identity().store
+    }
+}
+
+impl Descartes {
+    /// Begins to put one together; everything has a default.
+    #[must_use]
+    pub fn builder() -> Builder {
+        Builder::default()
+    }
+
+    /// The journal: events, cursors, subscriptions.
+    #[must_use]
+    pub fn journal(&self) -> &Journal {
+        &self.core.journal
+    }
+
+    /// The keys of idempotent calls.
+    #[must_use]
+    pub fn idempotency(&self) -> &Idempotency {
+        &self.core.idempotency
+    }
+
+    /// The bounds that are in force.
+    #[must_use]
+    pub fn limits(&self) -> &Limits {
+        &self.core.limits
+    }
+
+    /// What is kept, and for how long.
+    #[must_use]
+    pub fn retention(&self) -> &RetentionPolicy {
+        &self.core.retention
+    }
+
+    /// The agent that `asked` means: an identity, or a name (of the live one that bears it, else
+    /// of the one that ended last).
+    ///
+    /// # Errors
+    /// When there is none, when several live ones bear the name, or when it has ended and a live
+    /// one is wanted.
+    pub fn resolve(&self, asked: &str, want: Want) -> Result<AgentId, AgentError> {
+        self.core.registry.resolve(asked, want)
+    }
+
+    /// One agent, and the position of the journal that this reflects.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn agent(&self, id: AgentId) -> Result<(AgentView, Cursor), AgentError> {
+        let (view, cursor) = self.core.journal.at_head(|| self.core.registry.view(id));
+        Ok((view.ok_or_else(|| not_found(id))?, cursor))
+    }
+
+    /// Agents by pages, newest first unless asked otherwise.
+    ///
+    /// # Errors
+    /// When the page token is not one that was given out.
+    pub fn list(&self, filter: &AgentFilter, page: &PageRequest) -> Result<AgentPage, AgentError> {
+        let (listed, cursor) = self.core.journal.at_head(|| self.core.registry.list(filter, page));
+        let listed = listed?;
+        let crate::agent::registry::Listed { agents, total, next_token } = listed;
+        Ok(AgentPage { agents, total, next_token, cursor })
+    }
+
+    /// The backends, and whether they can be used here.
+    #[must_use]
+    pub fn backends(&self) -> Vec<BackendStatus> {
+        self.core.backends.iter().map(Backend::status).collect()
+    }
+}
+
+impl std::fmt::Debug for Descartes {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Descartes").field("journal", &self.core.journal).finish_non_exhaustive()
+    }
+}
+
+/// There is no agent of this identity.
+fn not_found(id: AgentId) -> AgentError {
+    AgentError::NotFound { asked: id.to_string(), similar: Vec::new() }
+}

@@ -1,0 +1,154 @@
+//! One command for many agents.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use bytes::Bytes;
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+
+use super::{Descartes, Kill};
+use crate::agent::{AgentError, AgentFilter, AgentId, AgentRecord, Want};
+use crate::limits::{BATCH_AGENTS, BATCH_PARALLEL};
+use crate::runner::Signal;
+
+/// Which agents a batch is for.
+#[derive(Clone, Debug)]
+pub enum BatchTarget {
+    /// These, by identity or name, in this order.
+    These(Vec<String>),
+    /// Those that match, oldest first.
+    Select(AgentFilter),
+}
+
+/// What is done to each.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum BatchCommand {
+    /// Pause it.
+    Pause,
+    /// Let it go on.
+    Resume,
+    /// End it, with grace.
+    Stop,
+    /// End it at once.
+    Kill,
+    /// Send it a signal.
+    Signal(Signal),
+    /// Write to its standard input.
+    WriteStdin(Bytes),
+    /// Only look.
+    Status,
+}
+
+/// One command for many agents.
+#[derive(Clone, Debug)]
+pub struct AgentBatch {
+    /// Which.
+    pub target: BatchTarget,
+    /// What.
+    pub command: BatchCommand,
+    /// Begin no more once one has failed.
+    pub fail_fast: bool,
+    /// Only say which agents it would be for.
+    pub dry_run: bool,
+}
+
+/// What became of one agent of a batch.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct BatchEntry {
+    /// As it was asked for, or its identity.
+    pub asked: String,
+    /// Its record after the command, or why that failed.
+    pub result: Result<Arc<AgentRecord>, AgentError>,
+}
+
+impl Descartes {
+    /// Carries out a command on many agents, [`BATCH_PARALLEL`] at once; results come in the
+    /// order asked.
+    ///
+    /// # Errors
+    /// When it names more than [`BATCH_AGENTS`].
+    pub async fn batch(
+        &self,
+        batch: AgentBatch,
+        by: impl Into<Arc<str>>,
+    ) -> Result<Vec<BatchEntry>, AgentError> {
+        let by: Arc<str> = by.into();
+        let asked = self.targets(batch.target);
+        if asked.len() > BATCH_AGENTS {
+            let (current, max) = (asked.len() as u64, BATCH_AGENTS as u64);
+            return Err(AgentError::Limit { limit: "batch.agents", current, max });
+        }
+        let command = if batch.dry_run { BatchCommand::Status } else { batch.command };
+        let room = Arc::new(Semaphore::new(BATCH_PARALLEL));
+        let failed = Arc::new(AtomicBool::new(false));
+        let mut work = JoinSet::new();
+        for (index, asked) in asked.iter().cloned().enumerate() {
+            let (this, by, command) = (self.clone(), Arc::clone(&by), command.clone());
+            let (room, failed) = (Arc::clone(&room), Arc::clone(&failed));
+            work.spawn(async move {
+                let _place = room.acquire_owned().await;
+                if batch.fail_fast && failed.load(Ordering::Acquire) {
+                    return (index, Err(AgentError::NotBegun));
+                }
+                let result = this.one(&asked, command, by).await;
+                if result.is_err() {
+                    failed.store(true, Ordering::Release);
+                }
+                (index, result)
+            });
+        }
+        let entry = |asked| BatchEntry { asked, result: Err(AgentError::Broken) };
+        let mut entries: Vec<_> = asked.into_iter().map(entry).collect();
+        while let Some(done) = work.join_next().await {
+            if let Ok((index, result)) = done {
+                entries[index].result = result;
+            }
+        }
+        Ok(entries)
+    }
+
+    fn targets(&self, target: BatchTarget) -> Vec<String> {
+        match target {
+            BatchTarget::These(asked) => asked,
+            BatchTarget::Select(filter) => {
+                let all = self.core.registry.all();
+                let wanted = all.iter().filter(|record| filter.matches(record));
+                wanted.map(|record| record.id.to_string()).collect()
+            }
+        }
+    }
+
+    async fn one(
+        &self,
+        asked: &str,
+        command: BatchCommand,
+        by: Arc<str>,
+    ) -> Result<Arc<AgentRecord>, AgentError> {
+        let want = match command {
+            BatchCommand::Status | BatchCommand::Kill | BatchCommand::Stop => Want::Any,
+            _ => Want::Live,
+        };
+        let id: AgentId = self.resolve(asked, want)?;
+        match command {
+            BatchCommand::Pause => self.pause(id, false, by).await,
+            BatchCommand::Resume => self.resume(id, by).await,
+            BatchCommand::Stop => Ok(self.kill(id, Kill::default(), by).await?.record),
+            BatchCommand::Kill => {
+                let kill = Kill { grace: None, force: true };
+                Ok(self.kill(id, kill, by).await?.record)
+            }
+            BatchCommand::Signal(signal) => {
+                self.signal(id, signal).await?;
+                self.record(id)
+            }
+            BatchCommand::WriteStdin(bytes) => {
+                self.write_stdin(id, bytes, false).await?;
+                self.record(id)
+            }
+            BatchCommand::Status => self.record(id),
+        }
+    }
+}

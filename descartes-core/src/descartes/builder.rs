@@ -1,0 +1,210 @@
+//! Putting a [`Descartes`] together.
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::{Core, Descartes, maintain, recover};
+use crate::agent::registry::Registry;
+use crate::backend::{Backend, BasicProgram};
+use crate::idempotency::Idempotency;
+use crate::journal::Journal;
+use crate::limits::Limits;
+use crate::runner::AgentRunner;
+use crate::secrets::Secrets;
+use crate::store::format::FormatError;
+use crate::store::{MemoryStore, StateStore, StoreError};
+use crate::time::Clock;
+
+/// What is kept, and for how long. [`Default`] gives the documented bounds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct RetentionPolicy {
+    /// Bytes of output of one agent.
+    pub output_bytes_per_agent: u64,
+    /// Bytes of output in all.
+    pub output_bytes_total: u64,
+    /// Ended agents.
+    pub ended_agents: usize,
+    /// How long ended agents are kept.
+    pub ended_age: Duration,
+    /// How long events other than output are kept.
+    pub events_age: Duration,
+}
+
+impl Default for RetentionPolicy {
+    fn default() -> Self {
+        let days = |days: u64| Duration::from_secs(days * 24 * 3600);
+        Self {
+            output_bytes_per_agent: 256 << 20,
+            output_bytes_total: 10 << 30,
+            ended_agents: 10_000,
+            ended_age: days(30),
+            events_age: days(90),
+        }
+    }
+}
+
+/// Puts a [`Descartes`] together.
+#[derive(Default)]
+pub struct Builder {
+    store: Option<Arc<dyn StateStore>>,
+    runner: Option<Arc<dyn AgentRunner>>,
+    backends: Vec<Backend>,
+    basic: Option<BasicProgram>,
+    default_backend: Option<Arc<str>>,
+    default_dir: Option<PathBuf>,
+    secrets: Option<PathBuf>,
+    limits: Limits,
+    retention: RetentionPolicy,
+    clock: Clock,
+    version: Option<Arc<str>>,
+}
+
+/// Why a host could not begin.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// The store failed.
+    #[error("could not read what the store holds")]
+    Store(#[from] StoreError),
+    /// A document of the store is not of a shape that this version reads.
+    #[error(transparent)]
+    Format(#[from] FormatError),
+    /// No runner was given, and this build has none of its own.
+    #[error("no runner was given")]
+    NoRunner,
+}
+
+impl Builder {
+    /// Keeps everything in `store`; in memory when not said.
+    #[must_use]
+    pub fn store(mut self, store: Arc<dyn StateStore>) -> Self {
+        self.store = Some(store);
+        self
+    }
+
+    /// Starts agents with `runner`; as local processes when not said.
+    #[must_use]
+    pub fn runner(mut self, runner: Arc<dyn AgentRunner>) -> Self {
+        self.runner = Some(runner);
+        self
+    }
+
+    /// Adds a backend; one of the same name is replaced.
+    #[must_use]
+    pub fn backend(mut self, backend: Backend) -> Self {
+        self.backends.push(backend);
+        self
+    }
+
+    /// Provides the program of the backend `basic`.
+    #[must_use]
+    pub fn basic(mut self, program: BasicProgram) -> Self {
+        self.basic = Some(program);
+        self
+    }
+
+    /// The backend of agents that name none.
+    #[must_use]
+    pub fn default_backend(mut self, name: impl Into<Arc<str>>) -> Self {
+        self.default_backend = Some(name.into());
+        self
+    }
+
+    /// The working directory of agents that name none.
+    #[must_use]
+    pub fn default_dir(mut self, directory: PathBuf) -> Self {
+        self.default_dir = Some(directory);
+        self
+    }
+
+    /// Keeps values of `env` in files of this directory, so that agents can be started again
+    /// after a restart of the host; in memory when not said.
+    #[must_use]
+    pub fn secrets_dir(mut self, directory: PathBuf) -> Self {
+        self.secrets = Some(directory);
+        self
+    }
+
+    /// Other bounds than the default ones.
+    #[must_use]
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// Another retention than the default one.
+    #[must_use]
+    pub fn retention(mut self, retention: RetentionPolicy) -> Self {
+        self.retention = retention;
+        self
+    }
+
+    /// Another clock than the machine's.
+    #[must_use]
+    pub fn clock(mut self, clock: Clock) -> Self {
+        self.clock = clock;
+        self
+    }
+
+    /// The version of the application, for `system.started`.
+    #[must_use]
+    pub fn version(mut self, version: impl Into<Arc<str>>) -> Self {
+        self.version = Some(version.into());
+        self
+    }
+
+    /// Reads what the store holds, ends what an earlier host left behind, and begins.
+    ///
+    /// Must be called within a tokio runtime, whose tasks the agents then are.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn build(self) -> Result<Descartes, StartError> {
+        let store = self.store.unwrap_or_else(|| Arc::new(MemoryStore::new()));
+        let runner = self.runner.or_else(default_runner).ok_or(StartError::NoRunner)?;
+        let journal = Journal::start(store, self.limits.hot_ring_bytes, self.clock.clone());
+        let idempotency =
+            Idempotency::new(journal.clone(), self.clock.clone(), self.limits.clone());
+        let mut backends = vec![Backend::process(), Backend::basic(self.basic)];
+        for backend in self.backends {
+            backends.retain(|known| known.name() != backend.name());
+            backends.push(backend);
+        }
+        let core = Arc::new(Core {
+            journal,
+            runner,
+            registry: Arc::new(Registry::default()),
+            clock: self.clock,
+            limits: self.limits,
+            default_dir: self.default_dir,
+            backends,
+            default_backend: self.default_backend,
+            secrets: self
+                .secrets
+                .map_or_else(Secrets::memory, |folder| Secrets::Folder(Arc::new(folder))),
+            idempotency,
+            retention: self.retention,
+            version: self.version.unwrap_or_else(|| env!("CARGO_PKG_VERSION").into()),
+            started: Instant::now(),
+            draining: false.into(),
+            maintenance: Mutex::new(None),
+        });
+        recover::recover(&core).await?;
+        maintain::start(&core);
+        Ok(Descartes { core })
+    }
+}
+
+fn default_runner() -> Option<Arc<dyn AgentRunner>> {
+    None
+}
+
+impl std::fmt::Debug for Builder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Builder").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,232 @@
+//! Beginning an agent.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use super::{Caller, Core, Descartes};
+use crate::agent::registry::{Live, Reservation};
+use crate::agent::supervisor::{Supervisor, put_record, status_event};
+use crate::agent::{AgentError, AgentId, AgentRecord, AgentSpec};
+use crate::backend::Backend;
+use crate::cursor::{Cursor, Position};
+use crate::event::EventBody;
+use crate::idempotency::Ticket;
+use crate::output::{Observer, OutputSink};
+use crate::secrets::Env;
+use crate::store::format::OutputMark;
+use crate::store::{Batch, Key, Space, StoreError};
+
+/// An agent that has begun.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Spawned {
+    /// Its record.
+    pub record: Arc<AgentRecord>,
+    /// Where its events begin: follow it with this and miss nothing.
+    pub cursor: Cursor,
+}
+
+/// What was checked and made up before anything is written.
+struct Plan {
+    record: AgentRecord,
+    backend: Backend,
+    env: Env,
+    place: Reservation,
+}
+
+impl Descartes {
+    /// Starts an agent; returns once its program runs and that is written down.
+    ///
+    /// # Errors
+    /// When nothing was started; nothing is left behind then.
+    ///
+    /// # Cancel safety
+    /// Once it has begun it runs to its end, also when this is dropped.
+    pub async fn spawn(
+        &self,
+        spec: AgentSpec,
+        by: impl Into<Arc<str>>,
+    ) -> Result<Spawned, AgentError> {
+        let (spawned, _) = self.spawn_with(spec, Caller::new(by)).await;
+        spawned
+    }
+
+    /// As [`spawn`](Self::spawn), and gives the caller's ticket back for the outcome.
+    pub async fn spawn_with(
+        &self,
+        spec: AgentSpec,
+        caller: Caller,
+    ) -> (Result<Spawned, AgentError>, Option<Ticket>) {
+        let Caller { by, mut ticket } = caller;
+        let plan = match self.plan(spec, by) {
+            Ok(plan) => plan,
+            Err(error) => return (Err(error), ticket),
+        };
+        let core = Arc::clone(&self.core);
+        let work = tokio::spawn(async move {
+            let result = begin(core, plan, ticket.as_mut()).await;
+            (result, ticket)
+        });
+        work.await.unwrap_or_else(|error| {
+            tracing::error!(%error, "starting an agent ended unexpectedly");
+            (Err(AgentError::Broken), None)
+        })
+    }
+
+    fn plan(&self, mut spec: AgentSpec, by: Arc<str>) -> Result<Plan, AgentError> {
+        let core = &self.core;
+        core.check_open()?;
+        spec.check()?;
+        let backend = core.backend_for(spec.backend.as_deref())?;
+        backend.check(&spec)?;
+        if let Some(parent) = spec.parent {
+            let (current, max) = (core.registry.depth(parent)?, core.limits.hierarchy_depth);
+            if current >= max {
+                let (current, max) = (current as u64, max as u64);
+                return Err(AgentError::Limit { limit: "agents.max_depth", current, max });
+            }
+        }
+        let id = AgentId::generate();
+        let name: Arc<str> = match &spec.name {
+            Some(name) => name.as_str().into(),
+            None => made_up_name(backend.name(), id).into(),
+        };
+        let place = core.registry.reserve(
+            Arc::clone(&name),
+            spec.unique_name,
+            core.limits.agents_running,
+        )?;
+        // The record shows the names; the values go their own way.
+        let names = spec.env.keys().map(|name| (name.clone(), String::new())).collect();
+        let env = std::mem::replace(&mut spec.env, names);
+        let names = (name, Arc::clone(backend.name()));
+        let record = AgentRecord::new(id, names, spec, by, core.clock.now());
+        Ok(Plan { record, backend, env, place })
+    }
+}
+
+impl Core {
+    /// Refuses what would begin something new while that could not be kept or ended.
+    pub(super) fn check_open(&self) -> Result<(), AgentError> {
+        if self.draining.load(Ordering::Acquire) {
+            return Err(AgentError::Draining);
+        }
+        match self.journal.trouble() {
+            None => Ok(()),
+            Some(trouble) if trouble.full => {
+                let source = Arc::new(std::io::ErrorKind::StorageFull.into());
+                Err(StoreError::Full { source }.into())
+            }
+            Some(trouble) => Err(StoreError::Unavailable { what: trouble.reason }.into()),
+        }
+    }
+
+    pub(super) fn backend_for(&self, name: Option<&str>) -> Result<Backend, AgentError> {
+        let name = match name.or(self.default_backend.as_deref()) {
+            Some(name) => name,
+            // `process` is no agent by itself; without a choice there is nothing to guess.
+            None => match &self.provided()[..] {
+                [only] => return Ok((*only).clone()),
+                _ => return Err(self.no_backend("", "none was named")),
+            },
+        };
+        let backend = self.backends.iter().find(|backend| &**backend.name() == name);
+        match backend {
+            Some(backend) if backend.is_provided() => Ok(backend.clone()),
+            Some(_) => Err(self.no_backend(name, "its program was not provided")),
+            None => Err(self.no_backend(name, "there is no such backend")),
+        }
+    }
+
+    fn provided(&self) -> Vec<&Backend> {
+        let real = self.backends.iter().filter(|backend| &**backend.name() != "process");
+        real.filter(|backend| backend.is_provided()).collect()
+    }
+
+    fn no_backend(&self, name: &str, reason: &str) -> AgentError {
+        let available = self.backends.iter().filter(|backend| backend.is_provided());
+        AgentError::Backend {
+            name: name.to_owned(),
+            reason: reason.into(),
+            available: available.map(|backend| Arc::clone(backend.name())).collect(),
+        }
+    }
+
+    /// Where the output of `record` goes, from `mark` on.
+    pub(super) fn sink(
+        &self,
+        record: &AgentRecord,
+        backend: &Backend,
+        mark: OutputMark,
+    ) -> Arc<OutputSink> {
+        let observer = backend.dialect().map(Observer::new);
+        let journal = (self.journal.clone(), self.clock.clone());
+        OutputSink::new(record.id, mark, journal, observer)
+    }
+}
+
+/// Writes down that it will be started, starts it, writes down that it was.
+async fn begin(
+    core: Arc<Core>,
+    plan: Plan,
+    ticket: Option<&mut Ticket>,
+) -> Result<Spawned, AgentError> {
+    let Plan { record, backend, env, place } = plan;
+    let id = record.id;
+    core.secrets.write(id, &env).await.map_err(|source| StoreError::Unavailable {
+        what: format!("secret values could not be written: {source}").into(),
+    })?;
+    let mut intent = Batch::control().put(put_record(&record));
+    intent.puts.extend(ticket.map(|ticket| ticket.begun(Some(id))));
+    if let Err(error) = core.journal.commit(intent).await {
+        core.secrets.forget(id).await;
+        return Err(error.into());
+    }
+    let sink = core.sink(&record, &backend, OutputMark::default());
+    let output = Arc::clone(&sink);
+    let (mut supervisor, commands) = Supervisor::new(Arc::clone(&core), record, backend, env, sink);
+    if let Err(error) = supervisor.start().await {
+        undo(&core, id).await;
+        return Err(error.into());
+    }
+    let record = supervisor.begun();
+    let live = Live { commands, changes: tokio::sync::watch::Sender::new(Arc::clone(&record)) };
+    let body = EventBody::AgentSpawned(Box::new((*record).clone()));
+    let batch = Batch::control().put(put_record(&record)).event(status_event(
+        &record,
+        &record.owner,
+        &body,
+    ));
+    let (registry, shown) = (Arc::clone(&core.registry), Arc::clone(&record));
+    let apply = Box::new(move |_: &_| {
+        registry.add(shown, Some(live));
+        drop(place);
+    });
+    let committed = match core.journal.commit_then(batch, Some(apply)).await {
+        Ok(committed) => committed,
+        Err(error) => {
+            supervisor.abandon().await;
+            undo(&core, id).await;
+            return Err(error.into());
+        }
+    };
+    output.open();
+    tokio::spawn(supervisor.work());
+    let before = Position(committed.head.0 - 1);
+    Ok(Spawned { record, cursor: core.journal.cursor(before) })
+}
+
+/// Nothing was started: nothing is left behind.
+async fn undo(core: &Core, id: AgentId) {
+    let batch = Batch::control().delete(Key::new(Space::AGENT, id.to_string()));
+    if let Err(error) = core.journal.commit(batch).await {
+        tracing::warn!(agent = %id, %error, "the record of an agent that did not start remains");
+    }
+    core.secrets.forget(id).await;
+}
+
+/// A name that says what it is of and is easy to tell from others.
+fn made_up_name(backend: &str, id: AgentId) -> String {
+    let id = id.to_string();
+    format!("{backend}-{}", &id[id.len() - 8..])
+}
