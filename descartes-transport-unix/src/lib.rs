@@ -1,3 +1,90 @@
-//! Descartes over a Unix socket.
+//! Descartes over a Unix socket: one JSON-RPC message a line, long-lived, pipelined.
+//!
+//! Who may come in is the kernel's word: the same user and root, by the credentials of the peer;
+//! directory and socket keep everybody else from the door.
+
+mod accept;
 mod claim;
+mod limits;
+mod peer;
+mod refusal;
+
+use std::{
+    os::unix::net::UnixListener,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use descartes_rpc::connection::ConnectionLimits;
+use tokio::sync::Semaphore;
+
 pub use claim::BindError;
+pub use peer::{Credentials, CredentialsLookup, KernelCredentials};
+
+use claim::Claim;
+
+/// Where and for whom to serve.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct UnixConfig {
+    /// The socket; its directory is made if it is missing.
+    pub path: PathBuf,
+    /// The user whose programs are admitted beside root's; the one of this process.
+    pub own_uid: u32,
+    /// How a peer's user is found.
+    pub credentials: Arc<dyn CredentialsLookup>,
+    /// The bounds of each connection.
+    pub limits: ConnectionLimits,
+    /// One permit is one connection; share it between transports to bound them together.
+    pub connections: Arc<Semaphore>,
+    /// Connections beyond that which are kept for this socket, so that its owner gets in although
+    /// everything else is full.
+    pub reserved_connections: usize,
+    /// How long calls may go on after the shutdown began; then connections are cut.
+    pub drain: Duration,
+}
+
+impl UnixConfig {
+    /// Serves the own user at `path`.
+    #[must_use]
+    pub fn new(path: impl Into<PathBuf>) -> Self {
+        Self {
+            path: path.into(),
+            own_uid: rustix::process::geteuid().as_raw(),
+            credentials: Arc::new(KernelCredentials),
+            limits: ConnectionLimits::default(),
+            connections: Arc::new(Semaphore::new(limits::CONNECTIONS)),
+            reserved_connections: limits::RESERVED_CONNECTIONS,
+            drain: limits::DRAIN,
+        }
+    }
+}
+
+/// A socket that nobody is served on yet. Dropped, it is removed.
+#[derive(Debug)]
+pub struct UnixTransport {
+    listener: UnixListener,
+    claim: Claim,
+    config: UnixConfig,
+}
+
+impl UnixTransport {
+    /// Takes the path: makes the directory, replaces what a dead server left behind, listens.
+    /// Everything that can fail at start fails here; connections wait in the backlog until
+    /// [`UnixTransport::serve`].
+    ///
+    /// # Errors
+    ///
+    /// [`BindError::InUse`] when a living server has the socket.
+    pub fn bind(config: UnixConfig) -> Result<Self, BindError> {
+        let (claim, listener) = Claim::take(&config.path)?;
+        Ok(Self { listener, claim, config })
+    }
+
+    /// The socket.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.config.path
+    }
+}

@@ -1,4 +1,5 @@
 //! The server over real sockets, in front of a service that is played by the test.
+#![expect(clippy::unwrap_used, reason = "a helper of a test fails by panicking")]
 
 mod admission;
 mod bounds;

@@ -1,0 +1,174 @@
+//! The accept loop, and the life of one connection.
+
+use std::{io, pin::pin, sync::Arc};
+
+use descartes_rpc::{
+    codec::LineCodec,
+    connection::{ConnectionLimits, serve_connection},
+    limits::SKIP_BYTES,
+    peer::Peer,
+    service::RpcService,
+};
+use tokio::{
+    net::{UnixListener, UnixStream},
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::timeout,
+};
+use tokio_util::{codec::Framed, sync::CancellationToken, task::TaskTracker};
+
+use crate::{
+    UnixConfig, UnixTransport,
+    limits::{ACCEPT_PAUSE, READ_BUFFER, WRITE_BUFFER},
+    peer::is_admitted,
+    refusal::Refusal,
+};
+
+/// The name of this transport in peers, logs and metrics.
+pub(crate) const TRANSPORT: &str = "unix";
+
+/// What all connections of a server share.
+struct Shared<S> {
+    rpc: S,
+    config: UnixConfig,
+    reserve: Arc<Semaphore>,
+    /// Finish what was begun.
+    drain: CancellationToken,
+    /// Close now.
+    cut: CancellationToken,
+}
+
+impl UnixTransport {
+    /// Serves until `shutdown` completes; then reads nothing more, finishes what was begun, and
+    /// cuts what is left after the drain limit. Returns when nobody is connected any more and the
+    /// socket is removed. Dropping the future stops accepting, removes the socket and leaves
+    /// connections to the runtime.
+    ///
+    /// # Errors
+    ///
+    /// When the runtime cannot watch the socket.
+    pub async fn serve<S: RpcService>(
+        self,
+        rpc: S,
+        shutdown: impl Future<Output = ()> + Send,
+    ) -> io::Result<()> {
+        let Self { listener, claim, config } = self;
+        let listener = UnixListener::from_std(listener)?;
+        let shared = Arc::new(Shared {
+            rpc,
+            reserve: Arc::new(Semaphore::new(config.reserved_connections)),
+            config,
+            drain: CancellationToken::new(),
+            cut: CancellationToken::new(),
+        });
+        let tasks = TaskTracker::new();
+        accept(&listener, &shared, &tasks, shutdown).await;
+        drop(listener);
+        drop(claim);
+        shared.drain.cancel();
+        tasks.close();
+        let mut left = pin!(tasks.wait());
+        if timeout(shared.config.drain, &mut left).await.is_err() {
+            tracing::warn!(connections = tasks.len(), "cutting connections that do not end");
+            shared.cut.cancel();
+            left.await;
+        }
+        Ok(())
+    }
+}
+
+async fn accept<S: RpcService>(
+    listener: &UnixListener,
+    shared: &Arc<Shared<S>>,
+    tasks: &TaskTracker,
+    shutdown: impl Future<Output = ()> + Send,
+) {
+    let mut shutdown = pin!(shutdown);
+    let mut pause = ACCEPT_PAUSE.0;
+    loop {
+        let accepted = tokio::select! {
+            biased;
+            () = &mut shutdown => return,
+            accepted = listener.accept() => accepted,
+        };
+        match accepted {
+            Ok((stream, _)) => {
+                pause = ACCEPT_PAUSE.0;
+                match shared.admit(&stream) {
+                    Ok((peer, permit)) => {
+                        tasks.spawn(connection(Arc::clone(shared), stream, peer, permit));
+                    }
+                    Err(refusal) => refusal.tell(stream),
+                }
+            }
+            Err(error) if is_of_one_connection(&error) => {}
+            Err(error) => {
+                tracing::warn!(%error, ?pause, "cannot accept connections for now");
+                if timeout(pause, &mut shutdown).await.is_ok() {
+                    return;
+                }
+                pause = (pause * 2).min(ACCEPT_PAUSE.1);
+            }
+        }
+    }
+}
+
+/// Errors of `accept` that say something of one connection, not of this server.
+fn is_of_one_connection(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::Interrupted)
+}
+
+impl<S> Shared<S> {
+    fn admit(&self, stream: &UnixStream) -> Result<(Peer, OwnedSemaphorePermit), Refusal> {
+        let found = self.config.credentials.of(stream);
+        let found = match found {
+            Ok(found) if is_admitted(found.uid, self.config.own_uid) => found,
+            Ok(found) => {
+                tracing::info!(uid = found.uid, "refused a connection of another user");
+                return Err(Refusal::OtherUser);
+            }
+            Err(error) => {
+                tracing::warn!(%error, "the user of a connection could not be told");
+                return Err(Refusal::OtherUser);
+            }
+        };
+        let peer = Peer::new(TRANSPORT).with_uid(found.uid);
+        let peer = found.pid.into_iter().fold(peer, Peer::with_pid);
+        let permit = Arc::clone(&self.config.connections)
+            .try_acquire_owned()
+            .or_else(|_| Arc::clone(&self.reserve).try_acquire_owned());
+        permit.map(|permit| (peer, permit)).ok().ok_or(Refusal::Full)
+    }
+}
+
+async fn connection<S: RpcService>(
+    shared: Arc<Shared<S>>,
+    stream: UnixStream,
+    peer: Peer,
+    permit: OwnedSemaphorePermit,
+) {
+    let limits = shared.config.limits;
+    let served = serve_connection(
+        shared.rpc.clone(),
+        peer,
+        lines(stream, &limits),
+        limits,
+        shared.drain.cancelled(),
+    );
+    tokio::select! {
+        ended = served => {
+            if let Err(error) = ended {
+                tracing::debug!(%error, "connection ended");
+            }
+        }
+        () = shared.cut.cancelled() => {}
+    }
+    drop(permit);
+}
+
+/// Reads and writes many lines with one system call each.
+fn lines(stream: UnixStream, limits: &ConnectionLimits) -> Framed<UnixStream, LineCodec> {
+    let codec = LineCodec::new(limits.request_bytes, SKIP_BYTES);
+    let mut lines = Framed::with_capacity(stream, codec, READ_BUFFER);
+    lines.set_backpressure_boundary(WRITE_BUFFER);
+    lines
+}

@@ -1,0 +1,17 @@
+//! Every bound of this transport, with its reason.
+
+use std::time::Duration;
+
+/// Connections of a server that has no budget of its own.
+pub(crate) const CONNECTIONS: usize = 4096;
+/// Connections kept for the owner: enough for a person's terminals and scripts.
+pub(crate) const RESERVED_CONNECTIONS: usize = 32;
+/// How long a shutdown waits for calls.
+pub(crate) const DRAIN: Duration = Duration::from_secs(30);
+/// What one read takes: some hundred small calls that came together.
+pub(crate) const READ_BUFFER: usize = 32 << 10;
+/// What is written at once: more adds latency and saves nothing.
+pub(crate) const WRITE_BUFFER: usize = 64 << 10;
+/// Shortest and longest pause of the accept loop after an error such as `EMFILE`.
+pub(crate) const ACCEPT_PAUSE: (Duration, Duration) =
+    (Duration::from_millis(10), Duration::from_secs(1));

@@ -1,0 +1,46 @@
+//! The one line that a peer gets which is not served.
+
+use std::io::{self, Write};
+
+use descartes_rpc::{
+    error::{ErrorKind, RpcError},
+    message::{Id, Response},
+};
+use tokio::net::UnixStream;
+
+/// Why a peer is not served.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    /// Somebody else's process.
+    OtherUser,
+    /// Everything is full, the reserve included.
+    Full,
+}
+
+impl Refusal {
+    fn error(self) -> RpcError {
+        match self {
+            Self::OtherUser => {
+                RpcError::new(ErrorKind::Unauthenticated, "this daemon belongs to another user")
+                    .reason("other_user")
+                    .hint("run a daemon of your own")
+            }
+            Self::Full => RpcError::new(ErrorKind::Unavailable, "too many connections")
+                .reason("no_slot")
+                .hint("close connections that are not used"),
+        }
+    }
+
+    /// Says so and closes. The socket's buffer is empty, so this cannot block.
+    pub(crate) fn tell(self, stream: UnixStream) {
+        let mut line = Response::failed(Id::Null, self.error()).encode().to_vec();
+        line.push(b'\n');
+        let told: io::Result<()> = stream.into_std().and_then(|mut stream| {
+            stream.write_all(&line)?;
+            stream.shutdown(std::net::Shutdown::Write)
+        });
+        if let Err(error) = told {
+            tracing::debug!(%error, "a refused connection has gone already");
+        }
+    }
+}
