@@ -51,7 +51,7 @@ impl LineCodec {
         Ok(end.is_some())
     }
 
-    fn line(&self, buffer: &mut BytesMut, end: usize) -> Option<Bytes> {
+    fn line(buffer: &mut BytesMut, end: usize) -> Option<Bytes> {
         let length = end - usize::from(end > 0 && buffer[end - 1] == b'\r');
         let line = (length > 0).then(|| {
             if length <= COPIED {
@@ -94,7 +94,7 @@ impl Decoder for LineCodec {
                 return Ok(None);
             };
             self.searched = 0;
-            let line = self.line(buffer, end);
+            let line = Self::line(buffer, end);
             buffer.advance(1);
             if let Some(line) = line {
                 return Ok(Some(Arrival::Message(line)));
@@ -108,7 +108,7 @@ impl Decoder for LineCodec {
         }
         self.searched = 0;
         let end = buffer.len();
-        Ok(self.line(buffer, end).map(Arrival::Message))
+        Ok(Self::line(buffer, end).map(Arrival::Message))
     }
 }
 

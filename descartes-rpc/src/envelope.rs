@@ -49,7 +49,7 @@ impl Envelope {
         if !scanner.take(b'}') {
             loop {
                 let name = scanner.member_name()?;
-                envelope.member(scanner, text, name, &mut unknown)?;
+                envelope.member(scanner, text, &name, &mut unknown)?;
                 if !scanner.take(b',') {
                     scanner.expect(b'}')?;
                     break;
@@ -64,10 +64,10 @@ impl Envelope {
         &mut self,
         scanner: &mut Scanner<'_>,
         text: &'t str,
-        name: RawString,
+        name: &RawString,
         unknown: &mut Vec<Cow<'t, str>>,
     ) -> Result<(), ScanError> {
-        let name = meaning(text, &name);
+        let name = meaning(text, name);
         match name.as_ref() {
             "jsonrpc" => {
                 let value = scanner.value()?;

@@ -60,7 +60,7 @@ const METHODS: &[(&str, MethodTraits)] = &[
 impl Fixture {
     pub(crate) fn rpc() -> (Arc<Self>, Rpc) {
         let fixture = Arc::new(Self::default());
-        let dispatch: Arc<dyn Dispatch> = fixture.clone();
+        let dispatch: Arc<dyn Dispatch> = Arc::<Self>::clone(&fixture);
         (fixture, Rpc::over(dispatch).build())
     }
 
@@ -134,17 +134,17 @@ impl Dispatch for Fixture {
                 Dispatched::Now(result(if found { "true" } else { "false" }))
             }
             "panic_now" => panic!("on the spot"),
-            name => self.later(name, cx, params),
+            name => self.later(name, cx, &params),
         }
     }
 }
 
 impl Fixture {
-    fn later(&self, name: &'static str, cx: CallContext, params: Params) -> Dispatched {
+    fn later(&self, name: &'static str, cx: CallContext, params: &Params) -> Dispatched {
         if name == "subscribe" || name == "flood" {
             return Dispatched::Now(subscribe(&cx, name == "flood"));
         }
-        let what = name_of(&params);
+        let what = name_of(params);
         let gate = self.gate(&what);
         self.note(format!("begin {name} {what}"));
         Dispatched::Later(

@@ -110,7 +110,6 @@ impl SubscriptionTicket {
     }
 
     /// Ready when the subscription was ended, with the reason.
-    #[must_use]
     pub fn poll_ended(&self, cx: &Context<'_>) -> Poll<EndReason> {
         let mut ending = self.ending.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(reason) = ending.reason {

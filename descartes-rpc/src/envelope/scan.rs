@@ -105,9 +105,9 @@ impl<'a> Scanner<'a> {
         let first = self.peek().ok_or_else(|| self.malformed())?;
         let start = self.at;
         if matches!(first, b'{' | b'[') {
-            self.container()?
+            self.container()?;
         } else {
-            self.scalar(first)?
+            self.scalar(first)?;
         }
         Ok(start..self.at)
     }
@@ -150,21 +150,27 @@ impl<'a> Scanner<'a> {
             } else {
                 self.scalar(first)?;
             }
-            while complete {
-                if self.depth == base {
-                    return Ok(());
-                }
-                if self.take(b',') {
-                    break;
-                }
-                self.expect(closing(objects))?;
-                self.leave();
-                objects >>= 1;
+            if complete && self.close(base, &mut objects)? {
+                return Ok(());
             }
             if objects & 1 == 1 {
                 self.member_name()?;
             }
         }
+    }
+
+    /// Takes what may follow a value inside containers: a comma, or the ends of some of them. True
+    /// when that was all of them.
+    fn close(&mut self, base: u32, objects: &mut u128) -> Result<bool, ScanError> {
+        while self.depth > base {
+            if self.take(b',') {
+                return Ok(false);
+            }
+            self.expect(closing(*objects))?;
+            self.leave();
+            *objects >>= 1;
+        }
+        Ok(true)
     }
 
     /// Takes a value that is neither object nor array and begins with `first`.

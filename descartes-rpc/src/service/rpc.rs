@@ -45,7 +45,6 @@ pub(super) struct Shared {
 
 impl Rpc {
     /// A service over the methods of `dispatch`.
-    #[must_use]
     pub fn over(dispatch: Arc<dyn Dispatch>) -> RpcBuilder {
         RpcBuilder::new(dispatch)
     }

@@ -179,7 +179,7 @@ async fn on_shutdown_streams_and_waits_end_and_calls_are_answered() {
     }
     client.nothing().await;
     client.shutdown.take().unwrap().send(()).unwrap();
-    let mut said = vec![client.next().await, client.next().await];
+    let mut said = [client.next().await, client.next().await];
     said.sort_by_key(|message| message.get("method").is_none());
     assert_eq!(said[0]["params"]["reason"], "shutdown");
     assert_eq!(said[1]["error"]["data"]["reason"], "draining");

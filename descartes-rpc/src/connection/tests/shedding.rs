@@ -13,7 +13,7 @@ use crate::{
 
 fn with_slots(change: impl FnOnce(&mut SlotLimits)) -> (Arc<Fixture>, Rpc) {
     let fixture = Arc::new(Fixture::default());
-    let dispatch: Arc<dyn Dispatch> = fixture.clone();
+    let dispatch: Arc<dyn Dispatch> = Arc::<Fixture>::clone(&fixture);
     let mut limits = SlotLimits::default();
     change(&mut limits);
     (fixture, Rpc::over(dispatch).slots(limits).build())
