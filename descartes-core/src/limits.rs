@@ -23,6 +23,8 @@ pub const JOURNAL_QUEUE_BYTES: usize = 4 * 1024 * 1024;
 pub const HOT_RING_BYTES: usize = 16 * 1024 * 1024;
 /// Bytes that one page of events may hold when it is read from the store.
 pub const READ_PAGE_BYTES: usize = 1024 * 1024;
+/// Bytes that a subscription reads from the store at once: a reader that rests holds as much.
+pub const SUBSCRIPTION_PAGE_BYTES: usize = 256 * 1024;
 /// Events that one page may hold when it is read from the store.
 pub const READ_PAGE_EVENTS: usize = 1024;
 /// Events that one page looks at when its filters are not all exact, so that no page takes long.

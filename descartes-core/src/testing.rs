@@ -1,7 +1,8 @@
 //! What tests of this crate, and of what is built on it, are made of (feature `test-util`).
 
+mod fake_runner;
+mod faulty_store;
 pub mod store_suite;
 
-mod fake_runner;
-
 pub use fake_runner::{FakeAgent, FakeInput, FakeRunner};
+pub use faulty_store::{Fault, FaultSwitch, FaultyStore};

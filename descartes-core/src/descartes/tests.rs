@@ -1,5 +1,8 @@
 //! All of core in memory: fake agents, a paused clock, no process, no file.
 
+mod history;
+mod trouble;
+
 use std::sync::Arc;
 use std::time::Duration;
 

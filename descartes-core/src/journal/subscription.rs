@@ -14,7 +14,7 @@ use super::Shared;
 use super::ring::{Group, Look};
 use crate::cursor::{Cursor, NotACursor, Position};
 use crate::event::{Event, EventKind, Topic, TopicFilter};
-use crate::limits::{READ_PAGE_BYTES, READ_PAGE_EVENTS};
+use crate::limits::{READ_PAGE_EVENTS, SUBSCRIPTION_PAGE_BYTES};
 use crate::store::{EventPage, EventQuery, Gap, StoreError};
 
 /// Where a reader begins.
@@ -254,7 +254,7 @@ impl Subscription {
             topics: self.filters.to_vec(),
             after: self.position,
             max_events: READ_PAGE_EVENTS,
-            max_bytes: READ_PAGE_BYTES,
+            max_bytes: SUBSCRIPTION_PAGE_BYTES,
         };
         let store = Arc::clone(&self.shared.store);
         Box::pin(async move { store.read(&query).await })
