@@ -54,7 +54,7 @@ pub trait StateStore: Send + Sync + 'static {
     /// The default never returns: the store has one writer.
     async fn wait(&self, after: Position) {
         let _ = after;
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 
     /// Forgets what `retention` does not keep, a bounded piece of it a call.

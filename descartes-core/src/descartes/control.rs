@@ -217,7 +217,9 @@ impl Descartes {
         let live = self.core.registry.live(id).ok_or_else(|| self.ended(id))?;
         let (request, reply) = ControlRequest::new(control);
         let sent = live.commands.send(Command::Forward(request)).await;
-        sent.map_err(|_| self.ended(id))?;
+        if sent.is_err() {
+            return Err(self.ended(id));
+        }
         match reply.wait().await {
             Ok(_) => Ok(()),
             Err(ControlError::Ended) => Err(self.ended(id)),

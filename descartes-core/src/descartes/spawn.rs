@@ -122,13 +122,12 @@ impl Core {
     }
 
     pub(super) fn backend_for(&self, name: Option<&str>) -> Result<Backend, AgentError> {
-        let name = match name.or(self.default_backend.as_deref()) {
-            Some(name) => name,
+        let Some(name) = name.or(self.default_backend.as_deref()) else {
             // `process` is no agent by itself; without a choice there is nothing to guess.
-            None => match &self.provided()[..] {
-                [only] => return Ok((*only).clone()),
-                _ => return Err(self.no_backend("", "none was named")),
-            },
+            return match &self.provided()[..] {
+                [only] => Ok((*only).clone()),
+                _ => Err(self.no_backend("", "none was named")),
+            };
         };
         let backend = self.backends.iter().find(|backend| &**backend.name() == name);
         match backend {

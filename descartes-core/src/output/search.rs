@@ -91,8 +91,9 @@ pub(crate) async fn search(
             Ok::<_, StoreError>(searcher)
         });
         let (next, done) = tokio::join!(store.read_topic(&read), work);
-        let what = "a search ended unexpectedly".into();
-        searcher = done.map_err(|_| StoreError::Unavailable { what })??;
+        searcher = done.map_err(|error| StoreError::Unavailable {
+            what: format!("a search ended unexpectedly: {error}").into(),
+        })??;
         events = next?;
     }
     Ok(searcher.finish())
