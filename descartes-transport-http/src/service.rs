@@ -105,12 +105,6 @@ pub(crate) struct Link<'a> {
 }
 
 impl Link<'_> {
-    fn enter(&self, phase: Phase) {
-        if let Some(state) = self.state {
-            state.enter(phase);
-        }
-    }
-
     /// The request is whole.
     fn arrived(&self) {
         if let Some(state) = self.state {
@@ -136,15 +130,19 @@ impl<S: RpcService> Server<S> {
         request: Request<B>,
     ) -> Response<ResponseBody> {
         let (parts, body) = request.into_parts();
-        link.enter(Phase::Body);
+        if let Some(state) = link.state {
+            state.begin();
+        }
         let unread = !body.is_end_stream();
         let mut response = match self.route(link, body_deadline, &parts, body).await {
             Ok(response) => response,
             Err(refusal) => {
-                if let (true, Some(state)) = (unread, link.state) {
-                    state.leave_body_unread();
+                if let Some(state) = link.state {
+                    state.enter(Phase::Answer);
+                    if unread {
+                        state.leave_body_unread();
+                    }
                 }
-                link.enter(Phase::Answer);
                 refusal.into_response()
             }
         };

@@ -64,8 +64,8 @@ pub(super) async fn drive<C: Drain>(
         if let Poll::Ready(output) = connection.as_mut().poll(cx) {
             return Poll::Ready(Ok(output));
         }
-        // Half a request is no reason to stay: nothing of it was tried.
-        if told && state.phase() == Phase::Head {
+        // Half a request is no reason to stay, nor is the rest of a refused one.
+        if told && matches!(state.phase(), Phase::Head | Phase::Discard) {
             return Poll::Ready(Err(GivenUp::Cut));
         }
         watch.poll(timer.as_mut(), cx).map(Err)

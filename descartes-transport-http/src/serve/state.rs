@@ -120,6 +120,12 @@ impl ConnectionState {
         self.unread_body.store(true, Ordering::Relaxed);
     }
 
+    /// A new request began, so nothing of an earlier one is left.
+    pub(crate) fn begin(&self) {
+        self.unread_body.store(false, Ordering::Relaxed);
+        self.enter(Phase::Body);
+    }
+
     pub(super) fn has_unread_body(&self) -> bool {
         self.unread_body.load(Ordering::Relaxed)
     }
