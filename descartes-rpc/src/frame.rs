@@ -188,3 +188,51 @@ fn scan_error(error: ScanError) -> RpcError {
         .with("max", JSON_DEPTH),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const SEED: &str = r#"[{"jsonrpc":"2.0","id":"a\u00e9","method":"system.health","params":{"a":[1.5e3,null,"x\\"]}},{"jsonrpc":"2.0","method":"x"}, 7]"#;
+
+    fn is_json(bytes: &[u8]) -> bool {
+        // What it ignores it does not check to be text.
+        let text = std::str::from_utf8(bytes);
+        text.is_ok_and(|text| serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok())
+    }
+
+    #[test]
+    fn entries_are_small_beside_the_messages_they_come_from() {
+        assert!(size_of::<Entry>() * BATCH_CALLS < 32 * 1024);
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 2000, ..ProptestConfig::default() })]
+
+        #[test]
+        fn whatever_comes_is_understood_or_refused(
+            noise in prop::collection::vec(any::<u8>(), 0..6),
+            at in any::<prop::sample::Index>(),
+            cut in any::<prop::sample::Index>(),
+            arbitrary in prop::option::weighted(0.2, prop::collection::vec(any::<u8>(), 0..200)),
+        ) {
+            let bytes = arbitrary.unwrap_or_else(|| {
+                let mut bytes = SEED.as_bytes().to_vec();
+                let at = at.index(bytes.len());
+                let until = at + cut.index((bytes.len() - at).min(4) + 1);
+                bytes.splice(at..until.min(SEED.len()), noise);
+                bytes
+            });
+            let message = Bytes::from(bytes);
+            match parse(&message) {
+                Frame::Malformed(error) => {
+                    let parse_error = error.kind() == ErrorKind::ParseError;
+                    prop_assert_eq!(parse_error, !is_json(&message));
+                }
+                Frame::Single(_) | Frame::Batch(_) => prop_assert!(is_json(&message)),
+            }
+        }
+    }
+}

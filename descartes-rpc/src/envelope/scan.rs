@@ -37,6 +37,19 @@ pub(crate) struct Scanner<'a> {
 /// How many plain bytes are looked at one by one before the vectorised search is worth its call.
 const SHORT: usize = 24;
 
+/// The bytes that end a plain run: quote, backslash, and what may not stand in a string at all.
+const ENDS: [bool; 256] = {
+    let mut ends = [false; 256];
+    let mut byte = 0;
+    while byte < 0x20 {
+        ends[byte] = true;
+        byte += 1;
+    }
+    ends[b'"' as usize] = true;
+    ends[b'\\' as usize] = true;
+    ends
+};
+
 impl<'a> Scanner<'a> {
     pub(crate) const fn new(text: &'a str) -> Self {
         Self { bytes: text.as_bytes(), at: 0, depth: 0 }
@@ -229,7 +242,7 @@ impl<'a> Scanner<'a> {
     fn plain_run(&mut self) -> Result<u8, ScanError> {
         let rest = &self.bytes[self.at..];
         for (index, byte) in rest.iter().enumerate().take(SHORT) {
-            if *byte < 0x20 || matches!(byte, b'"' | b'\\') {
+            if ENDS[usize::from(*byte)] {
                 self.at += index;
                 return if *byte < 0x20 { Err(self.malformed()) } else { Ok(*byte) };
             }

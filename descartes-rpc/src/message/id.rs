@@ -1,6 +1,6 @@
 //! Request identifiers, kept as the text they were sent as.
 
-use std::{borrow::Cow, fmt};
+use std::{borrow::Cow, fmt, sync::Arc};
 
 use bytes::{BufMut, BytesMut};
 
@@ -67,7 +67,7 @@ impl fmt::Display for Id {
 }
 
 /// The JSON text of an identifier. Short ones live inside, so that they neither allocate nor keep
-/// the message alive that they came in.
+/// the message alive that they came in; clones of long ones share them.
 #[derive(Clone)]
 pub struct IdText(Repr);
 
@@ -76,7 +76,7 @@ const INLINE: usize = 22;
 #[derive(Clone)]
 enum Repr {
     Inline { len: u8, bytes: [u8; INLINE] },
-    Heap(Box<str>),
+    Shared(Arc<str>),
 }
 
 impl IdText {
@@ -87,7 +87,7 @@ impl IdText {
                 room.copy_from_slice(raw.as_bytes());
                 Self(Repr::Inline { len, bytes })
             }
-            _ => Self(Repr::Heap(raw.into())),
+            _ => Self(Repr::Shared(raw.into())),
         }
     }
 
@@ -98,7 +98,7 @@ impl IdText {
             Repr::Inline { len, bytes } => {
                 std::str::from_utf8(&bytes[..usize::from(*len)]).unwrap_or("null")
             }
-            Repr::Heap(text) => text,
+            Repr::Shared(text) => text,
         }
     }
 
