@@ -91,6 +91,8 @@ struct Driver<S: RpcService> {
     streams: SelectAll<NotificationStream>,
     outbox: Outbox,
     clock: Clock,
+    /// Counts what has arrived, so that idling can be told.
+    arrived: u64,
 }
 
 impl<S: RpcService> Driver<S> {
@@ -106,6 +108,7 @@ impl<S: RpcService> Driver<S> {
             streams: SelectAll::new(),
             outbox: Outbox::default(),
             clock: Clock::default(),
+            arrived: 0,
         }
     }
 
@@ -178,6 +181,7 @@ impl<S: RpcService> Driver<S> {
     }
 
     fn receive(&mut self, arrival: Arrival, cx: &mut Context<'_>) {
+        self.arrived += 1;
         let exchange = match arrival {
             Arrival::Message(message) => {
                 if self.calls.len() >= self.most_calls() {
@@ -248,39 +252,56 @@ impl<S: RpcService> Driver<S> {
 
     /// Nothing moves: watches that this does not last too long.
     fn poll_clock(&mut self, drained: bool, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let stall = match self.phase {
-            Phase::Draining => self.limits.stall_draining,
-            Phase::Open | Phase::Lingering => self.limits.stall,
-        };
-        let (mark, after) = match (drained, self.phase) {
-            (false, phase) => (Mark::Stalled(self.outbox.progress(), phase), stall),
-            (true, Phase::Lingering) => (Mark::Lingering, LINGER),
-            (true, Phase::Open | Phase::Draining) => {
-                self.clock.stop();
-                return Poll::Pending;
-            }
+        let Some((mark, after)) = self.timed(drained) else {
+            self.clock.stop();
+            return Poll::Pending;
         };
         if self.clock.poll(mark, after, cx).is_pending() {
             return Poll::Pending;
         }
-        if !drained {
-            let why = "the peer takes nothing";
-            return Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, why)));
+        match mark {
+            Mark::Stalled(..) => {
+                let why = "the peer takes nothing";
+                Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, why)))
+            }
+            Mark::Idle(_) => Poll::Ready(Ok(())),
+            Mark::Lingering => {
+                // The peer is gone as far as can be told. Waits and streams end; calls go on.
+                self.streams.clear();
+                self.origin.connection.end_waits(WaitEnd::Cancelled);
+                self.phase = Phase::Draining;
+                cx.waker().wake_by_ref();
+                Poll::Pending
+            }
         }
-        // The peer is gone as far as can be told. Waits and streams end; calls go on to their end.
-        self.streams.clear();
-        self.origin.connection.end_waits(WaitEnd::Cancelled);
-        self.phase = Phase::Draining;
-        cx.waker().wake_by_ref();
-        Poll::Pending
+    }
+
+    /// What must not last, and how long it may.
+    fn timed(&self, drained: bool) -> Option<(Mark, Duration)> {
+        let stall = match self.phase {
+            Phase::Draining => self.limits.stall_draining,
+            Phase::Open | Phase::Lingering => self.limits.stall,
+        };
+        match self.phase {
+            phase if !drained => Some((Mark::Stalled(self.outbox.progress(), phase), stall)),
+            Phase::Lingering => Some((Mark::Lingering, LINGER)),
+            Phase::Open if self.calls.is_empty() && self.streams.is_empty() => {
+                self.limits.idle.map(|after| (Mark::Idle(self.arrived), after))
+            }
+            Phase::Open | Phase::Draining => None,
+        }
     }
 }
 
 /// What is being timed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Mark {
+    /// The peer takes nothing since the outbox last moved.
     Stalled(u64, Phase),
+    /// The peer sends no more.
     Lingering,
+    /// Nothing is under way since so many messages.
+    Idle(u64),
 }
 
 /// A timer that starts anew whenever something else is timed.

@@ -42,6 +42,8 @@ pub struct ConnectionLimits {
     pub stall: Duration,
     /// The same while draining.
     pub stall_draining: Duration,
+    /// A connection on which nothing is under way for so long is closed; `None`: never.
+    pub idle: Option<Duration>,
 }
 
 impl Default for ConnectionLimits {
@@ -56,6 +58,7 @@ impl Default for ConnectionLimits {
             stream_bytes: limits::STREAM_BYTES,
             stall: limits::STALL,
             stall_draining: limits::STALL_DRAINING,
+            idle: None,
         }
     }
 }

@@ -27,9 +27,12 @@ pub(super) struct Client {
 
 impl Client {
     pub(super) fn of(rpc: Rpc) -> Self {
+        Self::within(rpc, ConnectionLimits::default())
+    }
+
+    fn within(rpc: Rpc, limits: ConnectionLimits) -> Self {
         let (ours, theirs) = pair();
         let (stop, stopped) = oneshot::channel::<()>();
-        let limits = ConnectionLimits::default();
         let served =
             tokio::spawn(serve_connection(rpc, Peer::owner("memory"), theirs, limits, async {
                 if stopped.await.is_err() {
@@ -257,4 +260,22 @@ async fn an_oversize_line_is_answered_once_and_the_next_call_as_ever() {
     assert_eq!(next().await["result"], Value::Null);
     drop(client);
     served.await.unwrap().unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_is_idle_only_when_nothing_is_under_way() {
+    let limits = ConnectionLimits { idle: Some(Duration::from_secs(300)), ..Default::default() };
+    let (fixture, rpc) = Fixture::rpc();
+    let mut client = Client::within(rpc, limits);
+    client.call(1, "wait", "a").await;
+    tokio::time::sleep(Duration::from_secs(1000)).await;
+    fixture.open("a", 1);
+    client.answer().await;
+    tokio::time::sleep(Duration::from_secs(299)).await;
+    client.call(2, "echo", "").await;
+    client.answer().await;
+    tokio::time::sleep(Duration::from_secs(299)).await;
+    assert!(!client.served.is_finished());
+    assert!(client.io.next().await.is_none());
+    client.served.await.unwrap().unwrap();
 }
