@@ -3,6 +3,8 @@
 pub mod format;
 mod lost;
 mod memory;
+#[cfg(feature = "sqlite")]
+mod sqlite;
 
 use std::fmt;
 use std::sync::Arc;
@@ -11,6 +13,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 pub use memory::MemoryStore;
+#[cfg(feature = "sqlite")]
+pub use sqlite::{Durability, OpenError, SqliteOptions, SqliteStore};
 
 use crate::cursor::{Cursor, Position};
 use crate::event::{Event, NewEvent, PreviousEnd, Topic, TopicFilter};
