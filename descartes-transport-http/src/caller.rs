@@ -91,12 +91,12 @@ impl SameUser {
                 Caller::Known(Peer::new(TRANSPORT).with_address(peer.to_string()).with_uid(uid))
             }
             Ok(Some(uid)) => {
-                tracing::info!(%peer, uid, "refused a connection of another user");
+                tracing::debug!(%peer, uid, "refused a connection of another user");
                 Caller::Stranger(Stranger::OtherUser)
             }
             Ok(None) => Caller::Stranger(Stranger::Unknown),
             Err(error) => {
-                tracing::warn!(%peer, %error, "the owner of a connection could not be looked up");
+                tracing::debug!(%peer, %error, "the owner of a connection could not be looked up");
                 Caller::Stranger(Stranger::Unknown)
             }
         }

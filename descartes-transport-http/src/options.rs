@@ -40,7 +40,8 @@ impl Default for HttpOptions {
 impl HttpOptions {
     /// Takes every caller for the owner: for applications that let nobody else reach the service.
     ///
-    /// `Host` and `Origin` are still checked, so that no web page is taken for the owner.
+    /// `Host` and `Origin` are still checked, so that no web page is taken for the owner, and a
+    /// request that came through a proxy is refused.
     #[must_use]
     pub fn everyone_is_owner(mut self) -> Self {
         self.caller = Some(Peer::new(TRANSPORT).with_principal(Principal::owner()));

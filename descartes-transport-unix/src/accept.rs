@@ -123,11 +123,11 @@ impl<S> Shared<S> {
         let found = match found {
             Ok(found) if is_admitted(found.uid, self.config.own_uid) => found,
             Ok(found) => {
-                tracing::info!(uid = found.uid, "refused a connection of another user");
+                tracing::debug!(uid = found.uid, "refused a connection of another user");
                 return Err(Refusal::OtherUser);
             }
             Err(error) => {
-                tracing::warn!(%error, "the user of a connection could not be told");
+                tracing::debug!(%error, "the user of a connection could not be told");
                 return Err(Refusal::OtherUser);
             }
         };

@@ -58,8 +58,11 @@ impl HttpTransport {
     pub async fn serve<S: RpcService>(self, rpc: S, shutdown: impl Future<Output = ()> + Send) {
         let rule = self.rule();
         let Self { listener, config, .. } = self;
-        let (connections, options) = (config.connections, config.options);
-        let (streams, limits) = (options.shutdown.clone(), options.limits.clone());
+        let (connections, mut options) = (config.connections, config.options);
+        // A child: stopping this server must not cancel what the application hangs on its token.
+        let streams = options.shutdown.child_token();
+        options.shutdown = streams.clone();
+        let limits = options.limits.clone();
         let registry = Registry::new(limits.newcomers, limits.connections_per_address);
         let server = Server { rpc, options };
         let shared = Arc::new(Shared { server, rule, registry: Arc::clone(&registry) });

@@ -8,6 +8,7 @@ use descartes_rpc::auth::Principal;
 use descartes_transport_http::{HttpOptions, service};
 use http::{Request, StatusCode};
 use http_body_util::{BodyExt, Full};
+use tokio_util::sync::CancellationToken;
 use tower::{Service, ServiceExt};
 
 use crate::fake::{self, Stage};
@@ -66,4 +67,22 @@ async fn an_application_may_take_everyone_for_the_owner_but_no_web_page() {
     let mut page = call("/descartes/rpc", "localhost");
     page.headers_mut().insert("origin", "http://evil.example".parse().unwrap());
     assert_eq!(answer(app(options), page).await.0, 403);
+}
+
+#[tokio::test]
+async fn the_application_ends_streams_with_its_token() {
+    let token = CancellationToken::new();
+    let options = HttpOptions::default().everyone_is_owner().shutdown(token.clone());
+    let request = Request::get("/descartes/events?topic=agent/a")
+        .header("host", "localhost")
+        .body(Full::default())
+        .unwrap();
+    let Ok(response) = app(options).oneshot(request).await;
+    assert_eq!(response.status(), 200);
+    let mut body = response.into_body();
+    let first = body.frame().await.unwrap().unwrap().into_data().unwrap();
+    assert!(String::from_utf8_lossy(&first).contains("event: synced"));
+    token.cancel();
+    let rest = body.collect().await.unwrap().to_bytes();
+    assert!(String::from_utf8_lossy(&rest).contains("event: ended"));
 }

@@ -227,3 +227,34 @@ async fn a_body_that_breaks_off_harms_nobody_else() {
     assert_eq!(server.ask(post(ECHO)).await.body, ECHOED);
     server.stop().await;
 }
+
+#[tokio::test]
+async fn older_clients_and_ipv6_are_served_too() {
+    let server = Server::start().await;
+    let mut talk = server.connect().await;
+    talk.send(post(ECHO).replace("HTTP/1.1", "HTTP/1.0")).await;
+    assert!(talk.rest().await.ends_with(ECHOED), "HTTP/1.0 closes after its answer");
+    server.stop().await;
+
+    let listens = std::net::TcpListener::bind("[::1]:0").is_ok();
+    if !listens {
+        return;
+    }
+    let server = Server::start_with(|config| config.address = "[::1]:0".parse().unwrap()).await;
+    for host in ["[::1]", "localhost"] {
+        let answer = server.ask(post(ECHO).replace("Host: localhost", &format!("Host: {host}")));
+        assert_eq!(answer.await.body, ECHOED, "{host}");
+    }
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_connection_for_each_call_works_too() {
+    let server = Server::start().await;
+    for _ in 0..50 {
+        let mut talk = server.connect().await;
+        talk.send(post_with("Connection: close\r\n", ECHO)).await;
+        assert!(talk.rest().await.ends_with(ECHOED));
+    }
+    server.stop().await;
+}

@@ -42,6 +42,19 @@ async fn a_stream_is_history_then_synced_and_ends_with_the_server() {
 }
 
 #[tokio::test]
+async fn a_stopped_server_leaves_the_token_of_its_application_alone() {
+    let token = tokio_util::sync::CancellationToken::new();
+    let given = token.clone();
+    let server = Server::start_with(|config| config.options.shutdown = given).await;
+    let mut talk = server.connect().await;
+    talk.send(get("/events?topic=agent/a")).await;
+    talk.until("event: synced").await;
+    server.stop().await;
+    assert!(talk.rest().await.contains("event: ended"));
+    assert!(!token.is_cancelled());
+}
+
+#[tokio::test]
 async fn the_last_event_id_wins_over_the_address() {
     let server = Server::start().await;
     let mut talk = server.connect().await;
