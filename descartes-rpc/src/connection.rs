@@ -15,7 +15,7 @@ mod tests;
 mod turns;
 mod waits;
 
-pub use answer::{Answer, answer, answer_streaming, oversize_body};
+pub use answer::{Answer, answer, answer_streaming, answer_until, oversize_body};
 pub use driver::serve_connection;
 pub(crate) use state::{CallClass, CallTicket};
 pub use state::{Connection, ConnectionLimits};

@@ -15,7 +15,7 @@ use std::{
 use bytes::Bytes;
 use descartes_rpc::{
     auth::Principal,
-    connection::{Answer, answer, answer_streaming},
+    connection::{Answer, answer_until},
     peer::Peer,
     service::RpcService,
 };
@@ -240,10 +240,13 @@ impl<S: RpcService> Server<S> {
 
     async fn call(&self, peer: &Peer, head: &Head<'_>, message: Bytes) -> Response<ResponseBody> {
         let (rpc, peer) = (self.rpc.clone(), peer.clone());
-        if !head.wants_events() {
-            return plain(answer(rpc, peer, message).await);
+        let streams = head.wants_events();
+        let drain = self.options.shutdown.cancelled();
+        let answer = answer_until(rpc, peer, message, streams, drain).await;
+        if !streams {
+            return plain(answer);
         }
-        match answer_streaming(rpc, peer, message).await {
+        match answer {
             Answer { body: Some(body), notifications, .. } => {
                 let events = self.event_body(Framing::Messages, notifications).begin_with(&body);
                 event_stream(events)

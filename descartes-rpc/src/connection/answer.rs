@@ -1,12 +1,18 @@
 //! One message in, one answer out.
 
-use std::fmt;
+use std::{
+    fmt,
+    future::{pending, poll_fn},
+    pin::pin,
+    task::Poll,
+};
 
 use bytes::Bytes;
 
 use super::{
     Connection,
     exchange::{Answered, Exchange, Origin},
+    waits::WaitEnd,
 };
 use crate::{
     error::RpcError,
@@ -54,13 +60,41 @@ pub async fn answer_streaming<S: RpcService>(service: S, peer: Peer, message: By
     exchange(service, peer, message, true).await
 }
 
-async fn exchange<S: RpcService>(service: S, peer: Peer, message: Bytes, streams: bool) -> Answer {
+/// Answers one message as long as the transport is not going down: when `drain` completes first,
+/// waiting calls end and say so, and what has begun to change goes on to its answer. Streams may
+/// follow if `streams` says so; ending those is left to the transport.
+///
+/// `drain` is not looked at for a message that is answered at once.
+pub async fn answer_until<S: RpcService>(
+    service: S,
+    peer: Peer,
+    message: Bytes,
+    streams: bool,
+    drain: impl Future<Output = ()>,
+) -> Answer {
     let connection = Connection::default();
     let origin = Origin { peer, connection: connection.clone(), streams };
-    let started = Exchange::start(&service, &origin, &message);
+    let mut started = pin!(Exchange::start(&service, &origin, &message));
     drop(message);
-    let Answered { body, notifications, malformed } = started.await;
+    let mut drain = pin!(drain);
+    let mut told = false;
+    let answered = poll_fn(|cx| {
+        if let Poll::Ready(answered) = started.as_mut().poll(cx) {
+            return Poll::Ready(answered);
+        }
+        if !told && drain.as_mut().poll(cx).is_ready() {
+            told = true;
+            connection.end_waits(WaitEnd::Draining);
+            return started.as_mut().poll(cx);
+        }
+        Poll::Pending
+    });
+    let Answered { body, notifications, malformed } = answered.await;
     Answer { body, notifications, malformed, connection }
+}
+
+async fn exchange<S: RpcService>(service: S, peer: Peer, message: Bytes, streams: bool) -> Answer {
+    answer_until(service, peer, message, streams, pending()).await
 }
 
 /// What a message longer than `max` bytes is answered with, where the transport has not read it.

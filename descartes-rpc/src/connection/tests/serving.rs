@@ -10,7 +10,7 @@ use tokio_util::codec::Framed;
 
 use crate::{
     codec::LineCodec,
-    connection::{ConnectionLimits, serve_connection},
+    connection::{Answer, ConnectionLimits, answer_until, serve_connection},
     fixture::Fixture,
     frame::Arrival,
     memory::{MemoryIo, pair},
@@ -191,6 +191,27 @@ async fn on_shutdown_streams_and_waits_end_and_calls_are_answered() {
     assert_eq!(client.answer().await, (3, json!("h")));
     assert!(client.io.next().await.is_none());
     client.served.await.unwrap().unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_messages_answered_one_by_one_only_waits_end_with_the_transport() {
+    let (fixture, rpc) = Fixture::rpc();
+    let (drain, drained) = oneshot::channel::<()>();
+    let drained = drained.map(drop).shared();
+    let ask = |method: &str| {
+        let call = json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": ["x"]});
+        let message = Bytes::from(call.to_string());
+        let peer = Peer::owner("memory");
+        tokio::spawn(answer_until(rpc.clone(), peer, message, false, drained.clone()))
+    };
+    let (waits, holds) = (ask("wait"), ask("hold"));
+    tokio::task::yield_now().await;
+    drain.send(()).unwrap();
+    let body = |answer: Answer| serde_json::from_slice::<Value>(&answer.body.unwrap()).unwrap();
+    let ended = body(waits.await.unwrap());
+    assert_eq!(ended["error"]["data"]["reason"], "draining");
+    fixture.open("x", 1);
+    assert_eq!(body(holds.await.unwrap())["result"], "x");
 }
 
 #[tokio::test(start_paused = true)]
