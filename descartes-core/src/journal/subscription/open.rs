@@ -94,7 +94,8 @@ impl Subscription {
         Ok(())
     }
 
-    async fn states(&self) -> Result<Vec<TopicState>, StoreError> {
+    // By `&mut`: a shared reference across an await would ask the subscription to be `Sync`.
+    async fn states(&mut self) -> Result<Vec<TopicState>, StoreError> {
         let mut all: Vec<TopicState> = Vec::new();
         for filter in self.filters.iter() {
             for state in self.shared.store.topics(filter).await? {
@@ -107,7 +108,7 @@ impl Subscription {
     }
 
     async fn position_of(
-        &self,
+        &mut self,
         topic: &Topic,
         offset: u64,
     ) -> Result<Option<Position>, StoreError> {
@@ -124,7 +125,7 @@ impl Subscription {
 
     /// The first offset of a topic whose position is after `position`.
     async fn offset_after(
-        &self,
+        &mut self,
         state: &TopicState,
         position: Position,
     ) -> Result<u64, StoreError> {
