@@ -183,13 +183,13 @@ impl<S: RpcService> Driver<S> {
     fn receive(&mut self, arrival: Arrival, cx: &mut Context<'_>) {
         self.arrived += 1;
         let exchange = match arrival {
-            Arrival::Message(message) => {
+            Arrival::Message(message) if message.len() <= self.limits.request_bytes => {
                 if self.calls.len() >= self.most_calls() {
                     return self.refuse();
                 }
                 Exchange::start(&self.service, &self.origin, &message)
             }
-            Arrival::Oversize => {
+            Arrival::Message(_) | Arrival::Oversize => {
                 let max = self.limits.request_bytes as u64;
                 let error = RpcError::oversize(REQUEST_BYTES_KEY, max);
                 Exchange::done(Answered::error(error))
