@@ -105,10 +105,12 @@ pub(crate) struct Link<'a> {
 }
 
 impl Link<'_> {
-    /// The request is whole.
+    /// The request is whole. A stranger stays a newcomer, so that another user's connections give
+    /// way however many they are.
     fn arrived(&self) {
-        if let Some(state) = self.state {
-            state.enter(Phase::Answer);
+        let Some(state) = self.state else { return };
+        state.enter(Phase::Answer);
+        if !matches!(self.caller, Caller::Stranger(_)) {
             state.settle();
         }
     }

@@ -55,6 +55,23 @@ async fn another_user_gets_one_word_from_probes_and_nothing_else() {
 }
 
 #[tokio::test]
+async fn another_users_connections_give_way_although_they_asked_for_health() {
+    let server = Server::start_with(|config| {
+        config.uid_lookup = Arc::new(Says(None));
+        config.options.limits.newcomers = 1;
+    })
+    .await;
+    let mut first = server.connect().await;
+    first.send(get("/health")).await;
+    assert_eq!(first.answer().await.body, "OK");
+    let mut second = server.connect().await;
+    second.send(get("/health")).await;
+    assert_eq!(second.answer().await.body, "OK");
+    assert_eq!(first.rest().await, "");
+    server.stop().await;
+}
+
+#[tokio::test]
 async fn root_is_known_like_the_same_user() {
     let server = Server::start_with(|config| {
         config.own_uid = 4711;
