@@ -28,6 +28,7 @@ pub use caller::Caller;
 pub use control::{Kill, Killed, WaitFor};
 pub use forget::Prune;
 pub use health::{AgentCounts, Health, HealthStatus};
+pub use output::OutputExtent;
 pub use spawn::Spawned;
 pub use state::{StateError, StateView};
 

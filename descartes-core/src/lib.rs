@@ -22,6 +22,6 @@ pub mod time;
 
 pub use descartes::{
     AgentBatch, AgentCounts, BatchCommand, BatchEntry, BatchTarget, Builder, Caller, Descartes,
-    Health, HealthStatus, Kill, Killed, Prune, RetentionPolicy, Spawned, StartError, StateError,
-    StateView, WaitFor,
+    Health, HealthStatus, Kill, Killed, OutputExtent, Prune, RetentionPolicy, Spawned, StartError,
+    StateError, StateView, WaitFor,
 };

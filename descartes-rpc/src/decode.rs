@@ -6,6 +6,9 @@
 mod fault;
 pub mod guard;
 
+use std::borrow::Cow;
+
+use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::message::Params;
@@ -53,6 +56,24 @@ fn by_name<P: MethodParams>(text: &[u8]) -> Result<String, ParamFault> {
     }
     object.push('}');
     Ok(object)
+}
+
+/// The `agent_id` of parameters that nobody has decoded yet; empty when there is none, nothing when
+/// they cannot be read.
+pub(crate) fn agent_of<'a>(members: &[&str], params: &'a Params) -> Option<Cow<'a, str>> {
+    #[derive(Deserialize)]
+    struct Target<'a> {
+        #[serde(borrow, default)]
+        agent_id: Option<Cow<'a, str>>,
+    }
+    let text = params.as_bytes()?;
+    if text.first() == Some(&b'[') {
+        let place = members.iter().position(|name| *name == "agent_id")?;
+        let values: Vec<&RawValue> = serde_json::from_slice(text).ok()?;
+        return serde_json::from_str(values.get(place)?.get()).ok();
+    }
+    let target: Target<'_> = serde_json::from_slice(text).ok()?;
+    Some(target.agent_id.unwrap_or_default())
 }
 
 #[cfg(test)]

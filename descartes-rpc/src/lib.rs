@@ -1,6 +1,7 @@
 //! JSON-RPC 2.0 in front of a Descartes: messages, methods, subscriptions, authorisation, client.
 
 pub mod auth;
+pub mod client;
 pub mod codec;
 pub mod connection;
 pub mod decode;
@@ -9,12 +10,16 @@ pub mod error;
 #[cfg(test)]
 mod fixture;
 pub mod frame;
+mod idempotency;
 pub mod layer;
 pub mod limits;
 pub mod memory;
 pub mod message;
 pub mod method;
+pub mod methods;
+pub mod openrpc;
 pub mod peer;
+pub mod router;
 pub mod service;
 mod subscription;
 pub mod wire;

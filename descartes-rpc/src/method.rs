@@ -98,10 +98,12 @@ pub struct Declaration {
     pub waits: bool,
     /// Whether it uses the lane that is kept free for control.
     pub control: bool,
-    /// Whether it never waits at all and is answered on the spot.
-    pub immediate: bool,
     /// Whether calls of one connection with the same `agent_id` take effect in the order sent.
     pub ordered: bool,
+    /// Whether core writes its idempotency key down together with the effect.
+    pub carries_key: bool,
+    /// Whether nobody can tell its outcome if the daemon dies while it is under way.
+    pub unknowable: bool,
     /// The errors of its own, beside those that every method has.
     pub errors: &'static [ErrorKind],
     /// The notifications that follow its response.
@@ -120,8 +122,9 @@ impl Declaration {
             mutating: false,
             waits: false,
             control: false,
-            immediate: false,
             ordered: false,
+            carries_key: false,
+            unknowable: false,
             errors: &[],
             notifications: &[],
         }
@@ -151,10 +154,16 @@ impl Declaration {
         Self { ordered: true, ..self }
     }
 
-    /// The same, answered on the spot.
+    /// The same, whose key core writes down together with the effect.
     #[must_use]
-    pub const fn immediate(self) -> Self {
-        Self { immediate: true, ..self }
+    pub const fn carries_key(self) -> Self {
+        Self { carries_key: true, ..self }
+    }
+
+    /// The same, whose outcome nobody can tell if the daemon dies while it is under way.
+    #[must_use]
+    pub const fn unknowable(self) -> Self {
+        Self { unknowable: true, ..self }
     }
 
     /// The same, with these errors of its own.

@@ -3,6 +3,8 @@
 //! Nothing of core is serialised by accident: core's objects become these structs in `encode` rooms,
 //! and a golden file pins every shape.
 
+#[cfg(test)]
+mod golden;
 mod shape;
 
 pub mod agent;
@@ -10,6 +12,8 @@ pub mod backend;
 pub mod config;
 pub mod control;
 pub mod duration;
+pub(crate) mod encode;
+mod error;
 pub mod event;
 pub mod output;
 pub mod state;

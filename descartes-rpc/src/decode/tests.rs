@@ -172,3 +172,16 @@ fn the_key_is_taken_out_of_what_is_compared() {
     assert_eq!(with.idempotency_key().map(str::to_owned), with.take_idempotency_key());
     assert_eq!(with, read(r#"{"agent_id":"a","text":"text","close":false}"#).unwrap());
 }
+
+#[test]
+fn the_agent_of_a_call_is_told_before_it_is_decoded() {
+    let of = |text: &'static str| {
+        let params = Params::from_json(bytes::Bytes::from_static(text.as_bytes()));
+        agent_of(PutParams::MEMBERS, &params).map(|agent| agent.into_owned())
+    };
+    assert_eq!(of(r#"{"key":"k","agent_id":"\u0061"}"#).as_deref(), Some("a"));
+    assert_eq!(of(r#"["b","k"]"#).as_deref(), Some("b"));
+    assert_eq!(of(r#"{"key":"k"}"#).as_deref(), Some(""));
+    assert_eq!(of("[]"), None);
+    assert_eq!(of(r#"{"agent_id":5}"#), None);
+}

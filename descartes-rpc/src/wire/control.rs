@@ -65,7 +65,15 @@ shape! {
 }
 
 params! {
-    /// Parameters of `agent.pause` and `agent.resume`.
+    /// Parameters of `agent.resume`.
+    mutating pub struct ResumeParams {
+        /// The agent: its identifier, or its name.
+        agent_id: String,
+    }
+}
+
+params! {
+    /// Parameters of `agent.pause`.
     mutating pub struct PauseParams {
         /// The agent: its identifier, or its name.
         agent_id: String,
@@ -204,18 +212,12 @@ params! {
     /// The parameters of a batch's command, for every agent the same.
     #[derive(Default)]
     pub struct BatchPayload {
-        /// Of `pause`, `resume` and `kill`.
-        force?: bool,
-        /// Of `stop` and `kill`.
-        grace_secs?: Secs,
         /// Of `signal`.
         signal?: SignalName,
         /// Of `write_stdin`.
         text?: String,
         /// Of `write_stdin`.
         data?: String,
-        /// Of `write_stdin`.
-        close?: bool,
     }
 }
 

@@ -1,0 +1,66 @@
+//! Why a call of the client gave no result.
+
+use std::io;
+use std::sync::Arc;
+
+use crate::error::{ErrorKind, RpcError};
+
+/// Why a call of the client gave no result.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ClientError {
+    /// The daemon answered with an error.
+    #[error(transparent)]
+    Rpc(#[from] RpcError),
+    /// There is no daemon to be reached; nothing was sent.
+    #[error("no connection over {transport}: {source}")]
+    Unreachable {
+        /// Which transport.
+        transport: &'static str,
+        /// What the system said.
+        source: Arc<io::Error>,
+    },
+    /// The connection was lost before the answer came: the call may or may not have had its
+    /// effect. With an idempotency key it can be repeated safely.
+    #[error("the connection was lost before the answer came")]
+    ConnectionLost {
+        /// What the system said, when it said something.
+        source: Option<Arc<io::Error>>,
+    },
+    /// The parameters cannot be written as JSON.
+    #[error("the parameters cannot be encoded")]
+    Encode(#[source] serde_json::Error),
+    /// The daemon's answer is not what this library knows.
+    #[error("the answer to {method} cannot be read")]
+    Decode {
+        /// Which method.
+        method: String,
+        /// What is wrong with it.
+        source: serde_json::Error,
+    },
+    /// The transport carries no such thing.
+    #[error("the daemon sent something that is no answer")]
+    Protocol,
+}
+
+impl ClientError {
+    /// The error that the daemon answered with, if it did.
+    #[must_use]
+    pub fn rpc(&self) -> Option<&RpcError> {
+        match self {
+            Self::Rpc(error) => Some(error),
+            _ => None,
+        }
+    }
+
+    /// The kind of error, in the terms of the contract.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Rpc(error) => error.kind(),
+            Self::Unreachable { .. } | Self::ConnectionLost { .. } => ErrorKind::ConnectionLost,
+            Self::Encode(_) => ErrorKind::InvalidParams,
+            Self::Decode { .. } | Self::Protocol => ErrorKind::Other,
+        }
+    }
+}

@@ -1,0 +1,139 @@
+//! Effects without a key of their caller's: somebody may leave before they end, and come back.
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::marker::PhantomData;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, ready};
+
+use descartes_core::idempotency::Begin;
+use tokio::runtime::Handle;
+use tokio::sync::{oneshot, watch};
+
+use super::{Answer, outcome};
+use crate::decode::decode;
+use crate::error::RpcError;
+use crate::message::Params;
+use crate::method::{Method, MethodParams};
+use crate::router::Host;
+
+/// Effects under way under a made key. Bounded by the calls that may be at work.
+#[derive(Debug, Default)]
+pub(crate) struct Running(Mutex<HashMap<String, watch::Receiver<()>>>);
+
+impl Running {
+    /// Waits while the effect that was given this key is under way.
+    pub(super) async fn wait(&self, by: &str, method: &str, key: &str) {
+        let earlier = self.lock().get(&name(by, method, key)).cloned();
+        if let Some(mut earlier) = earlier {
+            // It ends with an error when the sender is dropped, which is what is waited for.
+            while earlier.changed().await.is_ok() {}
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, watch::Receiver<()>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn name(by: &str, method: &str, key: &str) -> String {
+    format!("{by}\u{1f}{method}\u{1f}{key}")
+}
+
+/// What is needed to keep an outcome that nobody waited for.
+#[derive(Clone)]
+pub(super) struct Left {
+    pub(super) host: Arc<Host>,
+    pub(super) by: Arc<str>,
+    pub(super) method: &'static str,
+    pub(super) key: String,
+}
+
+impl Left {
+    fn name(&self) -> String {
+        name(&self.by, self.method, &self.key)
+    }
+
+    /// Keeps `answer` for the caller that left, who may come back with the made key.
+    async fn keep<M: Method>(self, raw: Params, answer: Answer) {
+        if let Err(error) = self.try_keep::<M>(&raw, answer).await {
+            tracing::warn!(%error, "an outcome that nobody waited for is not kept");
+        }
+    }
+
+    async fn try_keep<M: Method>(&self, raw: &Params, answer: Answer) -> Result<(), RpcError> {
+        let mut params: M::Params = decode(raw)?;
+        params.take_idempotency_key();
+        let descartes = &self.host.descartes;
+        let digest = self.host.digest.of(descartes, &params).await?;
+        let names = (self.method, &*self.key);
+        if let Begin::New(ticket) = descartes.idempotency().begin(&self.by, names, &digest).await? {
+            drop(outcome::store(Some(ticket), answer).await);
+        }
+        Ok(())
+    }
+}
+
+/// Runs `effect` in a task of its own. If its caller leaves before the answer, that is kept under
+/// the made key.
+pub(super) async fn attended<M: Method>(
+    left: Left,
+    raw: Params,
+    effect: impl Future<Output = Answer> + Send + 'static,
+) -> Answer {
+    let (done, wait) = watch::channel(());
+    left.host.running.lock().insert(left.name(), wait);
+    let (answer, answered) = oneshot::channel();
+    let entry = Entry { left: left.clone(), _done: done };
+    let kept = raw.clone();
+    tokio::spawn(async move {
+        if let Err(answer) = answer.send(effect.await) {
+            entry.left.clone().keep::<M>(kept, answer).await;
+        }
+        drop(entry);
+    });
+    Attending::<M> { answered, late: Some((left, raw)), method: PhantomData }.await
+}
+
+/// A caller that waits for its effect.
+struct Attending<M: Method> {
+    answered: oneshot::Receiver<Answer>,
+    late: Option<(Left, Params)>,
+    method: PhantomData<fn() -> M>,
+}
+
+impl<M: Method> Future for Attending<M> {
+    type Output = Answer;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Answer> {
+        let answer = ready!(Pin::new(&mut self.answered).poll(cx));
+        self.late = None;
+        Poll::Ready(answer.unwrap_or_else(|_| {
+            Err(RpcError::internal(&"the task of an effect ended without an answer"))
+        }))
+    }
+}
+
+/// The answer may have come in the moment in which its caller left.
+impl<M: Method> Drop for Attending<M> {
+    fn drop(&mut self) {
+        let Some((left, raw)) = self.late.take() else { return };
+        self.answered.close();
+        if let (Ok(answer), Ok(runtime)) = (self.answered.try_recv(), Handle::try_current()) {
+            runtime.spawn(left.keep::<M>(raw, answer));
+        }
+    }
+}
+
+/// A running effect in the table, until its task ends.
+struct Entry {
+    left: Left,
+    _done: watch::Sender<()>,
+}
+
+impl Drop for Entry {
+    fn drop(&mut self) {
+        self.left.host.running.lock().remove(&self.left.name());
+    }
+}

@@ -1,0 +1,194 @@
+//! All methods, each declared once.
+//!
+//! To add one: write its parameters and result in `wire/`, its function in a room of `methods/`,
+//! and a row here. Dispatch, the typed client and the OpenRPC document follow.
+
+pub(crate) mod agent;
+pub(crate) mod backend;
+pub(crate) mod control;
+pub(crate) mod event;
+pub(crate) mod rpc;
+pub(crate) mod state;
+pub(crate) mod system;
+
+mod table;
+
+pub(crate) use table::encode;
+
+use crate::error::ErrorKind as E;
+use crate::method::{Declaration, Scope};
+use crate::wire::agent as a;
+use crate::wire::backend as b;
+use crate::wire::control as c;
+use crate::wire::event as e;
+use crate::wire::output as o;
+use crate::wire::state as s;
+use crate::wire::system as y;
+
+const READ: Declaration = Declaration::reading(Scope::AgentRead).fails_with(&[E::AgentNotFound]);
+const ACT: Declaration = Declaration::mutating(Scope::AgentWrite).ordered().fails_with(&[
+    E::AgentNotFound,
+    E::Conflict,
+    E::StateError,
+]);
+const EVENTS: Declaration =
+    Declaration::reading(Scope::Authenticated).fails_with(&[E::Conflict, E::StateError]);
+const OPEN: Declaration = Declaration::reading(Scope::Authenticated);
+
+/// Most entries of one page of anything.
+const PAGE_MOST: u32 = 1000;
+/// Entries of a page when nothing else was asked for.
+const PAGE_DEFAULT: u32 = 100;
+
+/// The length of a page that was asked for.
+pub(crate) fn page_limit(limit: Option<u32>) -> Result<usize, crate::decode::ParamFault> {
+    let limit = limit.unwrap_or(PAGE_DEFAULT);
+    let fits = (1..=PAGE_MOST).contains(&limit).then(|| usize::try_from(limit).ok()).flatten();
+    fits.ok_or_else(|| crate::decode::ParamFault::at("limit", "1 to 1000"))
+}
+
+/// Whether the method `name` may wait long before it answers.
+pub(crate) fn waits(name: &str) -> bool {
+    index(name).and_then(|index| ENTRIES.get(index)).is_some_and(|entry| entry.declaration.waits)
+}
+
+table::methods! {
+    /// Starts an agent and answers once its program runs.
+    ///
+    /// What the program is and how it is talked to is up to its backend (`backend.list`).
+    AgentSpawn "agent.spawn" agent_spawn(a::SpawnParams) -> a::Spawned = effect agent::spawn,
+        Declaration::mutating(Scope::AgentWrite).carries_key().fails_with(&[
+            E::SpawnFailed, E::AgentNotFound, E::NotFound, E::Conflict, E::ResourceExhausted,
+            E::StateError,
+        ]);
+
+    /// Lists agents, newest first; without `status` those that are live.
+    AgentList "agent.list" agent_list(a::ListParams) -> a::AgentList = read agent::list, READ;
+
+    /// Shows one agent with everything that is known about it.
+    AgentGet "agent.get" agent_get(a::AgentParams) -> a::AgentDetails = read agent::get, READ;
+
+    /// Ends an agent and answers when its whole process tree is gone.
+    ///
+    /// Killing an agent that has ended succeeds and says so.
+    AgentKill "agent.kill" agent_kill(c::KillParams) -> c::Killed = effect control::kill,
+        Declaration::mutating(Scope::AgentWrite).control().fails_with(&[
+            E::AgentNotFound, E::KillFailed,
+        ]);
+
+    /// Ends an agent with grace: `agent.kill` without `force`.
+    AgentStop "agent.stop" agent_stop(c::StopParams) -> c::Killed = effect control::stop,
+        Declaration::mutating(Scope::AgentWrite).control().fails_with(&[
+            E::AgentNotFound, E::KillFailed,
+        ]);
+
+    /// Ends the agent's run, if there is one, and starts the next: same identifier, same
+    /// specification.
+    AgentRestart "agent.restart" agent_restart(c::StopParams) -> c::Restarted = effect control::restart,
+        ACT.unknowable().fails_with(&[
+            E::AgentNotFound, E::SpawnFailed, E::KillFailed, E::Conflict, E::ResourceExhausted,
+            E::StateError,
+        ]);
+
+    /// Pauses an agent and answers when it stands still.
+    AgentPause "agent.pause" agent_pause(c::PauseParams) -> c::Paused = effect control::pause,
+        ACT.fails_with(&[E::AgentNotFound, E::PauseFailed, E::Conflict, E::StateError]);
+
+    /// Lets a paused agent go on.
+    AgentResume "agent.resume" agent_resume(c::ResumeParams) -> c::Resumed = effect control::resume,
+        ACT.fails_with(&[E::AgentNotFound, E::ResumeFailed, E::Conflict, E::StateError]);
+
+    /// Sends a signal to the group of the agent's first process.
+    AgentSignal "agent.signal" agent_signal(c::SignalParams) -> c::Signalled = effect control::signal,
+        ACT.unknowable();
+
+    /// Writes to the agent's standard input, exactly what is given.
+    AgentWriteStdin "agent.write_stdin" agent_write_stdin(c::WriteParams) -> c::Written
+        = effect control::write_stdin,
+        ACT.unknowable().fails_with(&[E::AgentNotFound, E::ResourceExhausted, E::Conflict, E::StateError]);
+
+    /// Shows what an agent wrote, row by row.
+    AgentLogs "agent.logs" agent_logs(o::LogsParams) -> o::Logs = read agent::logs,
+        READ.waits().fails_with(&[E::AgentNotFound, E::Conflict, E::StateError]);
+
+    /// Searches what an agent wrote, line by line, over everything that is kept.
+    AgentOutput "agent.output" agent_output(o::OutputParams) -> o::OutputMatches = read agent::output,
+        READ.fails_with(&[E::AgentNotFound, E::StateError]);
+
+    /// Does the same to many agents, 32 at once.
+    AgentBatch "agent.batch" agent_batch(c::BatchParams) -> c::BatchResult = effect control::batch,
+        Declaration::mutating(Scope::AgentWrite).unknowable();
+
+    /// Waits until an agent, or its run, has ended.
+    AgentWait "agent.wait" agent_wait(a::WaitParams) -> a::Waited = read agent::wait,
+        READ.waits().fails_with(&[E::AgentNotFound, E::Timeout]);
+
+    /// Forgets an ended agent and its output.
+    AgentRemove "agent.remove" agent_remove(a::RemoveParams) -> a::Removed = effect agent::remove, ACT;
+
+    /// Forgets agents that ended long ago, and their output.
+    AgentPrune "agent.prune" agent_prune(a::PruneParams) -> a::Pruned = effect agent::prune,
+        Declaration::mutating(Scope::AgentWrite)
+            .fails_with(&[E::StateError]);
+
+    /// Lists what agents can be started with, and whether it is installed.
+    BackendList "backend.list" backend_list(b::BackendsParams) -> b::BackendList = read backend::list,
+        Declaration::reading(Scope::AgentRead);
+
+    /// Follows topics: history first, then what happens, as notifications.
+    EventSubscribe "event.subscribe" event_subscribe(e::SubscribeParams) -> e::Subscribed
+        = stream event::subscribe,
+        EVENTS.followed_by(&["event.next", "event.synced", "event.gap", "event.ended"]);
+
+    /// Ends a subscription of the same connection.
+    EventUnsubscribe "event.unsubscribe" event_unsubscribe(e::UnsubscribeParams) -> e::Unsubscribed
+        = now event::unsubscribe, OPEN.control();
+
+    /// Reads a page of events; works on every transport.
+    EventRead "event.read" event_read(e::ReadParams) -> e::EventPage = raw event::read, EVENTS.waits();
+
+    /// Shows keys and values.
+    StateQuery "state.query" state_query(s::QueryParams) -> s::StateView = read state::query,
+        Declaration::reading(Scope::StateRead).fails_with(&[E::AgentNotFound, E::StateError]);
+
+    /// Writes a value.
+    StatePut "state.put" state_put(s::PutParams) -> s::Version = effect state::put,
+        Declaration::mutating(Scope::StateWrite).ordered().carries_key().unknowable().fails_with(&[
+            E::AgentNotFound, E::Conflict, E::ResourceExhausted, E::StateError,
+        ]);
+
+    /// Deletes a value. Deleting what is not there succeeds.
+    StateDelete "state.delete" state_delete(s::DeleteParams) -> s::Version = effect state::delete,
+        Declaration::mutating(Scope::StateWrite).ordered().carries_key().unknowable().fails_with(&[
+            E::AgentNotFound, E::Conflict, E::StateError,
+        ]);
+
+    /// Says how the daemon is. Cheap and truthful.
+    SystemHealth "system.health" system_health(y::NoParams) -> y::Health = now system::health,
+        OPEN.control();
+
+    /// Says whether the daemon takes work.
+    SystemReady "system.ready" system_ready(y::NoParams) -> y::Ready = now system::ready,
+        OPEN.control();
+
+    /// Says what the daemon is made of.
+    SystemInfo "system.info" system_info(y::NoParams) -> y::Info = read system::info, OPEN;
+
+    /// Counts agents and the daemon's own use of the machine.
+    SystemMetrics "system.metrics" system_metrics(y::NoParams) -> y::Metrics = read system::metrics,
+        Declaration::reading(Scope::Metrics).fails_with(&[E::MetricsError]);
+
+    /// Stops the daemon in order: calls end, agents are stopped with their grace.
+    SystemShutdown "system.shutdown" system_shutdown(y::ShutdownParams) -> y::ShutdownAccepted
+        = effect system::shutdown, Declaration::mutating(Scope::Admin).control();
+
+    /// This document: OpenRPC 1.3.
+    RpcDiscover "rpc.discover" rpc_discover(y::NoParams) -> s::Json = raw rpc::discover, OPEN;
+
+    /// Ends a waiting call of the same connection with `cancelled`.
+    RpcCancel "rpc.cancel" rpc_cancel(y::CancelParams) -> y::CancelResult = now rpc::cancel,
+        OPEN.control();
+}
+
+#[cfg(test)]
+mod tests;

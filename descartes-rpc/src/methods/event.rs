@@ -1,0 +1,169 @@
+//! `event.*`: reading the journal.
+
+use std::time::Duration;
+
+use bytes::{BufMut, Bytes, BytesMut};
+use descartes_core::agent::Want;
+use descartes_core::event::{Topic, TopicFilter};
+use descartes_core::journal::{After, ReadRequest, SubscribeRequest};
+
+use crate::decode::ParamFault;
+use crate::error::RpcError;
+use crate::message::NotificationStream;
+use crate::router::Call;
+use crate::subscription::Notifications;
+use crate::wire::encode;
+use crate::wire::event::{
+    ReadParams, SubscribeParams, Subscribed, UnsubscribeParams, Unsubscribed,
+};
+
+/// The longest wait for a first event or row.
+const WAIT_MOST: Duration = Duration::from_secs(30);
+
+/// `event.subscribe`
+pub(crate) async fn subscribe(
+    call: Call,
+    params: SubscribeParams,
+) -> Result<(Subscribed, NotificationStream), RpcError> {
+    let ticket = call.cx.open_subscription()?;
+    let mut request =
+        request(&call, &params.topics, params.after.as_deref(), params.types.as_deref())?;
+    request.tail = params.tail;
+    let journal = call.descartes().journal();
+    let subscription = journal.subscribe(request).await?;
+    let subscribed = Subscribed {
+        subscription_id: ticket.id().as_str().to_owned(),
+        cursor: subscription.begin().to_string(),
+    };
+    let notifications =
+        Notifications::new(journal.clone(), subscription, ticket, encode::event_json);
+    Ok((subscribed, Box::pin(notifications)))
+}
+
+/// `event.unsubscribe`
+#[expect(clippy::unnecessary_wraps, reason = "every method of the table is called the same way")]
+pub(crate) fn unsubscribe(
+    call: &Call,
+    params: UnsubscribeParams,
+) -> Result<Unsubscribed, RpcError> {
+    let unsubscribed = call.cx.connection.unsubscribe(&params.subscription_id);
+    Ok(Unsubscribed { unsubscribed })
+}
+
+/// `event.read`
+pub(crate) async fn read(call: Call, params: ReadParams) -> Result<Bytes, RpcError> {
+    let wait = wait_ms(params.wait_ms)?;
+    let request = request(&call, &params.topics, params.after.as_deref(), params.types.as_deref())?;
+    let mut request = ReadRequest::new(request);
+    request.limit = super::page_limit(params.limit)?;
+    request.wait = wait;
+    let journal = call.descartes().journal();
+    let page = journal.read(request).await?;
+    let mut out = BytesMut::with_capacity(1024);
+    out.put_slice(b"{\"events\":[");
+    for (index, event) in page.events.iter().enumerate() {
+        if index > 0 {
+            out.put_u8(b',');
+        }
+        out.put_slice(&encode::event_json(event, &|| journal.cursor(event.position)));
+    }
+    let gaps: Vec<_> = page.gaps.iter().map(|gap| encode::gap(gap, page.cursor)).collect();
+    out.put_slice(b"],\"gaps\":");
+    out.put_slice(&super::encode(&gaps)?);
+    let tail = format!(",\"cursor\":\"{}\",\"synced\":{}}}", page.cursor, page.synced);
+    out.put_slice(tail.as_bytes());
+    Ok(out.freeze())
+}
+
+/// How long to wait for a first event or row.
+pub(crate) fn wait_ms(wait: Option<u64>) -> Result<Duration, ParamFault> {
+    let wait = Duration::from_millis(wait.unwrap_or(0));
+    if wait > WAIT_MOST {
+        return Err(ParamFault::at("wait_ms", "at most 30000 milliseconds"));
+    }
+    Ok(wait)
+}
+
+/// What both ways of reading ask the journal for, if the caller may.
+fn request(
+    call: &Call,
+    topics: &[String],
+    after: Option<&str>,
+    types: Option<&[String]>,
+) -> Result<SubscribeRequest, RpcError> {
+    if topics.is_empty() {
+        return Err(ParamFault::at("topics", "at least one topic").into());
+    }
+    let mut filters = Vec::with_capacity(topics.len());
+    for (index, topic) in topics.iter().enumerate() {
+        call.cx.require(scope_of(topic))?;
+        filters.push(filter(call, index, topic)?);
+    }
+    let mut request = SubscribeRequest::new(filters, self::after(after)?);
+    request.types = types.unwrap_or_default().iter().map(|word| word.as_str().into()).collect();
+    Ok(request)
+}
+
+/// Where a reader begins.
+fn after(text: Option<&str>) -> Result<After, ParamFault> {
+    match text {
+        None | Some("start") => Ok(After::Start),
+        Some("now") => Ok(After::Now),
+        Some(text) => text
+            .parse()
+            .map(After::Cursor)
+            .or_else(|_| Err(ParamFault::at("after", "a cursor, `start` or `now`"))),
+    }
+}
+
+/// The right that reading `topic` needs.
+fn scope_of(topic: &str) -> &'static str {
+    match topic.split('/').next().unwrap_or_default() {
+        "agent" => "agent:read",
+        "system" => "",
+        "audit" => "audit",
+        _ => "admin",
+    }
+}
+
+/// The topics that `text` means; in `agent/<name>/…` the name stands for the identifier.
+fn filter(call: &Call, index: usize, text: &str) -> Result<TopicFilter, RpcError> {
+    if text.is_empty() || text == "/" {
+        let path = format!("topics[{index}]");
+        return Err(ParamFault::at(&path, "a topic, or a prefix that ends in `/`").into());
+    }
+    let Some((agent, rest)) = text.strip_prefix("agent/").and_then(|rest| rest.split_once('/'))
+    else {
+        return Ok(TopicFilter::from_text(text));
+    };
+    // An identifier is taken as it is: what was removed can still be read.
+    let agent = match agent.parse() {
+        Ok(agent) => agent,
+        Err(_) => call.descartes().resolve(agent, Want::Any)?,
+    };
+    Ok(match rest {
+        "output" => TopicFilter::Exact(Topic::agent_output(agent)),
+        "status" => TopicFilter::Exact(Topic::agent_status(agent)),
+        rest => TopicFilter::from_text(&format!("agent/{agent}/{rest}")),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_topic_needs_the_right_of_its_kind() {
+        let cases = [
+            ("agent/x/output", "agent:read"),
+            ("agent/", "agent:read"),
+            ("system", ""),
+            ("audit", "audit"),
+            ("agents/", "admin"),
+            ("app/x", "admin"),
+        ];
+        for (topic, scope) in cases {
+            assert_eq!(scope_of(topic), scope, "{topic}");
+        }
+    }
+}

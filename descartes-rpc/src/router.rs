@@ -1,0 +1,135 @@
+//! The methods as a dispatch table, and what they all work on.
+
+mod about;
+
+use std::fmt;
+use std::sync::{Arc, OnceLock};
+
+use bytes::Bytes;
+use descartes_core::Descartes;
+
+use crate::connection::OrderKey;
+use crate::decode;
+use crate::idempotency::{DigestKey, Running};
+use crate::message::Params;
+use crate::methods;
+use crate::service::{CallContext, Dispatch, Dispatched, Found, MethodTraits, Rpc, RpcBuilder};
+
+pub use about::{About, ShutdownHook, ShutdownRequest, Transports, UsageProbe};
+
+/// A call on its way into its method.
+#[derive(Debug)]
+pub(crate) struct Call {
+    /// What all methods work on.
+    pub(crate) host: Arc<Host>,
+    /// Who asks, and how.
+    pub(crate) cx: CallContext,
+}
+
+impl Call {
+    /// The agents behind this service.
+    pub(crate) fn descartes(&self) -> &Descartes {
+        &self.host.descartes
+    }
+
+    /// The name that records and events carry for the caller.
+    pub(crate) fn by(&self) -> Arc<str> {
+        self.cx.by().into()
+    }
+}
+
+/// What all methods work on.
+#[derive(Debug)]
+pub(crate) struct Host {
+    /// The agents.
+    pub(crate) descartes: Descartes,
+    /// What the application says of itself.
+    pub(crate) about: About,
+    /// Effects that are under way, by idempotency key.
+    pub(crate) running: Running,
+    /// What digests of parameters are made with.
+    pub(crate) digest: DigestKey,
+    /// The OpenRPC document, once somebody asked.
+    document: OnceLock<Bytes>,
+}
+
+impl Host {
+    /// The OpenRPC document.
+    pub(crate) fn document(&self) -> Bytes {
+        self.document.get_or_init(|| methods::document(&self.about.version)).clone()
+    }
+}
+
+/// The methods of this interface, for one Descartes. Cheap to clone.
+#[derive(Clone)]
+pub struct Router {
+    host: Arc<Host>,
+}
+
+impl Router {
+    /// The methods over `descartes`, in an application that says `about` of itself.
+    #[must_use]
+    pub fn new(descartes: Descartes, about: About) -> Self {
+        let (running, digest) = (Running::default(), DigestKey::default());
+        let document = OnceLock::new();
+        Self { host: Arc::new(Host { descartes, about, running, digest, document }) }
+    }
+
+    /// The names of all methods, in the order of the document.
+    pub fn names(&self) -> impl Iterator<Item = &'static str> {
+        methods::ENTRIES.iter().map(|entry| entry.declaration.name)
+    }
+
+    /// The OpenRPC document as JSON.
+    #[must_use]
+    pub fn document(&self) -> Bytes {
+        self.host.document()
+    }
+}
+
+impl Rpc {
+    /// A service over `descartes`, in an application that says nothing of itself.
+    pub fn builder(descartes: Descartes) -> RpcBuilder {
+        Self::described(descartes, About::default())
+    }
+
+    /// A service over `descartes`, in an application that says `about` of itself.
+    pub fn described(descartes: Descartes, about: About) -> RpcBuilder {
+        Self::over(Arc::new(Router::new(descartes, about)))
+    }
+}
+
+impl Dispatch for Router {
+    fn find(&self, method: &str) -> Option<Found> {
+        let index = methods::index(method)?;
+        let entry = methods::ENTRIES.get(index)?;
+        let declared = &entry.declaration;
+        let traits = MethodTraits {
+            name: declared.name,
+            scope: declared.scope.as_str(),
+            mutating: declared.mutating,
+            waits: declared.waits,
+            control: declared.control,
+            immediate: entry.immediate,
+            ordered: declared.ordered,
+        };
+        Some(Found { index, traits })
+    }
+
+    fn order_key(&self, found: Found, params: &Params) -> Option<OrderKey> {
+        let members = methods::ENTRIES.get(found.index)?.members;
+        let agent = decode::agent_of(members, params)?;
+        Some(OrderKey::of("agent", &agent))
+    }
+
+    fn call(&self, found: Found, cx: CallContext, params: Params) -> Dispatched {
+        let call = Call { host: Arc::clone(&self.host), cx };
+        (methods::ENTRIES[found.index].run)(call, params)
+    }
+}
+
+impl fmt::Debug for Router {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Router").field("methods", &methods::ENTRIES.len()).finish_non_exhaustive()
+    }
+}

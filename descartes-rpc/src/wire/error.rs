@@ -1,0 +1,251 @@
+//! The one place where errors of core become errors of the wire.
+
+mod errno;
+
+use std::sync::Arc;
+
+use descartes_core::StateError;
+use descartes_core::agent::{AgentError, AgentId, Exit, SpecError};
+use descartes_core::journal::SubscribeError;
+use descartes_core::runner::{ControlError, SpawnError, StdinError};
+use descartes_core::store::StoreError;
+use serde_json::Value;
+
+use super::encode;
+use crate::decode::ParamFault;
+use crate::error::{ErrorKind as Kind, RpcError};
+use crate::openrpc::API_VERSION;
+
+impl From<ParamFault> for RpcError {
+    fn from(fault: ParamFault) -> Self {
+        let unknown = fault.member.is_some();
+        let mut error = Self::new(Kind::InvalidParams, fault.message)
+            .with("path", fault.path)
+            .with("api_version", API_VERSION);
+        if let Some(expected) = fault.expected {
+            error = error.with("expected", expected);
+        }
+        if let Some(member) = fault.member {
+            error = error.with("member", member);
+        }
+        if !fault.available.is_empty() {
+            error = error.with("available", fault.available);
+        }
+        if unknown {
+            error.hint("rpc.discover lists the parameters of every method")
+        } else {
+            error
+        }
+    }
+}
+
+impl From<SpecError> for RpcError {
+    fn from(error: SpecError) -> Self {
+        ParamFault::at(&error.path, &error.expected).into()
+    }
+}
+
+impl From<AgentError> for RpcError {
+    fn from(error: AgentError) -> Self {
+        let sentence = error.to_string();
+        let of = |kind| Self::new(kind, sentence.clone());
+        match error {
+            AgentError::NotFound { similar, .. } => not_found(of(Kind::AgentNotFound), &similar),
+            AgentError::Ambiguous { ids, .. } => of(Kind::Conflict)
+                .reason("ambiguous_name")
+                .hint("use an identifier")
+                .with("agent_ids", ids.iter().map(AgentId::to_string).collect::<Vec<_>>()),
+            AgentError::NameTaken { .. } => of(Kind::Conflict).reason("name_taken"),
+            AgentError::WrongStatus { id, status, exit } => {
+                wrong_status(of(Kind::Conflict), exit.as_deref())
+                    .with("agent_id", id.to_string())
+                    .with("status", status.as_str())
+            }
+            AgentError::Spec(error) => error.into(),
+            AgentError::Backend { name, reason, available } => of(Kind::NotFound)
+                .with("what", "backend")
+                .with("name", name)
+                .with("cause", reason.as_ref())
+                .with("available", names(&available))
+                .hint("backend.list says what can be used"),
+            AgentError::Spawn(error) => (*error).into(),
+            AgentError::Kill { left } => of(Kind::KillFailed).with("left", left.as_ref()),
+            AgentError::Pause(_) => of(Kind::PauseFailed),
+            AgentError::Resume(_) => of(Kind::ResumeFailed),
+            AgentError::Stdin(error) => error.into(),
+            AgentError::Control(error) => error.into(),
+            AgentError::Limit { limit, current, max } => Self::exhausted(limit, current, max),
+            AgentError::EnvMissing { names } => {
+                of(Kind::Conflict).reason("env_missing").with("names", names)
+            }
+            AgentError::Store(error) => error.into(),
+            AgentError::Filter { .. } => Self::new(Kind::InvalidParams, sentence)
+                .with("path", "filter")
+                .with("expected", "a regular expression"),
+            AgentError::ForeignCursor => cursor_foreign(),
+            AgentError::Draining => draining(),
+            AgentError::NotBegun => of(Kind::Cancelled),
+            other => Self::internal(&other),
+        }
+    }
+}
+
+fn names(names: &[Arc<str>]) -> Value {
+    names.iter().map(|name| Value::from(name.as_ref())).collect()
+}
+
+fn not_found(error: RpcError, similar: &[Arc<str>]) -> RpcError {
+    if similar.is_empty() {
+        return error.hint("agent.list with status any shows all agents");
+    }
+    error.with("similar", names(similar))
+}
+
+fn wrong_status(error: RpcError, exit: Option<&Exit>) -> RpcError {
+    let error = error.reason("wrong_status");
+    match exit.map(|exit| serde_json::to_value(encode::exit(exit))) {
+        Some(Ok(exit)) => error.with("exit", exit),
+        _ => error,
+    }
+}
+
+fn cursor_foreign() -> RpcError {
+    RpcError::new(Kind::Conflict, "the cursor belongs to another store")
+        .reason("cursor_foreign")
+        .hint("begin again with after: start")
+}
+
+fn draining() -> RpcError {
+    RpcError::new(Kind::Unavailable, "the daemon is about to stop").reason("draining")
+}
+
+impl From<SpawnError> for RpcError {
+    fn from(error: SpawnError) -> Self {
+        let number = error.source.raw_os_error();
+        let why = errno::sentence(&error.source);
+        let mut wire =
+            Self::new(Kind::SpawnFailed, format!("could not start {:?}: {why}", error.program))
+                .retryable(number.is_some_and(errno::passes))
+                .with("program", error.program)
+                .with("stage", error.stage.as_str());
+        if let Some(number) = number {
+            wire = wire.with("errno", number);
+            if let Some(name) = errno::name(number) {
+                wire = wire.with("errno_name", name);
+            }
+        }
+        if !error.searched.is_empty() {
+            let searched = error.searched.iter().map(|path| path.to_string_lossy().into_owned());
+            wire = wire.with("searched", searched.collect::<Vec<_>>());
+        }
+        match error.cwd {
+            Some(cwd) => wire.with("cwd", cwd.to_string_lossy().into_owned()),
+            None => wire,
+        }
+    }
+}
+
+impl From<StdinError> for RpcError {
+    fn from(error: StdinError) -> Self {
+        match error {
+            StdinError::Full { queued, max } => {
+                let number = |bytes| u64::try_from(bytes).unwrap_or(u64::MAX);
+                Self::exhausted("limits.stdin_queue_bytes", number(queued), number(max))
+                    .hint("the agent has to read first")
+            }
+            other => Self::new(Kind::Conflict, other.to_string()).reason("closed"),
+        }
+    }
+}
+
+impl From<ControlError> for RpcError {
+    fn from(error: ControlError) -> Self {
+        let sentence = error.to_string();
+        match error {
+            ControlError::Ended => Self::new(Kind::Conflict, sentence).reason("wrong_status"),
+            ControlError::Stdin(error) => error.into(),
+            _ => Self::new(Kind::Other, sentence),
+        }
+    }
+}
+
+impl From<StoreError> for RpcError {
+    fn from(error: StoreError) -> Self {
+        let sentence = error.to_string();
+        let of = |kind| Self::new(kind, sentence.clone());
+        match error {
+            StoreError::Conflict { actual, .. } => {
+                of(Kind::Conflict).reason("version_mismatch").with("version", actual.unwrap_or(0))
+            }
+            StoreError::Full { .. } => of(Kind::StateError)
+                .reason("storage_full")
+                .hint("free some space; the daemon goes on by itself"),
+            StoreError::Unavailable { .. } => of(Kind::StateError).reason("degraded"),
+            StoreError::Corrupt { .. } => of(Kind::StateError).reason("corrupt").retryable(false),
+            StoreError::Closed => draining(),
+            other => Self::internal(&other),
+        }
+    }
+}
+
+impl From<StateError> for RpcError {
+    fn from(error: StateError) -> Self {
+        let sentence = error.to_string();
+        match error {
+            StateError::Agent(error) => error.into(),
+            StateError::Version { actual, .. } => Self::new(Kind::Conflict, sentence)
+                .reason("version_mismatch")
+                .with("version", actual.unwrap_or(0)),
+            StateError::Limit { limit, current, max } => Self::exhausted(limit, current, max),
+            StateError::Store(error) => error.into(),
+            other => Self::internal(&other),
+        }
+    }
+}
+
+impl From<SubscribeError> for RpcError {
+    fn from(error: SubscribeError) -> Self {
+        match error {
+            SubscribeError::Foreign => cursor_foreign(),
+            SubscribeError::NotACursor(_) => ParamFault::at("after", "a cursor").into(),
+            SubscribeError::Store(error) => error.into(),
+            other => Self::internal(&other),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use descartes_core::runner::SpawnStage;
+
+    use super::*;
+
+    #[test]
+    fn a_failed_start_says_which_program_and_why() {
+        let source = io::Error::from_raw_os_error(2);
+        let error = RpcError::from(SpawnError::new("nosuch", SpawnStage::Lookup, source));
+        assert_eq!(error.kind(), Kind::SpawnFailed);
+        assert_eq!(error.detail("errno").unwrap(), 2);
+        assert_eq!(error.detail("errno_name").unwrap(), "ENOENT");
+        assert_eq!(error.detail("stage").unwrap(), "lookup");
+        assert!(!error.is_retryable());
+    }
+
+    #[test]
+    fn a_wrong_parameter_says_where_and_which_interface_this_is() {
+        let error = RpcError::from(SpecError::new("config.cwd", "an absolute path"));
+        assert_eq!(error.kind(), Kind::InvalidParams);
+        assert_eq!(error.detail("path").unwrap(), "config.cwd");
+        assert_eq!(error.detail("api_version").unwrap(), API_VERSION);
+    }
+
+    #[test]
+    fn a_full_queue_can_be_tried_again_and_a_closed_one_cannot() {
+        assert!(RpcError::from(StdinError::Full { queued: 9, max: 9 }).is_retryable());
+        let closed = RpcError::from(StdinError::Closed);
+        assert_eq!((closed.kind(), closed.reason_text()), (Kind::Conflict, Some("closed")));
+        assert!(!closed.is_retryable());
+    }
+}
