@@ -43,7 +43,7 @@ impl Checkpoints {
         }
         if let Some((wake, _)) = &self.thread {
             // A full channel means that it is awake already.
-            drop(wake.try_send(()));
+            let _awake = wake.try_send(());
         }
     }
 

@@ -152,7 +152,8 @@ fn identify(conn: &mut Connection, durability: Durability) -> Result<StoreIdenti
             identity
         }
         Some(store) => {
-            let store = store.parse().map_err(|_| Failure::Corrupt("its number".to_owned()))?;
+            let wrong = |error| Failure::Corrupt(format!("its number: {error}"));
+            let store = store.parse().map_err(wrong)?;
             known(&tx, store, &boot)?
         }
     };
