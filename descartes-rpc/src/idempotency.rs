@@ -101,7 +101,7 @@ where
         None => {
             let key = uuid::Uuid::new_v4().to_string();
             call.cx.announce_key(&key);
-            let left = running::Left { host: call.host.clone(), by: call.by(), method, key };
+            let left = running::Left { host: Arc::clone(&call.host), by: call.by(), method, key };
             running::attended::<M>(left, raw, async move {
                 let effect = Effect { call, ticket: None, interrupted: None };
                 let (_effect, result) = run(effect, params).await;

@@ -73,10 +73,10 @@ struct Lost {
 /// Takes one message apart.
 pub(super) fn read(message: &Bytes) -> Result<Incoming, ClientError> {
     let decoded = serde_json::from_slice::<Envelope<'_>>(message);
-    let envelope = decoded.map_err(|_| ClientError::Protocol)?;
+    let envelope = decoded.map_err(|error| unreadable(&error))?;
     if let Some(method) = &envelope.method {
         let params = envelope.params.map_or("{}", RawValue::get);
-        return notice(method, params).map_err(|_| ClientError::Protocol);
+        return notice(method, params).map_err(|error| unreadable(&error));
     }
     let id = envelope.id.and_then(|id| id.get().parse().ok());
     let outcome = match (envelope.result, envelope.error) {
@@ -87,6 +87,12 @@ pub(super) fn read(message: &Bytes) -> Result<Incoming, ClientError> {
         (None, None) => return Err(ClientError::Protocol),
     };
     Ok(Incoming::Answer { id, outcome })
+}
+
+/// What no daemon says; the cause helps nobody but whoever writes one.
+fn unreadable(error: &serde_json::Error) -> ClientError {
+    tracing::debug!(%error, "a message that cannot be read");
+    ClientError::Protocol
 }
 
 fn notice(method: &str, params: &str) -> serde_json::Result<Incoming> {

@@ -42,7 +42,7 @@ impl Sink<Bytes> for Pipe {
         })
     }
     fn start_send(self: Pin<&mut Self>, frame: Bytes) -> io::Result<()> {
-        self.out.try_send(frame).map_err(|_| io::ErrorKind::BrokenPipe.into())
+        self.out.try_send(frame).or(Err(io::ErrorKind::BrokenPipe.into()))
     }
     fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
         Poll::Ready(Ok(()))

@@ -33,9 +33,9 @@ async fn secret(descartes: &Descartes) -> Result<[u8; 32], StoreError> {
     let key = Key::new(Space::META, SECRET);
     loop {
         if let Some(document) = descartes.journal().store().get(&key).await? {
-            return <[u8; 32]>::try_from(&document.body[..]).or_else(|_| {
-                Err(StoreError::Corrupt { what: "the secret of idempotency keys".into() })
-            });
+            let secret = <[u8; 32]>::try_from(&document.body[..]).ok();
+            let corrupt = || StoreError::Corrupt { what: "the secret of idempotency keys".into() };
+            return secret.ok_or_else(corrupt);
         }
         let (left, right) = (uuid::Uuid::new_v4(), uuid::Uuid::new_v4());
         let body = [left.into_bytes(), right.into_bytes()].concat();

@@ -70,7 +70,6 @@ fn spawned(record: &AgentRecord, cursor: String) -> wire::Spawned {
 }
 
 /// `agent.list`
-#[expect(clippy::unused_async, reason = "every method of the table is called the same way")]
 pub(crate) async fn list(
     call: Call,
     params: wire::ListParams,

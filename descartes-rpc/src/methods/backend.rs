@@ -7,7 +7,6 @@ use crate::router::Call;
 use crate::wire::backend as wire;
 
 /// `backend.list`
-#[expect(clippy::unused_async, reason = "every method of the table is called the same way")]
 pub(crate) async fn list(
     call: Call,
     _: wire::BackendsParams,

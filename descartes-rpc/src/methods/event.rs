@@ -44,7 +44,7 @@ pub(crate) async fn subscribe(
 #[expect(clippy::unnecessary_wraps, reason = "every method of the table is called the same way")]
 pub(crate) fn unsubscribe(
     call: &Call,
-    params: UnsubscribeParams,
+    params: &UnsubscribeParams,
 ) -> Result<Unsubscribed, RpcError> {
     let unsubscribed = call.cx.connection.unsubscribe(&params.subscription_id);
     Ok(Unsubscribed { unsubscribed })
@@ -109,10 +109,10 @@ fn after(text: Option<&str>) -> Result<After, ParamFault> {
     match text {
         None | Some("start") => Ok(After::Start),
         Some("now") => Ok(After::Now),
-        Some(text) => text
-            .parse()
-            .map(After::Cursor)
-            .or_else(|_| Err(ParamFault::at("after", "a cursor, `start` or `now`"))),
+        Some(text) => {
+            let cursor = text.parse().ok().map(After::Cursor);
+            cursor.ok_or_else(|| ParamFault::at("after", "a cursor, `start` or `now`"))
+        }
     }
 }
 

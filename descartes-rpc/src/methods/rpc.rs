@@ -9,13 +9,12 @@ use crate::router::Call;
 use crate::wire::system::{CancelParams, CancelResult, NoParams};
 
 /// `rpc.discover`
-#[expect(clippy::unused_async, reason = "every method of the table is called the same way")]
 pub(crate) async fn discover(call: Call, _: NoParams) -> Result<Bytes, RpcError> {
     Ok(call.host.document())
 }
 
 /// `rpc.cancel`
-pub(crate) fn cancel(call: &Call, params: CancelParams) -> Result<CancelResult, RpcError> {
+pub(crate) fn cancel(call: &Call, params: &CancelParams) -> Result<CancelResult, RpcError> {
     let id = Id::from_json(params.id.0.get())
         .ok_or_else(|| ParamFault::at("id", "a string, an integer or null"))?;
     Ok(CancelResult { cancelled: call.cx.connection.cancel(&id) })

@@ -17,7 +17,7 @@ use crate::wire::system as wire;
 
 /// `system.health`
 #[expect(clippy::unnecessary_wraps, reason = "every method of the table is called the same way")]
-pub(crate) fn health(call: &Call, _: wire::NoParams) -> Result<wire::Health, RpcError> {
+pub(crate) fn health(call: &Call, _: &wire::NoParams) -> Result<wire::Health, RpcError> {
     let health = call.descartes().health();
     Ok(wire::Health {
         status: wire::HealthStatus::from_word(health.status.as_str()),
@@ -31,7 +31,7 @@ pub(crate) fn health(call: &Call, _: wire::NoParams) -> Result<wire::Health, Rpc
 
 /// `system.ready`
 #[expect(clippy::unnecessary_wraps, reason = "every method of the table is called the same way")]
-pub(crate) fn ready(call: &Call, _: wire::NoParams) -> Result<wire::Ready, RpcError> {
+pub(crate) fn ready(call: &Call, _: &wire::NoParams) -> Result<wire::Ready, RpcError> {
     let descartes = call.descartes();
     let store = descartes.journal().trouble().map(|trouble| trouble.reason.as_ref().to_owned());
     let stays = descartes.is_draining().then(|| "the daemon is about to stop".to_owned());
@@ -43,7 +43,6 @@ pub(crate) fn ready(call: &Call, _: wire::NoParams) -> Result<wire::Ready, RpcEr
 }
 
 /// `system.metrics`
-#[expect(clippy::unused_async, reason = "every method of the table is called the same way")]
 pub(crate) async fn metrics(call: Call, _: wire::NoParams) -> Result<wire::Metrics, RpcError> {
     let descartes = call.descartes();
     let (counts, health) = (descartes.counts(), descartes.health());
@@ -141,7 +140,6 @@ fn limits(descartes: &Descartes) -> BTreeMap<String, u64> {
 }
 
 /// `system.shutdown`
-#[expect(clippy::unused_async, reason = "every method of the table is called the same way")]
 pub(crate) async fn shutdown(
     effect: Effect,
     params: wire::ShutdownParams,

@@ -46,9 +46,9 @@ pub(crate) fn encode(result: &impl Serialize) -> Result<Bytes, RpcError> {
 pub(crate) fn now<M: Method>(
     call: &Call,
     params: &Params,
-    run: impl FnOnce(&Call, M::Params) -> Result<M::Result, RpcError>,
+    run: impl FnOnce(&Call, &M::Params) -> Result<M::Result, RpcError>,
 ) -> Dispatched {
-    let answer = || run(call, decode::<M::Params>(params)?).and_then(|result| encode(&result));
+    let answer = || run(call, &decode::<M::Params>(params)?).and_then(|result| encode(&result));
     Dispatched::Now(answer().map(Outcome::of))
 }
 

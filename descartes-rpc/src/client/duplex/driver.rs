@@ -76,7 +76,7 @@ impl Driver {
             let Some(io) = self.connect().await else { continue };
             match Open::new(&mut self, io).serve().await {
                 Over::Finished => return,
-                Over::Lost(source) => self.lost(source.map(Arc::new)),
+                Over::Lost(source) => self.lost(source.map(Arc::new).as_ref()),
             }
         }
     }
@@ -190,9 +190,9 @@ impl Driver {
     }
 
     /// The connection is gone: what may be repeated stays, the rest is told.
-    fn lost(&mut self, source: Option<Arc<io::Error>>) {
+    fn lost(&mut self, source: Option<&Arc<io::Error>>) {
         for (_, call) in self.calls.extract_if(|_, call| call.sent && !call.repeatable) {
-            drop(call.answer.send(Err(ClientError::ConnectionLost { source: source.clone() })));
+            drop(call.answer.send(Err(ClientError::ConnectionLost { source: source.cloned() })));
         }
         for follower in self.followers.values_mut() {
             if follower.state != Following::Resting {

@@ -10,15 +10,15 @@ use crate::wire::agent::{Selection, StatusFilter as Wire};
 pub(crate) fn selection(descartes: &Descartes, select: Selection) -> Result<AgentFilter, RpcError> {
     let parent = select.parent_agent_id.map(|asked| descartes.resolve(&asked, Want::Any));
     let mut filter = AgentFilter::default();
-    filter.status = statuses(select.status.map(|status| status.0));
+    filter.status = statuses(select.status.as_ref().map(|status| &*status.0));
     filter.labels = select.labels.unwrap_or_default();
     filter.backend = select.agent_type;
     filter.parent = parent.transpose()?;
     Ok(filter)
 }
 
-fn statuses(words: Option<Vec<Wire>>) -> Core {
-    match words.as_deref() {
+fn statuses(words: Option<&[Wire]>) -> Core {
+    match words {
         None | Some([] | [Wire::Live]) => Core::Live,
         Some([Wire::Stopped]) => Core::Stopped,
         Some([Wire::Any]) => Core::Any,
@@ -55,8 +55,8 @@ mod tests {
     #[test]
     fn groups_and_words_may_be_mixed() {
         assert_eq!(statuses(None), Core::Live);
-        assert_eq!(statuses(Some(vec![Wire::Any])), Core::Any);
-        let mixed = statuses(Some(vec![Wire::Running, Wire::Stopped]));
+        assert_eq!(statuses(Some(&[Wire::Any])), Core::Any);
+        let mixed = statuses(Some(&[Wire::Running, Wire::Stopped]));
         let these = vec![
             AgentStatus::Running,
             AgentStatus::Completed,

@@ -25,7 +25,7 @@ pub(crate) async fn logs(call: Call, params: wire::LogsParams) -> Result<wire::L
         total: page.total,
         cursor: page.cursor.to_string(),
         gap: page.gap.as_ref().map(|gap| encode::gap(gap, page.cursor)),
-        logs: page.rows.into_iter().map(row).collect(),
+        logs: page.rows.iter().map(row).collect(),
     })
 }
 
@@ -47,7 +47,7 @@ fn query(params: &wire::LogsParams) -> Result<LogQuery, RpcError> {
     query.after = params
         .after
         .as_deref()
-        .map(|text| text.parse().or_else(|_| Err(ParamFault::at("after", "a cursor"))))
+        .map(|text| text.parse().ok().ok_or_else(|| ParamFault::at("after", "a cursor")))
         .transpose()?;
     Ok(query)
 }
@@ -60,7 +60,7 @@ fn stream(choice: Option<wire::StreamChoice>) -> Option<StreamName> {
     }
 }
 
-fn row(row: Row) -> wire::LogRow {
+fn row(row: &Row) -> wire::LogRow {
     let (message, data) = match std::str::from_utf8(&row.bytes) {
         Ok(text) => (text.to_owned(), None),
         Err(_) => {

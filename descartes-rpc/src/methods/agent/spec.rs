@@ -26,7 +26,7 @@ pub(super) fn spec(descartes: &Descartes, params: SpawnParams) -> Result<AgentSp
         Some(Stdin::Closed) => StdinMode::Closed,
         Some(Stdin::Open) | None => StdinMode::Open,
     };
-    spec.restart = config.restart.map(restart).unwrap_or_default();
+    spec.restart = config.restart.as_ref().map(restart).unwrap_or_default();
     let LimitsConfig { wall_secs, output_bytes } = config.limits.unwrap_or_default();
     spec.limits.wall = wall_secs.map(|secs| secs.duration());
     spec.limits.output_bytes = output_bytes;
@@ -35,7 +35,7 @@ pub(super) fn spec(descartes: &Descartes, params: SpawnParams) -> Result<AgentSp
     Ok(spec)
 }
 
-fn restart(config: RestartConfig) -> RestartPolicy {
+fn restart(config: &RestartConfig) -> RestartPolicy {
     let mut policy = RestartPolicy::default();
     policy.when = match config.policy {
         When::Never => RestartWhen::Never,
