@@ -22,4 +22,6 @@ pub mod peer;
 pub mod router;
 pub mod service;
 mod subscription;
+#[cfg(any(test, feature = "test-util"))]
+pub mod testing;
 pub mod wire;

@@ -1,0 +1,8 @@
+//! What transports, and services built on this one, are tested with (feature `test-util`).
+
+pub mod conformance;
+mod in_memory;
+#[cfg(test)]
+mod tests;
+
+pub use in_memory::InMemory;

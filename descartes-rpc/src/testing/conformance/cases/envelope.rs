@@ -1,0 +1,214 @@
+//! What each message is answered with, whatever carries it.
+
+use bytes::Bytes;
+
+use super::{Case, Needs};
+use crate::testing::conformance::{
+    Harness, Outcome,
+    expect::{Failure, check, summary},
+    session::Session,
+};
+
+/// `(name, message, answer)`; the answer is as [`summary`] has it.
+const ROWS: &[(&str, &str, &str)] = &[
+    ("a number as id", r#"{"jsonrpc":"2.0","id":1,"method":"system.health"}"#, "ok 1"),
+    ("zero as id", r#"{"jsonrpc":"2.0","id":0,"method":"system.health"}"#, "ok 0"),
+    ("a negative id", r#"{"jsonrpc":"2.0","id":-5,"method":"system.health"}"#, "ok -5"),
+    (
+        "an id beyond 2^53",
+        r#"{"jsonrpc":"2.0","id":9007199254740993,"method":"system.health"}"#,
+        "ok 9007199254740993",
+    ),
+    (
+        "an id beyond 2^64",
+        r#"{"jsonrpc":"2.0","id":18446744073709551617,"method":"system.health"}"#,
+        "ok 18446744073709551617",
+    ),
+    ("a text as id", r#"{"jsonrpc":"2.0","id":"a b","method":"system.health"}"#, r#"ok "a b""#),
+    (
+        "an escaped text as id",
+        r#"{"jsonrpc":"2.0","id":"\u00e9\n","method":"system.health"}"#,
+        r#"ok "\u00e9\n""#,
+    ),
+    (
+        "an id beyond ASCII",
+        r#"{"jsonrpc":"2.0","id":"größe 🦀","method":"system.health"}"#,
+        r#"ok "größe 🦀""#,
+    ),
+    ("null as id", r#"{"jsonrpc":"2.0","id":null,"method":"system.health"}"#, "ok null"),
+    ("a notification", r#"{"jsonrpc":"2.0","method":"system.health"}"#, "none"),
+    ("a notification of nothing", r#"{"jsonrpc":"2.0","method":"no.such"}"#, "none"),
+    ("a fraction as id", r#"{"jsonrpc":"2.0","id":1.5,"method":"system.health"}"#, "-32600 null"),
+    ("a boolean as id", r#"{"jsonrpc":"2.0","id":true,"method":"system.health"}"#, "-32600 null"),
+    ("an object as id", r#"{"jsonrpc":"2.0","id":{},"method":"system.health"}"#, "-32600 null"),
+    ("an array as id", r#"{"jsonrpc":"2.0","id":[1],"method":"system.health"}"#, "-32600 null"),
+    ("no version", r#"{"id":1,"method":"system.health"}"#, "-32600 1"),
+    ("an old version", r#"{"jsonrpc":"1.0","id":1,"method":"system.health"}"#, "-32600 1"),
+    ("a number as version", r#"{"jsonrpc":2.0,"id":1,"method":"system.health"}"#, "-32600 1"),
+    ("no method", r#"{"jsonrpc":"2.0","id":1}"#, "-32600 1"),
+    ("a number as method", r#"{"jsonrpc":"2.0","id":1,"method":7}"#, "-32600 1"),
+    ("an unknown method", r#"{"jsonrpc":"2.0","id":1,"method":"no.such"}"#, "-32601 1"),
+    ("an escaped method", r#"{"jsonrpc":"2.0","id":1,"method":"system.h\u0065alth"}"#, "ok 1"),
+    (
+        "empty parameters by name",
+        r#"{"jsonrpc":"2.0","id":1,"method":"system.health","params":{}}"#,
+        "ok 1",
+    ),
+    (
+        "empty parameters by position",
+        r#"{"jsonrpc":"2.0","id":1,"method":"system.health","params":[]}"#,
+        "ok 1",
+    ),
+    (
+        "null as parameters",
+        r#"{"jsonrpc":"2.0","id":1,"method":"system.health","params":null}"#,
+        "-32602 1",
+    ),
+    (
+        "a text as parameters",
+        r#"{"jsonrpc":"2.0","id":1,"method":"system.health","params":"a"}"#,
+        "-32602 1",
+    ),
+    (
+        "an unknown parameter",
+        r#"{"jsonrpc":"2.0","id":1,"method":"system.health","params":{"a":1}}"#,
+        "-32602 1",
+    ),
+    (
+        "a parameter too many",
+        r#"{"jsonrpc":"2.0","id":1,"method":"system.health","params":[1]}"#,
+        "-32602 1",
+    ),
+    (
+        "a parameter twice",
+        r#"{"jsonrpc":"2.0","id":1,"method":"agent.get","params":{"agent_id":"a","agent_id":"a"}}"#,
+        "-32602 1",
+    ),
+    (
+        "a parameter of the wrong type",
+        r#"{"jsonrpc":"2.0","id":1,"method":"agent.get","params":{"agent_id":7}}"#,
+        "-32602 1",
+    ),
+    ("a parameter that is missing", r#"{"jsonrpc":"2.0","id":1,"method":"agent.get"}"#, "-32602 1"),
+    (
+        "parameters by position",
+        r#"{"jsonrpc":"2.0","id":1,"method":"agent.get","params":["nobody-of-this-name"]}"#,
+        "-32002 1",
+    ),
+    ("two ids", r#"{"jsonrpc":"2.0","id":1,"id":2,"method":"system.health"}"#, "-32600 null"),
+    (
+        "two methods",
+        r#"{"jsonrpc":"2.0","id":1,"method":"system.health","method":"system.health"}"#,
+        "-32600 1",
+    ),
+    (
+        "members in another order",
+        r#"{"params":{},"method":"system.health","id":1,"jsonrpc":"2.0"}"#,
+        "ok 1",
+    ),
+    (
+        "an unknown member beside",
+        r#"{"jsonrpc":"2.0","id":1,"method":"system.health","trace":"x"}"#,
+        "ok 1",
+    ),
+    ("an empty object", "{}", "-32600 null"),
+    ("a number alone", "1", "-32600 null"),
+    ("a word alone", "nonsense", "-32700 null"),
+    ("half an object", r#"{"jsonrpc":"2.0","id":1"#, "-32700 null"),
+    ("an object and more", r#"{"jsonrpc":"2.0","id":1,"method":"system.health"} x"#, "-32700 null"),
+    ("a comma too many", r#"{"jsonrpc":"2.0","id":1,"method":"system.health",}"#, "-32700 null"),
+    ("an empty batch", "[]", "-32600 null"),
+    ("a batch of rubbish", "[1,2]", "[-32600 null; -32600 null]"),
+    ("a batch of one", r#"[{"jsonrpc":"2.0","id":1,"method":"system.health"}]"#, "[ok 1]"),
+    ("a batch of notifications", r#"[{"jsonrpc":"2.0","method":"system.health"}]"#, "none"),
+    (
+        "a mixed batch",
+        r#"[{"jsonrpc":"2.0","id":1,"method":"system.health"},{"jsonrpc":"2.0","method":"system.health"},{"jsonrpc":"2.0","id":"b","method":"no.such"},7]"#,
+        r#"[-32600 null; -32601 "b"; ok 1]"#,
+    ),
+    ("a batch cut off", r#"[{"jsonrpc":"2.0","id":1,"method":"system.health"}"#, "-32700 null"),
+    (
+        "a subscription in a batch",
+        r#"[{"jsonrpc":"2.0","id":1,"method":"event.subscribe","params":{"topics":["system"]}}]"#,
+        "[-32600 1]",
+    ),
+];
+
+pub(super) fn cases() -> Vec<Case> {
+    let fixed = ROWS.iter().map(|(name, message, answer)| {
+        row((*name).to_owned(), Bytes::from_static(message.as_bytes()), (*answer).to_owned())
+    });
+    fixed.chain(generated()).chain([oversize()]).collect()
+}
+
+/// Messages that are too long to be written down.
+fn generated() -> Vec<Case> {
+    let call = |id: usize| format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"system.health"}}"#);
+    let batch = |count| {
+        let calls: Vec<_> = (0..count).map(call).collect();
+        Bytes::from(format!("[{}]", calls.join(",")))
+    };
+    let mut answers: Vec<_> = (0..128).map(|id| format!("ok {id}")).collect();
+    answers.sort();
+    let deep = |depth: usize| {
+        let (open, close) = ("[".repeat(depth), "]".repeat(depth));
+        Bytes::from(format!(
+            r#"{{"jsonrpc":"2.0","id":1,"method":"system.health","params":{open}{close}}}"#
+        ))
+    };
+    let refused = || "-32600 null".to_owned();
+    vec![
+        row("a batch of 128".to_owned(), batch(128), format!("[{}]", answers.join("; "))),
+        row("a batch of 129".to_owned(), batch(129), refused()),
+        row("nested 128 deep".to_owned(), deep(128), refused()),
+        row("nested 100,000 deep".to_owned(), deep(100_000), refused()),
+        row("opened 100,000 times".to_owned(), Bytes::from("[".repeat(100_000)), refused()),
+        row(
+            "not text".to_owned(),
+            Bytes::from_static(b"{\"a\":\"\xff\"}"),
+            "-32700 null".to_owned(),
+        ),
+    ]
+}
+
+/// A case that sends one message and looks at what comes back, and whether the channel still works.
+fn row(name: String, message: Bytes, expected: String) -> Case {
+    Case {
+        name,
+        needs: Needs::Nothing,
+        run: Box::new(move |harness| {
+            let (message, expected) = (message.clone(), expected.clone());
+            Box::pin(async move { answers(harness, message, &expected).await })
+        }),
+    }
+}
+
+async fn answers(
+    harness: &dyn Harness,
+    message: Bytes,
+    expected: &str,
+) -> Result<Outcome, Failure> {
+    let mut session = Session::open(harness).await?;
+    let heard = if expected == "none" {
+        session.tell(message).await?
+    } else {
+        Some(session.ask(message).await?)
+    };
+    let heard = summary(heard.as_deref())?;
+    check(heard == expected, || format!("answered {heard} instead of {expected}"))?;
+    session.call("system.health", serde_json::json!({})).await?;
+    Ok(Outcome::Passed)
+}
+
+fn oversize() -> Case {
+    Case {
+        name: "a message of one byte too many".to_owned(),
+        needs: Needs::Nothing,
+        run: Box::new(|harness| {
+            let frame = r#"{"jsonrpc":"2.0","id":1,"method":"system.health","params":[""]}"#;
+            let filler = "x".repeat(harness.request_limit() + 1 - frame.len());
+            let message = Bytes::from(frame.replace("[\"\"]", &format!("[\"{filler}\"]")));
+            Box::pin(answers(harness, message, "-32011 null"))
+        }),
+    }
+}
