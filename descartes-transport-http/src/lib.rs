@@ -1,5 +1,6 @@
 //! Descartes over HTTP/1.1: every route as one [`service`] to be mounted in an application, and
-//! [`HttpTransport`], the daemon's own server around it.
+//! [`HttpTransport`], the daemon's own server around it. With the feature `client` (default) there
+//! is the other side too: `HttpClient`.
 //!
 //! The server knows its callers by the kernel's word: on loopback the owner of the peer's socket
 //! must be the user that runs the server. Pages of browsers are kept out by `Host`, `Origin` and
@@ -7,6 +8,8 @@
 //! [`RpcService`](descartes_rpc::service::RpcService) that is served.
 
 mod caller;
+#[cfg(feature = "client")]
+mod client;
 mod guard;
 mod limits;
 mod options;
@@ -20,6 +23,8 @@ mod serve;
 mod service;
 mod sse;
 
+#[cfg(feature = "client")]
+pub use client::{AddressError, HttpClient};
 pub use limits::HttpLimits;
 pub use options::HttpOptions;
 pub use response_body::ResponseBody;

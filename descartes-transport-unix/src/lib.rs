@@ -1,10 +1,13 @@
 //! Descartes over a Unix socket: one JSON-RPC message a line, long-lived, pipelined.
 //!
-//! Who may come in is the kernel's word: the same user and root, by the credentials of the peer;
-//! directory and socket keep everybody else from the door.
+//! [`UnixTransport`] serves, [`UnixConnector`] is the other side for the typed
+//! [`Client`](descartes_rpc::client::Client). Who may come in is the kernel's word: the same user
+//! and root, by the credentials of the peer; directory and socket keep everybody else from the
+//! door.
 
 mod accept;
 mod claim;
+mod connect;
 mod limits;
 mod peer;
 mod refusal;
@@ -20,6 +23,7 @@ use descartes_rpc::connection::ConnectionLimits;
 use tokio::sync::Semaphore;
 
 pub use claim::BindError;
+pub use connect::UnixConnector;
 pub use peer::{Credentials, CredentialsLookup, KernelCredentials};
 
 use claim::Claim;

@@ -15,3 +15,5 @@ pub(crate) const WRITE_BUFFER: usize = 64 << 10;
 /// Shortest and longest pause of the accept loop after an error such as `EMFILE`.
 pub(crate) const ACCEPT_PAUSE: (Duration, Duration) =
     (Duration::from_millis(10), Duration::from_secs(1));
+/// A message from the server that a client takes: the largest reply, with what stands around it.
+pub(crate) const CLIENT_MESSAGE: usize = descartes_rpc::limits::REPLY_BYTES + (1 << 20);

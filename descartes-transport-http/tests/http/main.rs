@@ -3,6 +3,8 @@
 
 mod admission;
 mod bounds;
+#[cfg(feature = "client")]
+mod client;
 mod fake;
 mod mounted;
 mod raw;

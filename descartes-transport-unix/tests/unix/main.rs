@@ -1,6 +1,7 @@
 //! The server over a real socket, in front of a service that is played by the test.
 #![expect(clippy::unwrap_used, reason = "a helper of a test fails by panicking")]
 
+mod client;
 mod fake;
 mod lines;
 mod server;
