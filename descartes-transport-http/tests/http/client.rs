@@ -84,6 +84,18 @@ async fn errors_and_notifications_come_through() {
 }
 
 #[tokio::test]
+async fn a_message_that_is_too_long_gets_its_answer() {
+    let server = Server::start().await;
+    let client = client(&server);
+    for bytes in [(1 << 20) + 1, 8 << 20] {
+        let answer = client.exchange(Bytes::from("x".repeat(bytes))).await.unwrap();
+        assert!(String::from_utf8_lossy(&answer).contains("-32011"), "{bytes}");
+        assert_eq!(client.exchange(echo(1)).await.unwrap(), echoed(1));
+    }
+    server.stop().await;
+}
+
+#[tokio::test]
 async fn a_stream_is_the_answer_and_what_follows_it() {
     let server = Server::start().await;
     let client = client(&server);
