@@ -176,3 +176,6 @@ fn unknown() -> RpcError {
         .retryable(false)
         .hint("look at the agent, then call again with a new key")
 }
+
+#[cfg(test)]
+mod tests;
