@@ -48,7 +48,7 @@ impl Document {
         let mut put = |member: &str, value: Value| entry.insert(member.to_owned(), value);
         put("name", declared.name.into());
         put("summary", declared.summary().into());
-        put("description", prose(declared.doc).into());
+        put("description", declared.doc.into());
         put("paramStructure", "either".into());
         put("params", Value::Array(self.params::<M::Params>()));
         put("result", json!({ "name": "result", "schema": result }));
@@ -88,7 +88,7 @@ impl Document {
     pub(crate) fn finish(mut self, version: &str) -> Bytes {
         self.notifications();
         let schemas = self.schemas.take_definitions(true);
-        let document = json!({
+        let mut document = json!({
             "openrpc": "1.3.2",
             "info": {
                 "title": "Descartes",
@@ -101,6 +101,7 @@ impl Document {
             "components": { "schemas": schemas },
             "x-notifications": notifications(),
         });
+        unwrap_descriptions(&mut document);
         Bytes::from(document.to_string())
     }
 
@@ -112,6 +113,22 @@ impl Document {
         self.schemas.subschema_for::<wire::event::StatusChanged>();
         self.schemas.subschema_for::<wire::event::AgentExited>();
         self.schemas.subschema_for::<wire::event::OutputBlock>();
+    }
+}
+
+/// Makes every description running text: in the source its lines are wrapped.
+fn unwrap_descriptions(value: &mut Value) {
+    match value {
+        Value::Object(members) => {
+            for (name, member) in members {
+                match member {
+                    Value::String(text) if name == "description" => *text = prose(text),
+                    member => unwrap_descriptions(member),
+                }
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(unwrap_descriptions),
+        _ => {}
     }
 }
 
