@@ -3,6 +3,7 @@
 mod crash;
 mod full;
 mod model;
+mod tmpfs;
 
 use std::path::Path;
 use std::sync::Arc;

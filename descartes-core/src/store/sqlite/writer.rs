@@ -21,6 +21,9 @@ use crate::store::{Batch, Committed, Lane, Retention, StoreError, Trimmed};
 /// Requests that may wait for the writer. The journal has one commit under way at a time.
 pub(super) const QUEUE: usize = 16;
 
+/// Free pages inside the database that let output go on while the reserve is away: 2 MiB.
+const FREE_PAGES: u64 = 512;
+
 /// Where an answer goes; whether somebody still wants it is not the writer's business.
 type Answer<T> = oneshot::Sender<Result<T, StoreError>>;
 
@@ -117,7 +120,7 @@ impl Writer {
     }
 
     fn commit(&mut self, batch: &Batch) -> Result<Committed, Failure> {
-        if self.reserve.is_away() && batch.lane == Lane::Output {
+        if self.reserve.is_away() && batch.lane == Lane::Output && !self.has_free_pages() {
             return Err(Failure::Full(std::io::Error::from(rustix::io::Errno::NOSPC)));
         }
         let done = match self.attempt(|writer, conn| writer.apply(conn, batch)) {
@@ -133,6 +136,14 @@ impl Writer {
         };
         self.checkpoints.count(row_bytes(batch));
         Ok(done)
+    }
+
+    /// Whether the database has room inside itself: what retention freed there.
+    fn has_free_pages(&mut self) -> bool {
+        let free = self.attempt(|_, conn| {
+            Ok(conn.pragma_query_value(None, "freelist_count", |row| row.get::<_, u64>(0))?)
+        });
+        free.is_ok_and(|free| free >= FREE_PAGES)
     }
 
     fn trim(&mut self, retention: &Retention) -> Result<Trimmed, Failure> {
