@@ -192,8 +192,6 @@ mod tests {
 
     use crate::methods;
 
-    const GOLDEN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/golden/openrpc.json");
-
     fn document() -> Value {
         serde_json::from_slice(&methods::document("golden")).unwrap()
     }
@@ -201,16 +199,7 @@ mod tests {
     #[test]
     fn the_published_document_changes_only_on_purpose() {
         let now = format!("{:#}\n", document());
-        if std::env::var_os("DESCARTES_BLESS").is_some() {
-            std::fs::write(GOLDEN, &now).unwrap();
-        }
-        let golden = std::fs::read_to_string(GOLDEN).unwrap_or_default();
-        assert!(
-            golden == now,
-            "the interface has changed. Within version 1 nothing may be removed, renamed or made \
-             required. If the change is meant: DESCARTES_BLESS=1 cargo test -p descartes-rpc \
-             the_published_document, and commit golden/openrpc.json"
-        );
+        crate::wire::published::assert_unchanged("openrpc.json", &now);
     }
 
     #[test]

@@ -7,6 +7,7 @@ use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use descartes_core::Descartes;
+use descartes_core::agent::Want;
 
 use crate::connection::OrderKey;
 use crate::decode;
@@ -118,8 +119,12 @@ impl Dispatch for Router {
 
     fn order_key(&self, found: Found, params: &Params) -> Option<OrderKey> {
         let members = methods::ENTRIES.get(found.index)?.members;
-        let agent = decode::agent_of(members, params)?;
-        Some(OrderKey::of("agent", &agent))
+        let asked = decode::agent_of(members, params)?;
+        // A name and the identifier it stands for are one agent.
+        match self.host.descartes.resolve(&asked, Want::Any) {
+            Ok(agent) => Some(OrderKey::of("agent", &agent.to_string())),
+            Err(_) => Some(OrderKey::of("agent", &asked)),
+        }
     }
 
     fn call(&self, found: Found, cx: CallContext, params: Params) -> Dispatched {

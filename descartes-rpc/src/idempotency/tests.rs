@@ -13,7 +13,8 @@ use crate::wire::agent::{AgentStatus, ListParams, SpawnParams, Spawned, StatusFi
 use crate::wire::control::WriteParams;
 use crate::wire::state::PutParams;
 
-async fn life(store: Arc<dyn StateStore>) -> Client {
+async fn life(store: &Arc<MemoryStore>) -> Client {
+    let store: Arc<dyn StateStore> = Arc::<MemoryStore>::clone(store);
     let builder = Descartes::builder().runner(Arc::new(FakeRunner::echo())).store(store);
     Client::in_memory(Rpc::builder(builder.build().await.unwrap()).build())
 }
@@ -35,8 +36,8 @@ async fn agents(client: &Client) -> u64 {
 #[tokio::test(start_paused = true)]
 async fn a_key_gives_the_same_agent_after_the_daemon_died() {
     let store = Arc::new(MemoryStore::new());
-    let first: Spawned = life(store.clone()).await.agent_spawn(spawn("k")).await.unwrap();
-    let after = life(Arc::new(store.reopen())).await;
+    let first: Spawned = life(&store).await.agent_spawn(spawn("k")).await.unwrap();
+    let after = life(&Arc::new(store.reopen())).await;
     assert_eq!(after.agent_spawn(spawn("k")).await.unwrap(), first);
     assert_eq!(agents(&after).await, 1);
     let other = SpawnParams { name: Some("other".into()), ..spawn("k") };
@@ -64,9 +65,9 @@ async fn lose_outcomes(store: &MemoryStore) {
 #[tokio::test(start_paused = true)]
 async fn a_spawn_that_the_daemon_died_in_is_the_agent_that_became_of_it() {
     let store = Arc::new(MemoryStore::new());
-    let first = life(store.clone()).await.agent_spawn(spawn("k")).await.unwrap();
+    let first = life(&store).await.agent_spawn(spawn("k")).await.unwrap();
     lose_outcomes(&store).await;
-    let after = life(Arc::new(store.reopen())).await;
+    let after = life(&Arc::new(store.reopen())).await;
     let again = after.agent_spawn(spawn("k")).await.unwrap();
     assert_eq!(again.agent_id, first.agent_id);
     assert_eq!(again.status, AgentStatus::Lost);
@@ -77,12 +78,12 @@ async fn a_spawn_that_the_daemon_died_in_is_the_agent_that_became_of_it() {
 #[tokio::test(start_paused = true)]
 async fn nothing_is_written_to_an_agent_twice_when_nobody_knows() {
     let store = Arc::new(MemoryStore::new());
-    let before = life(store.clone()).await;
+    let before = life(&store).await;
     let agent = before.agent_spawn(spawn("k")).await.unwrap().agent_id;
     let write = json!({"agent_id": agent, "text": "x", "idempotency_key": "w"});
     before.agent_write_stdin(params::<WriteParams>(write.clone())).await.unwrap();
     lose_outcomes(&store).await;
-    let after = life(Arc::new(store.reopen())).await;
+    let after = life(&Arc::new(store.reopen())).await;
     for _ in 0..2 {
         match after.agent_write_stdin(params::<WriteParams>(write.clone())).await.unwrap_err() {
             ClientError::Rpc(error) => assert_eq!(error.reason_text(), Some("outcome_unknown")),
@@ -95,7 +96,7 @@ async fn nothing_is_written_to_an_agent_twice_when_nobody_knows() {
 async fn no_secret_is_kept_in_clear_with_a_key() {
     use descartes_core::store::{KeyRange, Space};
     let store = Arc::new(MemoryStore::new());
-    life(store.clone()).await.agent_spawn(spawn("k")).await.unwrap();
+    life(&store).await.agent_spawn(spawn("k")).await.unwrap();
     for space in [Space::IDEMPOTENCY, Space::AGENT, Space::META] {
         for document in store.list(&KeyRange::new(space, "", 100)).await.unwrap().documents {
             let text = String::from_utf8_lossy(&document.body).into_owned();
@@ -106,7 +107,7 @@ async fn no_secret_is_kept_in_clear_with_a_key() {
 
 #[tokio::test(start_paused = true)]
 async fn absent_members_and_another_order_are_the_same_call() {
-    let client = life(Arc::new(MemoryStore::new())).await;
+    let client = life(&Arc::new(MemoryStore::new())).await;
     let named = json!({"value": 1, "idempotency_key": "k", "key": "a"});
     let first = client.state_put(params::<PutParams>(named)).await.unwrap();
     let positional = json!([null, "a", 1, null, "k"]);

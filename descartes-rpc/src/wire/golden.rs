@@ -14,8 +14,6 @@ use serde::Serialize;
 
 use super::encode;
 
-const GOLDEN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/golden/wire.txt");
-
 const ID: &str = "0194c8e0-7a00-7000-8000-0123456789ab";
 
 fn at(secs: i64) -> Timestamp {
@@ -101,15 +99,7 @@ fn the_published_shapes_change_only_on_purpose() {
     (ended.ended_at, ended.exit) = (Some(at(9)), Some(exit()));
     shapes.push(("agent", json(&encode::entry(&ended, 1))));
     let now: String = shapes.iter().map(|(name, json)| format!("{name}\n  {json}\n")).collect();
-    if std::env::var_os("DESCARTES_BLESS").is_some() {
-        std::fs::write(GOLDEN, &now).unwrap();
-    }
-    let golden = std::fs::read_to_string(GOLDEN).unwrap_or_default();
-    assert!(
-        golden == now,
-        "a shape of the wire has changed. If it is meant: DESCARTES_BLESS=1 cargo test -p \
-         descartes-rpc the_published_shapes, and commit golden/wire.txt. Now:\n{now}"
-    );
+    super::published::assert_unchanged("wire.txt", &now);
 }
 
 #[test]
