@@ -88,7 +88,8 @@ impl SameUser {
         }
         match self.lookup.uid_of(&socket) {
             Ok(Some(uid)) if is_admitted(uid, self.own_uid) => {
-                Caller::Known(Peer::new(TRANSPORT).with_address(peer.to_string()).with_uid(uid))
+                // Who is admitted is the owner; a service need not know whose process it is in.
+                Caller::Known(Peer::owner(TRANSPORT).with_address(peer.to_string()).with_uid(uid))
             }
             Ok(Some(uid)) => {
                 tracing::debug!(%peer, uid, "refused a connection of another user");

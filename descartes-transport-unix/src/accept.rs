@@ -131,7 +131,8 @@ impl<S> Shared<S> {
                 return Err(Refusal::OtherUser);
             }
         };
-        let peer = Peer::new(TRANSPORT).with_uid(found.uid);
+        // Who was admitted is the owner; a service need not know whose process it is in.
+        let peer = Peer::owner(TRANSPORT).with_uid(found.uid);
         let peer = found.pid.into_iter().fold(peer, Peer::with_pid);
         let permit = Arc::clone(&self.config.connections)
             .try_acquire_owned()
