@@ -13,6 +13,8 @@ pub mod idempotency;
 pub mod journal;
 pub mod limits;
 pub mod output;
+#[cfg(feature = "process")]
+pub mod process;
 pub mod runner;
 mod secrets;
 pub mod store;

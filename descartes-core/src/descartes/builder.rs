@@ -199,6 +199,13 @@ impl Builder {
     }
 }
 
+#[cfg(feature = "process")]
+#[expect(clippy::unnecessary_wraps, reason = "there is none without the feature")]
+fn default_runner() -> Option<Arc<dyn AgentRunner>> {
+    Some(Arc::new(crate::process::ProcessRunner::new()))
+}
+
+#[cfg(not(feature = "process"))]
 fn default_runner() -> Option<Arc<dyn AgentRunner>> {
     None
 }

@@ -98,9 +98,14 @@ impl OutputSink {
         state.mark.run_began = [extent.stdout.bytes, extent.stderr.bytes];
     }
 
-    /// Takes what `stream` wrote at offset `at` of this run.
+    /// Takes what `stream` wrote at offset `at` of this run, and waits for room.
     pub(crate) async fn output(self: &Arc<Self>, stream: StreamName, at: u64, bytes: &[u8]) {
         self.take(stream, at, bytes);
+        self.room().await;
+    }
+
+    /// Waits until not too much is uncommitted.
+    pub(crate) async fn room(&self) {
         loop {
             let moved = self.moved.notified();
             {
@@ -174,7 +179,8 @@ impl OutputSink {
         self.lock().observer.as_mut().map(look)
     }
 
-    fn take(self: &Arc<Self>, stream: StreamName, at: u64, bytes: &[u8]) {
+    /// Takes what `stream` wrote at offset `at` of this run.
+    pub(crate) fn take(self: &Arc<Self>, stream: StreamName, at: u64, bytes: &[u8]) {
         let mut state = self.lock();
         let bytes = state.fresh(stream, at, bytes);
         if bytes.is_empty() || state.closed {

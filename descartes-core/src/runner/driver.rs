@@ -83,6 +83,17 @@ impl OutputHandle {
     pub async fn output(&self, stream: StreamName, at: u64, bytes: &[u8]) {
         self.0.output(stream, at, bytes).await;
     }
+
+    /// The first half of [`output`](Self::output): takes the bytes at once, so that whoever read
+    /// them can lend its buffer to somebody else.
+    pub(crate) fn take(&self, stream: StreamName, at: u64, bytes: &[u8]) {
+        self.0.take(stream, at, bytes);
+    }
+
+    /// The second half: waits until not too much is uncommitted.
+    pub(crate) async fn room(&self) {
+        self.0.room().await;
+    }
 }
 
 /// How a run ended, as its runner saw it.
@@ -113,5 +124,11 @@ impl RunExit {
     pub fn signal(signal: i32) -> Self {
         let reason = ExitReason::Signalled;
         Self { code: None, signal: Some(signal), reason, forced: false, swept: 0 }
+    }
+
+    /// Ended without anybody to see how.
+    #[must_use]
+    pub fn lost() -> Self {
+        Self { code: None, signal: None, reason: ExitReason::Lost, forced: false, swept: 0 }
     }
 }

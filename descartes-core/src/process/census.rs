@@ -1,0 +1,178 @@
+//! Passes over the process table, shared by everybody who waits for one.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use rustix::process::Signal;
+use tokio::sync::watch;
+
+use super::attribution::{Known, Marks, attribute};
+use super::os::leader::{Children, children, reap_adopted};
+use super::os::signal::{self, Sent};
+use super::os::table::{self, Entry};
+use super::registry::{Owner, Registry, RunNumber};
+
+/// The longest wait for others to share a pass with.
+const SHARE_AT_MOST: Duration = Duration::from_millis(20);
+/// For so many clock ticks (a second at the usual 100 Hz) a process may still be on its way to
+/// its marks.
+const YOUNG_TICKS: u64 = 100;
+/// An adopted process that nobody can claim is collected when it has been there for so many
+/// clock ticks: a child that somebody is just starting is younger.
+const STRAY_TICKS: u64 = 500;
+
+/// Makes passes over the process table.
+#[derive(Clone, Debug)]
+pub(super) struct Census(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    registry: Arc<Registry>,
+    adopts: bool,
+    known: Mutex<Known>,
+    /// The pass that is being made, or waits to begin; later ones are told here.
+    turn: Mutex<Turn>,
+}
+
+#[derive(Debug, Default)]
+struct Turn {
+    /// Whoever comes before the next pass has begun shares it.
+    next: Option<watch::Receiver<Option<Arc<Pass>>>>,
+    last_took: Duration,
+    last_ended: Option<Instant>,
+}
+
+/// What one pass saw.
+#[derive(Debug, Default)]
+pub(super) struct Pass {
+    entries: Vec<Entry>,
+    owners: Vec<Option<Owner>>,
+}
+
+impl Pass {
+    /// The processes of `run` that live.
+    pub(super) fn living(&self, run: RunNumber) -> impl Iterator<Item = &Entry> {
+        let all = self.entries.iter().zip(&self.owners);
+        all.filter(move |(entry, owner)| **owner == Some(Owner::Run(run)) && !entry.is_dead())
+            .map(|(entry, _)| entry)
+    }
+}
+
+impl Census {
+    pub(super) fn new(registry: Arc<Registry>, adopts: bool) -> Self {
+        let (known, turn) = (Mutex::default(), Mutex::default());
+        Self(Arc::new(Inner { registry, adopts, known, turn }))
+    }
+
+    /// A pass that began after this was called. Cancel safe.
+    pub(super) async fn pass(&self) -> Arc<Pass> {
+        loop {
+            let mut shared = self.join();
+            // An error means that its maker died: another is made.
+            if let Ok(pass) = shared.wait_for(Option::is_some).await
+                && let Some(pass) = &*pass
+            {
+                return Arc::clone(pass);
+            }
+        }
+    }
+
+    /// Joins the next pass, which is arranged for when nobody has yet.
+    fn join(&self) -> watch::Receiver<Option<Arc<Pass>>> {
+        let mut turn = self.0.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(next) = &turn.next {
+            return next.clone();
+        }
+        let (done, next) = watch::channel(None);
+        turn.next = Some(next.clone());
+        // At most a third of one processor is spent on this, however many agents end.
+        let rest = (turn.last_took * 2).min(SHARE_AT_MOST);
+        let since = turn.last_ended.map_or(SHARE_AT_MOST, |ended| ended.elapsed());
+        let wait = rest.saturating_sub(since);
+        tokio::spawn(self.clone().make(done, wait));
+        next
+    }
+
+    async fn make(self, done: watch::Sender<Option<Arc<Pass>>>, wait: Duration) {
+        if !wait.is_zero() {
+            tokio::time::sleep(wait).await;
+        }
+        let this = self.clone();
+        let pass = tokio::task::spawn_blocking(move || this.look()).await;
+        match pass {
+            Ok(pass) => drop(done.send_replace(Some(Arc::new(pass)))),
+            Err(error) => tracing::error!(%error, "a pass over the processes died"),
+        }
+    }
+
+    fn look(&self) -> Pass {
+        let began = Instant::now();
+        let inner = &self.0;
+        // One at a time; who comes from here on waits for the one after this.
+        let mut known = inner.known.lock().unwrap_or_else(PoisonError::into_inner);
+        inner.turn.lock().unwrap_or_else(PoisonError::into_inner).next = None;
+        let entries = table::entries().unwrap_or_else(|error| {
+            tracing::error!(%error, "the process table cannot be read");
+            Vec::new()
+        });
+        let claims = inner.registry.claims();
+        let host = std::process::id();
+        let marks = ProcMarks { now: table::ticks_since_boot() };
+        let owners = attribute(&entries, host, (&claims, &mut known), &marks);
+        drop(known);
+        let pass = Pass { entries, owners };
+        self.collect(&pass, marks.now);
+        let mut turn = inner.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        turn.last_took = began.elapsed();
+        turn.last_ended = Some(Instant::now());
+        pass
+    }
+
+    /// Collects adopted children that have ended. Leaders belong to their runs.
+    fn collect(&self, pass: &Pass, now: u64) {
+        let host = std::process::id();
+        for (entry, owner) in pass.entries.iter().zip(&pass.owners) {
+            let ours = entry.parent == host && entry.is_dead();
+            if !ours || self.0.registry.is_leader(entry.pid) {
+                continue;
+            }
+            let stray = self.0.adopts && entry.start + STRAY_TICKS < now;
+            if (owner.is_some() || stray) && reap_adopted(entry.pid) {
+                tracing::trace!(pid = entry.pid, "collected an adopted child");
+            }
+        }
+    }
+
+    /// Collects what was adopted and has ended, when there may be any.
+    pub(super) async fn reap(&self) {
+        if children() == Children::Zombies {
+            self.pass().await;
+        }
+    }
+}
+
+/// Sends `signal` to every process; returns how many were sent it.
+pub(super) fn signal_all<'a>(
+    entries: impl Iterator<Item = &'a Entry>,
+    which: Signal,
+) -> Vec<(u32, u64)> {
+    entries.filter(|entry| signal::send(entry, which) == Sent::Yes).map(Entry::identity).collect()
+}
+
+struct ProcMarks {
+    now: u64,
+}
+
+impl Marks for ProcMarks {
+    fn tag(&self, entry: &Entry) -> Option<u64> {
+        table::lock_limit(entry.pid)
+    }
+
+    fn marker(&self, entry: &Entry) -> Option<String> {
+        table::variable(entry.pid, super::marker::VARIABLE)
+    }
+
+    fn is_young(&self, entry: &Entry) -> bool {
+        entry.start + YOUNG_TICKS >= self.now
+    }
+}

@@ -1,0 +1,117 @@
+//! The runs of one runner, and by what each claims its processes.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use super::marker::{self, Marker};
+use crate::agent::AgentId;
+
+/// Tags of runs that have ended that are remembered, so that what was adopted from them and ends
+/// late is still collected.
+const ENDED_TAGS: usize = 1024;
+
+/// Names a run within its runner; never used again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(super) struct RunNumber(u64);
+
+/// By what processes are claimed for runs.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Claims {
+    leaders: HashMap<u32, RunNumber>,
+    tags: HashMap<u64, RunNumber>,
+    agents: HashMap<(u32, AgentId), RunNumber>,
+    ended: VecDeque<u64>,
+    last: u64,
+}
+
+/// Whose a process is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Owner {
+    /// A run's.
+    Run(RunNumber),
+    /// A run's that has ended.
+    Ended,
+}
+
+impl Claims {
+    /// Whose the process group or session `id`, or the process itself, is.
+    pub(super) fn by_leader(&self, id: u32) -> Option<RunNumber> {
+        self.leaders.get(&id).copied()
+    }
+
+    pub(super) fn by_tag(&self, tag: u64) -> Option<Owner> {
+        let run = self.tags.get(&tag).copied().map(Owner::Run);
+        run.or_else(|| self.ended.contains(&tag).then_some(Owner::Ended))
+    }
+
+    pub(super) fn by_marker(&self, value: &str) -> Option<RunNumber> {
+        marker::entries(value)
+            .find_map(|entry| self.agents.get(&(entry.instance, entry.agent)).copied())
+    }
+}
+
+/// The runs of one runner.
+#[derive(Debug, Default)]
+pub(super) struct Registry(Mutex<Claims>);
+
+/// A run's entry; gone when dropped.
+#[derive(Debug)]
+pub(super) struct Registration {
+    pub(super) run: RunNumber,
+    pub(super) leader: u32,
+    pub(super) tag: u64,
+    marker: Marker,
+    registry: std::sync::Arc<Registry>,
+}
+
+impl Registry {
+    /// What is claimed at this moment.
+    pub(super) fn claims(&self) -> Claims {
+        self.lock().clone()
+    }
+
+    pub(super) fn is_leader(&self, pid: u32) -> bool {
+        self.lock().leaders.contains_key(&pid)
+    }
+
+    /// Registers the run that `leader`, not collected yet, leads.
+    pub(super) fn register(
+        self: &std::sync::Arc<Self>,
+        leader: u32,
+        marker: Marker,
+    ) -> Registration {
+        let mut claims = self.lock();
+        claims.last += 1;
+        let run = RunNumber(claims.last);
+        let mut tag = marker::tag(marker.instance, marker.agent);
+        while claims.tags.contains_key(&tag) {
+            tag = marker::next_tag(tag);
+        }
+        claims.ended.retain(|ended| *ended != tag);
+        claims.leaders.insert(leader, run);
+        claims.tags.insert(tag, run);
+        claims.agents.insert((marker.instance, marker.agent), run);
+        Registration { run, leader, tag, marker, registry: std::sync::Arc::clone(self) }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Claims> {
+        // Every change is complete before anything can panic.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Registration {
+    fn drop(&mut self) {
+        let mut claims = self.registry.lock();
+        claims.leaders.remove(&self.leader);
+        claims.tags.remove(&self.tag);
+        let agent = (self.marker.instance, self.marker.agent);
+        if claims.agents.get(&agent) == Some(&self.run) {
+            claims.agents.remove(&agent);
+        }
+        if claims.ended.len() == ENDED_TAGS {
+            claims.ended.pop_front();
+        }
+        claims.ended.push_back(self.tag);
+    }
+}
