@@ -143,6 +143,8 @@ pub struct Subscription {
     begin: Cursor,
     history_end: Option<Position>,
     gaps: Vec<Gap>,
+    /// Up to which offset the reader knows that a topic's events are missing.
+    told: HashMap<Topic, u64>,
     page: Option<PageFuture>,
     /// What a page brought, and the place behind it; said after the page's gaps.
     held: Option<(EventBatch, Position)>,
@@ -268,6 +270,19 @@ impl Subscription {
         Poll::Ready(page.map(|page| self.take_page(page)))
     }
 
+    /// Remembers to say what is missing. A page tells of everything missing behind its beginning,
+    /// the next one again: the reader is told once.
+    fn note_gap(&mut self, mut gap: Gap) {
+        let skipped = self.skips.get(&gap.topic).copied().unwrap_or(0);
+        let told = self.told.get(&gap.topic).copied().unwrap_or(0);
+        gap.from_offset = gap.from_offset.max(told);
+        if gap.to_offset <= skipped.max(told) {
+            return;
+        }
+        self.told.insert(gap.topic.clone(), gap.to_offset);
+        super::merge_gap(&mut self.gaps, gap);
+    }
+
     /// What this reader wants of a page; moves its place behind it.
     ///
     /// The store may be ahead of what is visible: nothing is shown before its writer's moment.
@@ -275,10 +290,7 @@ impl Subscription {
         let visible = self.shared.ring.head();
         let EventPage { mut events, next, gaps, .. } = page;
         for gap in gaps {
-            let skipped = self.skips.get(&gap.topic).is_some_and(|first| gap.to_offset <= *first);
-            if !skipped {
-                super::merge_gap(&mut self.gaps, gap);
-            }
+            self.note_gap(gap);
         }
         let end = next.min(visible).max(self.position);
         let plain = self.types.is_empty() && self.skips.is_empty();

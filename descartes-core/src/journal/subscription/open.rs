@@ -31,6 +31,7 @@ pub(in crate::journal) async fn open(
         begin,
         history_end: Some(head),
         gaps: Vec::new(),
+        told: HashMap::new(),
         page: None,
         held: None,
     };

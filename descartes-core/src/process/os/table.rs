@@ -122,7 +122,7 @@ pub(in crate::process) fn last_pid() -> Option<u32> {
     let file = openat(CWD, "/proc/loadavg", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty());
     let file = file.ok()?;
     let system = rustix::fs::fstatfs(&file).ok()?;
-    if i64::from(system.f_type) != PROC_SUPER_MAGIC {
+    if system.f_type != PROC_SUPER_MAGIC {
         return None;
     }
     let mut buffer = [0; 128];
