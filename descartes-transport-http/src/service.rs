@@ -16,6 +16,7 @@ use bytes::Bytes;
 use descartes_rpc::{
     auth::Principal,
     connection::{Answer, answer_until},
+    openrpc::API_VERSION,
     peer::Peer,
     service::RpcService,
 };
@@ -38,7 +39,7 @@ use crate::{
 };
 
 const API_HEADER: HeaderName = HeaderName::from_static("descartes-api");
-const API_VERSION: HeaderValue = HeaderValue::from_static("1.0");
+const API: HeaderValue = HeaderValue::from_static(API_VERSION);
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
 const EVENT_STREAM: HeaderValue = HeaderValue::from_static("text/event-stream");
@@ -148,7 +149,7 @@ impl<S: RpcService> Server<S> {
                 refusal.into_response()
             }
         };
-        response.headers_mut().insert(API_HEADER, API_VERSION);
+        response.headers_mut().insert(API_HEADER, API);
         response
     }
 

@@ -5,6 +5,8 @@ mod admission;
 mod bounds;
 #[cfg(feature = "client")]
 mod client;
+#[cfg(feature = "client")]
+mod conformance;
 mod fake;
 mod mounted;
 mod raw;
