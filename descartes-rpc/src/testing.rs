@@ -1,8 +1,10 @@
 //! What transports, and services built on this one, are tested with (feature `test-util`).
 
 pub mod conformance;
+mod fake;
 mod in_memory;
 #[cfg(test)]
 mod tests;
 
+pub use fake::{fake_agent, fake_service};
 pub use in_memory::InMemory;

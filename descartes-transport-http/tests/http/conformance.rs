@@ -56,6 +56,10 @@ impl Served {
     }
 }
 
+async fn service() -> Rpc {
+    testing::fake_service(HttpConfig::new(anywhere()).own_uid).await
+}
+
 fn anywhere() -> SocketAddr {
     "127.0.0.1:0".parse().unwrap()
 }
@@ -78,7 +82,7 @@ impl conformance::Harness for Served {
 
 #[tokio::test]
 async fn the_transport_conforms() {
-    let served = Served::start(testing::fake_service().await, anywhere()).await;
+    let served = Served::start(service().await, anywhere()).await;
     let report = conformance::run(&served).await;
     report.assert_passed();
     served.stop().await;
@@ -113,7 +117,8 @@ impl Proxy {
 
 /// Reads all history; `at_event` hears how many events there have been.
 async fn history(client: &Client, mut at_event: impl FnMut(usize)) -> Vec<String> {
-    let params = SubscribeParams { topics: vec!["agent/".to_owned()], ..SubscribeParams::default() };
+    let params =
+        SubscribeParams { topics: vec!["agent/".to_owned()], ..SubscribeParams::default() };
     let mut subscription = client.subscribe(params).await.unwrap();
     let mut cursors = Vec::new();
     loop {
@@ -129,7 +134,7 @@ async fn history(client: &Client, mut at_event: impl FnMut(usize)) -> Vec<String
 
 #[tokio::test]
 async fn a_reader_that_is_cut_off_after_any_event_misses_and_repeats_nothing() {
-    let served = Served::start(testing::fake_service().await, anywhere()).await;
+    let served = Served::start(service().await, anywhere()).await;
     let client = Client::exchange(served.client());
     for _ in 0..3 {
         let params = serde_json::value::to_raw_value(&testing::fake_agent()).unwrap();

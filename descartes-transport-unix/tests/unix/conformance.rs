@@ -55,6 +55,10 @@ impl Served {
     }
 }
 
+async fn service() -> Rpc {
+    testing::fake_service(UnixConfig::new("unused").own_uid).await
+}
+
 #[async_trait]
 impl conformance::Harness for Served {
     fn link(&self) -> conformance::Link {
@@ -73,7 +77,7 @@ impl conformance::Harness for Served {
 
 #[tokio::test]
 async fn the_transport_conforms() {
-    let served = Served::start(testing::fake_service().await);
+    let served = Served::start(service().await);
     let report = conformance::run(&served).await;
     report.assert_passed();
     assert_eq!(report.passed(), report.outcomes().count(), "nothing is skipped: {report}");
@@ -109,7 +113,8 @@ impl Proxy {
 
 /// Reads all history; `at_event` hears how many events there have been.
 async fn history(client: &Client, mut at_event: impl FnMut(usize)) -> Vec<String> {
-    let params = SubscribeParams { topics: vec!["agent/".to_owned()], ..SubscribeParams::default() };
+    let params =
+        SubscribeParams { topics: vec!["agent/".to_owned()], ..SubscribeParams::default() };
     let mut subscription = client.subscribe(params).await.unwrap();
     let mut cursors = Vec::new();
     loop {
@@ -125,7 +130,7 @@ async fn history(client: &Client, mut at_event: impl FnMut(usize)) -> Vec<String
 
 #[tokio::test]
 async fn a_reader_that_is_cut_off_after_any_event_misses_and_repeats_nothing() {
-    let served = Served::start(testing::fake_service().await);
+    let served = Served::start(service().await);
     let client = Client::connect(UnixConnector::new(&served.path));
     for _ in 0..3 {
         let params = serde_json::value::to_raw_value(&testing::fake_agent()).unwrap();
