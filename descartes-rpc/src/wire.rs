@@ -19,6 +19,8 @@ pub mod output;
 pub mod state;
 pub mod system;
 
+pub(crate) use shape::{params, shape, words};
+
 /// Files that hold what was published.
 #[cfg(test)]
 pub(crate) mod published {
@@ -39,5 +41,3 @@ pub(crate) mod published {
         );
     }
 }
-
-pub(crate) use shape::{params, shape, words};

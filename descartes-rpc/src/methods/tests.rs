@@ -1,5 +1,7 @@
 //! Every method over the client in memory, with a fake runner and a store in memory.
 
+mod resuming;
+
 use std::sync::Arc;
 use std::time::Duration;
 
