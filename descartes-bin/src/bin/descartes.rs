@@ -1,3 +1,7 @@
-//! descartes.
+//! `descartes`: the command line of a running daemon.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    descartes_bin::cli::main()
+}

@@ -1,0 +1,88 @@
+//! `descartes`: one file for each kind of command. A command connects, calls the client, prints.
+
+mod arguments;
+mod control;
+mod daemon;
+mod events;
+mod failure;
+mod logs;
+mod reach;
+mod show;
+mod spawn;
+mod wait;
+mod which;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::exit::Code;
+use crate::output::Output;
+use arguments::{Arguments, Command, DaemonCommand};
+use failure::Failure;
+use reach::Reach;
+
+/// Runs the command line and says by its exit code how it went.
+#[must_use]
+pub fn main() -> ExitCode {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => return said_by_clap(&error),
+    };
+    let output = Output::new(arguments.json);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let result = match runtime {
+        Ok(runtime) => runtime.block_on(run(arguments, &output)),
+        Err(source) => Err(Failure::Local { what: "start".to_owned(), source }),
+    };
+    result.unwrap_or_else(|failure| failure.report(&output))
+}
+
+/// Help and versions are results; everything else that clap says is a wrong command line.
+pub(crate) fn said_by_clap(error: &clap::Error) -> ExitCode {
+    // Where it cannot be printed, the exit code still tells.
+    drop(error.print());
+    if error.use_stderr() { Code::Usage.into() } else { Code::Done.into() }
+}
+
+async fn run(arguments: Arguments, output: &Output) -> Result<ExitCode, Failure> {
+    let reach = Reach::new(arguments.url, arguments.data_dir);
+    let command = match arguments.command {
+        Command::Daemon { command } => return run_daemon(command, &reach, output).await,
+        Command::Version => return show::version(&reach, output).await,
+        other => other,
+    };
+    let client = reach.connect()?;
+    match command {
+        Command::Spawn(it) => spawn::spawn(&client, it, reach.is_local(), output).await,
+        Command::Ps(it) => show::ps(&client, it, output).await,
+        Command::Get { agents } => show::get(&client, agents, output).await,
+        Command::Backends { refresh } => show::backends(&client, refresh, output).await,
+        Command::Health => show::health(&client, output).await,
+        Command::Call { method, params } => show::call(&client, &method, params, output).await,
+        Command::Logs(it) => logs::logs(&client, it, output).await,
+        Command::Events(it) => events::events(&client, it, output).await,
+        Command::Wait(it) => wait::wait(&client, it, output).await,
+        Command::Write(it) => control::write(&client, it, output).await,
+        Command::Stop(it) => control::stop(&client, it, output).await,
+        Command::Kill(it) => control::kill(&client, it, output).await,
+        Command::Restart(it) => control::restart(&client, it, output).await,
+        Command::Pause(it) => control::pause(&client, it, output).await,
+        Command::Resume(it) => control::resume(&client, it, output).await,
+        Command::Rm(it) => control::remove(&client, it, output).await,
+        Command::Prune(it) => control::prune(&client, it, output).await,
+        Command::Daemon { .. } | Command::Version => unreachable!("ran without a connection"),
+    }
+}
+
+async fn run_daemon(
+    command: DaemonCommand,
+    reach: &Reach,
+    output: &Output,
+) -> Result<ExitCode, Failure> {
+    match command {
+        DaemonCommand::Start { flags } => daemon::start(reach, flags, output).await,
+        DaemonCommand::Stop { timeout } => daemon::stop(reach, timeout, output).await,
+        DaemonCommand::Status => daemon::status(reach, output).await,
+    }
+}

@@ -1,0 +1,268 @@
+//! What the daemon is to do, and where that was said: defaults < file < environment < flags.
+//!
+//! Every key is one row of the table in [`keys`]; the file, the environment, `--print-config`
+//! and the checks all come from it.
+
+mod error;
+mod file;
+mod flags;
+mod keys;
+mod layers;
+mod setting;
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+
+pub use error::{ConfigError, Place};
+pub use flags::Flags;
+pub use setting::{Durability, LogFormat, LogLevel, Port};
+
+/// The cargo features of this build that bring a transport.
+pub const FEATURES: &[&str] = &[
+    #[cfg(feature = "http")]
+    "http",
+    #[cfg(feature = "unix")]
+    "unix",
+];
+
+/// Everything that can be configured and has an effect.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Config {
+    /// `[server]`
+    pub server: Server,
+    /// `[auth]`
+    pub auth: Auth,
+    /// `[pool]`
+    pub pool: Pool,
+    /// `[logging]`
+    pub logging: Logging,
+    /// `[store]`
+    pub store: Store,
+    /// `[limits]`
+    pub limits: Limits,
+    /// `[retention]`
+    pub retention: Retention,
+    /// `[agents]`
+    pub agents: Agents,
+    /// The file that was read, if any.
+    pub file: Option<PathBuf>,
+}
+
+/// Where the daemon listens and how long it lets a request take.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Server {
+    /// The address of HTTP; anything beyond loopback is refused.
+    pub http_addr: IpAddr,
+    /// The port of HTTP.
+    pub http_port: Port,
+    /// The path of the Unix socket; `<runtime dir>/descartes.sock` when absent.
+    pub unix_socket: Option<PathBuf>,
+    /// Seconds until a call that does not wait by nature is answered `timeout`.
+    pub request_timeout_secs: u64,
+    /// Connections in all.
+    pub max_connections: u64,
+    /// `Host` names that are served beside loopback.
+    pub allowed_hosts: Vec<String>,
+    /// Origins whose pages may call.
+    pub allowed_origins: Vec<String>,
+}
+
+impl Server {
+    /// The address and port that HTTP is to listen on; `None` when it is off.
+    #[must_use]
+    pub fn http(&self) -> Option<SocketAddr> {
+        match self.http_port {
+            Port::Off => None,
+            Port::Number(port) => Some(SocketAddr::new(self.http_addr, port)),
+        }
+    }
+}
+
+impl Default for Server {
+    fn default() -> Self {
+        Self {
+            http_addr: IpAddr::V4(Ipv4Addr::LOCALHOST),
+            http_port: Port::Number(8080),
+            unix_socket: None,
+            request_timeout_secs: 30,
+            max_connections: 4096,
+            allowed_hosts: Vec::new(),
+            allowed_origins: Vec::new(),
+        }
+    }
+}
+
+/// Who is let in.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Auth {
+    /// Whether being the same user is enough over TCP also in a container, where it proves little.
+    pub trust_loopback: bool,
+}
+
+/// How many calls are at work at once.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pool {
+    /// Slots that only control calls may take.
+    pub min_size: u64,
+    /// Calls at work at once.
+    pub max_size: u64,
+    /// Seconds a call waits for a slot.
+    pub connection_timeout_secs: u64,
+    /// Seconds after which a connection of HTTP that asks for nothing is closed.
+    pub idle_timeout_secs: u64,
+}
+
+impl Default for Pool {
+    fn default() -> Self {
+        Self { min_size: 10, max_size: 100, connection_timeout_secs: 30, idle_timeout_secs: 300 }
+    }
+}
+
+/// What is logged, how and where.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Logging {
+    /// The least important level that is logged; `RUST_LOG` says more exactly.
+    pub level: LogLevel,
+    /// Whether logs go to standard output.
+    pub stdout: bool,
+    /// A file that logs are appended to.
+    pub file: Option<PathBuf>,
+    /// For people or for machines.
+    pub format: LogFormat,
+}
+
+impl Default for Logging {
+    fn default() -> Self {
+        Self { level: LogLevel::Info, stdout: true, file: None, format: LogFormat::Text }
+    }
+}
+
+/// How the store keeps what it was given.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Store {
+    /// What an acknowledged change survives.
+    pub durability: Durability,
+}
+
+impl Default for Store {
+    fn default() -> Self {
+        Self { durability: Durability::Process }
+    }
+}
+
+/// Bounds that an operator may move.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// How deep agents may be each other's parents.
+    pub hierarchy_depth: u64,
+    /// Idempotency records that are kept.
+    pub idempotency_records: u64,
+    /// Seconds an idempotency record is kept.
+    pub idempotency_secs: u64,
+    /// Bytes of recent events that are kept in memory.
+    pub hot_ring_bytes: u64,
+    /// Keys that one agent, or the global state, may have.
+    pub state_keys: u64,
+    /// Bytes of one state value.
+    pub state_value_bytes: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            hierarchy_depth: 5,
+            idempotency_records: 100_000,
+            idempotency_secs: 24 * 3600,
+            hot_ring_bytes: 16 * 1024 * 1024,
+            state_keys: 10_000,
+            state_value_bytes: 64 * 1024,
+        }
+    }
+}
+
+/// How much history is kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Retention {
+    /// Output bytes kept of one agent.
+    pub output_bytes_per_agent: u64,
+    /// Output bytes kept in all.
+    pub output_bytes_total: u64,
+    /// Ended agents that are kept.
+    pub ended_agents: u64,
+    /// Days an ended agent is kept.
+    pub ended_agents_days: u64,
+    /// Days other events are kept.
+    pub events_days: u64,
+}
+
+impl Default for Retention {
+    fn default() -> Self {
+        Self {
+            output_bytes_per_agent: 256 * 1024 * 1024,
+            output_bytes_total: 10 * 1024 * 1024 * 1024,
+            ended_agents: 10_000,
+            ended_agents_days: 30,
+            events_days: 90,
+        }
+    }
+}
+
+/// What agents get that do not say otherwise.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Agents {
+    /// The backend of an agent that names none.
+    pub default_backend: Option<String>,
+    /// The working directory of an agent that names none.
+    pub default_dir: Option<PathBuf>,
+    /// Agents that may be live at once.
+    pub max_running: u64,
+    /// Seconds a stopped agent may take to end before it is killed.
+    pub stop_grace_secs: u64,
+}
+
+impl Default for Agents {
+    fn default() -> Self {
+        Self { default_backend: None, default_dir: None, max_running: 100, stop_grace_secs: 10 }
+    }
+}
+
+/// Where configuration comes from beside the flags: passed in, so that tests own it.
+#[derive(Clone, Debug, Default)]
+pub struct Surroundings {
+    /// The environment.
+    pub env: BTreeMap<String, String>,
+}
+
+impl Surroundings {
+    /// Those of this process. Variables that are not UTF-8 are none of ours.
+    #[must_use]
+    pub fn of_this_process() -> Self {
+        let text = |(key, value): (std::ffi::OsString, std::ffi::OsString)| {
+            Some((key.into_string().ok()?, value.into_string().ok()?))
+        };
+        Self { env: std::env::vars_os().filter_map(text).collect() }
+    }
+
+    /// A variable that is set and not empty.
+    #[must_use]
+    pub fn var(&self, name: &str) -> Option<&str> {
+        self.env.get(name).map(String::as_str).filter(|value| !value.is_empty())
+    }
+}
+
+impl Config {
+    /// Reads every layer in its order and checks the whole.
+    ///
+    /// # Errors
+    /// The first thing that is wrong, with the place where it was said.
+    pub fn load(flags: &Flags, surroundings: &Surroundings) -> Result<Self, ConfigError> {
+        layers::load(flags, surroundings)
+    }
+
+    /// The whole configuration as a file that would give it.
+    #[must_use]
+    pub fn to_toml(&self) -> String {
+        file::write(self)
+    }
+}

@@ -1,0 +1,114 @@
+//! What can be wrong with a configuration, and where it was said.
+
+use std::fmt;
+use std::path::PathBuf;
+
+/// Where something was configured.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// A line and column of a file, from 1.
+    File {
+        /// The file.
+        path: PathBuf,
+        /// The line.
+        line: usize,
+        /// The column, in characters.
+        column: usize,
+    },
+    /// An environment variable.
+    Variable(String),
+    /// A flag.
+    Flag(&'static str),
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File { path, line, column } => write!(f, "{}:{line}:{column}", path.display()),
+            Self::Variable(name) => write!(f, "{name} in the environment"),
+            Self::Flag(flag) => f.write_str(flag),
+        }
+    }
+}
+
+/// Why there is no configuration.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConfigError {
+    /// A file that was named could not be read.
+    #[error("could not read the configuration {}: {source}", path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// A file is not TOML.
+    #[error("{place}: {message}")]
+    Syntax {
+        /// Where.
+        place: Place,
+        /// What the parser said.
+        message: String,
+    },
+    /// Nothing is called so.
+    #[error("{place}: unknown {what} `{name}`{}", nearest_hint(nearest.as_deref()))]
+    Unknown {
+        /// Where.
+        place: Place,
+        /// A section or a key.
+        what: &'static str,
+        /// What was written.
+        name: String,
+        /// What was probably meant.
+        nearest: Option<String>,
+    },
+    /// A value that the key cannot have.
+    #[error("{place}: `{key}` should be {expected}, not {found}")]
+    Value {
+        /// Where.
+        place: Place,
+        /// The key with its section.
+        key: String,
+        /// What would do.
+        expected: String,
+        /// What was written.
+        found: String,
+    },
+    /// A transport that was left out of this build.
+    #[error("{place}: `{key}` needs the cargo feature `{feature}`, which this build does not have")]
+    LeftOut {
+        /// Where.
+        place: Place,
+        /// The key with its section.
+        key: String,
+        /// The feature.
+        feature: &'static str,
+    },
+    /// A listener that strangers could reach, while nobody can be told apart.
+    #[error(
+        "{place}: refusing to listen on {address}: anything beyond loopback needs authentication, \
+         which this version does not have"
+    )]
+    BeyondLoopback {
+        /// Where.
+        place: Place,
+        /// The address.
+        address: std::net::IpAddr,
+    },
+    /// Nothing would listen.
+    #[error("every transport is off; there would be no way to reach the daemon")]
+    Unreachable,
+}
+
+fn nearest_hint(nearest: Option<&str>) -> String {
+    nearest.map_or_else(String::new, |name| format!("; did you mean `{name}`?"))
+}
+
+impl ConfigError {
+    /// Whether the refusal is for safety rather than for a mistake.
+    #[must_use]
+    pub fn is_safety(&self) -> bool {
+        matches!(self, Self::BeyondLoopback { .. })
+    }
+}

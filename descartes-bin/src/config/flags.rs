@@ -1,0 +1,64 @@
+//! The daemon's command line.
+
+use std::path::PathBuf;
+
+/// Runs the Descartes daemon.
+#[derive(Clone, Debug, Default, clap::Parser)]
+#[command(
+    name = "descartes-daemon",
+    version,
+    about = "Runs coding agents as supervised, replayable processes behind one JSON-RPC API",
+    after_help = "Every key of the configuration can also be set as DESCARTES_<SECTION>__<KEY>; \
+                  flags win over the environment, which wins over the file."
+)]
+pub struct Flags {
+    /// The configuration file
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Where everything is kept
+    #[arg(long, value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
+    /// The address of HTTP (loopback only)
+    #[arg(long, value_name = "ADDRESS")]
+    pub http_addr: Option<String>,
+    /// The port of HTTP: a number, 0 for any free one, or off
+    #[arg(long, value_name = "PORT")]
+    pub http_port: Option<String>,
+    /// The path of the Unix socket
+    #[arg(long, value_name = "PATH")]
+    pub unix_socket: Option<PathBuf>,
+    /// error, warn, info, debug or trace
+    #[arg(long, value_name = "LEVEL")]
+    pub log_level: Option<String>,
+    /// The same as --log-level debug
+    #[arg(short, long, conflicts_with = "log_level")]
+    pub verbose: bool,
+    /// Print the configuration as it would be used, and exit
+    #[arg(long)]
+    pub print_config: bool,
+    /// Check the configuration, and exit
+    #[arg(long)]
+    pub check_config: bool,
+    /// Leave the terminal and its session
+    #[arg(long, hide = true)]
+    pub detached: bool,
+}
+
+impl Flags {
+    /// The flags that set a key: the flag, the key and what was given.
+    pub(super) fn settings(&self) -> Vec<(&'static str, (&'static str, &'static str), String)> {
+        let path = |path: &PathBuf| {
+            let path = std::path::absolute(path).unwrap_or_else(|_| path.clone());
+            path.to_string_lossy().into_owned()
+        };
+        let verbose = self.verbose.then(|| "debug".to_owned());
+        let given = [
+            ("--http-addr", ("server", "http_addr"), self.http_addr.clone()),
+            ("--http-port", ("server", "http_port"), self.http_port.clone()),
+            ("--unix-socket", ("server", "unix_socket"), self.unix_socket.as_ref().map(path)),
+            ("--log-level", ("logging", "level"), self.log_level.clone()),
+            ("--verbose", ("logging", "level"), verbose),
+        ];
+        given.into_iter().filter_map(|(flag, key, text)| Some((flag, key, text?))).collect()
+    }
+}

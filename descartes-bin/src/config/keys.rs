@@ -1,0 +1,122 @@
+//! The table of keys: which there are, and where in the configuration each lives.
+
+use super::Config;
+use super::setting::{Expected, Setting, Value};
+
+/// One key of a section.
+pub(super) struct Key {
+    /// Its section.
+    pub(super) section: &'static str,
+    /// Its name there.
+    pub(super) name: &'static str,
+    /// The cargo features without which it means nothing.
+    pub(super) needs: &'static [&'static str],
+    /// Puts a value where it belongs.
+    pub(super) set: fn(&mut Config, &Value) -> Result<(), Expected>,
+    /// Writes the value that is there.
+    pub(super) show: fn(&Config) -> Option<String>,
+}
+
+macro_rules! keys {
+    ($($section:ident { $($name:ident $(needs $feature:literal)?),+ $(,)? })+) => {
+        &[$($(Key {
+            section: stringify!($section),
+            name: stringify!($name),
+            needs: &[$($feature)?],
+            set: |config, value| {
+                config.$section.$name = Setting::read(value)?;
+                Ok(())
+            },
+            show: |config| Setting::show(&config.$section.$name),
+        }),+),+]
+    };
+}
+
+/// Every key, in the order in which they are printed.
+pub(super) const KEYS: &[Key] = keys! {
+    server {
+        http_addr needs "http",
+        http_port needs "http",
+        unix_socket needs "unix",
+        request_timeout_secs,
+        max_connections,
+        allowed_hosts needs "http",
+        allowed_origins needs "http",
+    }
+    auth { trust_loopback needs "http" }
+    pool { min_size, max_size, connection_timeout_secs, idle_timeout_secs needs "http" }
+    logging { level, stdout, file, format }
+    store { durability }
+    limits {
+        hierarchy_depth,
+        idempotency_records,
+        idempotency_secs,
+        hot_ring_bytes,
+        state_keys,
+        state_value_bytes,
+    }
+    retention {
+        output_bytes_per_agent,
+        output_bytes_total,
+        ended_agents,
+        ended_agents_days,
+        events_days,
+    }
+    agents { default_backend, default_dir, max_running, stop_grace_secs }
+};
+
+/// The key `name` of `section`.
+pub(super) fn find(section: &str, name: &str) -> Option<&'static Key> {
+    KEYS.iter().find(|key| key.section == section && key.name == name)
+}
+
+/// Every section, once.
+pub(super) fn sections() -> Vec<&'static str> {
+    let mut all: Vec<_> = KEYS.iter().map(|key| key.section).collect();
+    all.dedup();
+    all
+}
+
+/// The keys of `section`.
+pub(super) fn names(section: &str) -> impl Iterator<Item = &'static str> {
+    KEYS.iter().filter(move |key| key.section == section).map(|key| key.name)
+}
+
+/// The one of `names` that `written` was probably meant to be.
+pub(super) fn nearest<'a>(
+    written: &str,
+    names: impl IntoIterator<Item = &'a str>,
+) -> Option<String> {
+    let most = (written.chars().count() / 3).max(2);
+    let near = names.into_iter().map(|name| (distance(written, name), name)).min()?;
+    (near.0 <= most).then(|| near.1.to_owned())
+}
+
+/// How many letters must be changed, added or left out to get from `a` to `b`.
+fn distance(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, letter) in a.chars().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, other) in b.iter().enumerate() {
+            let change = diagonal + usize::from(letter != *other);
+            diagonal = row[j + 1];
+            row[j + 1] = change.min(diagonal + 1).min(row[j] + 1);
+        }
+    }
+    row[b.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{distance, nearest};
+
+    #[test]
+    fn the_nearest_name_is_found_and_nothing_far_is_suggested() {
+        assert_eq!(distance("http_prot", "http_port"), 2);
+        assert_eq!(nearest("http_prot", ["http_addr", "http_port"]), Some("http_port".to_owned()));
+        assert_eq!(nearest("sevrer", super::sections()), Some("server".to_owned()));
+        assert_eq!(nearest("colour", ["level", "format"]), None);
+    }
+}

@@ -1,0 +1,175 @@
+use std::path::PathBuf;
+
+use super::super::{Config, ConfigError, Flags, Surroundings};
+#[cfg(feature = "http")]
+use super::super::{Durability, LogLevel, Port};
+
+struct Case {
+    file: &'static str,
+    env: &'static [(&'static str, &'static str)],
+    flags: Flags,
+}
+
+impl Case {
+    fn file(file: &'static str) -> Self {
+        Self { file, env: &[], flags: Flags::default() }
+    }
+
+    fn env(env: &'static [(&'static str, &'static str)]) -> Self {
+        Self { file: "", env, flags: Flags::default() }
+    }
+
+    fn load(self) -> (Result<Config, ConfigError>, PathBuf) {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("daemon.toml");
+        std::fs::write(&path, self.file).unwrap();
+        let env = self.env.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
+        let flags = Flags { config: Some(path.clone()), ..self.flags };
+        (Config::load(&flags, &Surroundings { env: env.collect() }), path)
+    }
+
+    #[track_caller]
+    fn config(self) -> Config {
+        self.load().0.unwrap()
+    }
+
+    /// The message, with the file called `daemon.toml`.
+    #[track_caller]
+    fn refusal(self) -> String {
+        let (result, path) = self.load();
+        result.unwrap_err().to_string().replace(path.to_str().unwrap(), "daemon.toml")
+    }
+}
+
+#[test]
+#[cfg(feature = "http")]
+fn each_layer_wins_over_the_one_before() {
+    let file = "[server]\nhttp_port = 1001\nrequest_timeout_secs = 5\n[logging]\nlevel = 'warn'\n";
+    let config = Case::file(file).config();
+    assert_eq!(config.server.http_port, Port::Number(1001));
+    assert_eq!(config.server.request_timeout_secs, 5);
+
+    const ENV: &[(&str, &str)] = &[
+        ("DESCARTES_SERVER__HTTP_PORT", "1002"),
+        ("DESCARTES_STORE__DURABILITY", "power"),
+        ("DESCARTES_RUNTIME_DIR", "/somewhere"),
+    ];
+    let config = Case { env: ENV, ..Case::file(file) }.config();
+    assert_eq!(config.server.http_port, Port::Number(1002));
+    assert_eq!(config.store.durability, Durability::Power);
+    assert_eq!(config.server.request_timeout_secs, 5);
+
+    let flags = Flags { http_port: Some("off".into()), verbose: true, ..Flags::default() };
+    let config = Case { env: ENV, flags, ..Case::file(file) }.config();
+    assert_eq!(config.server.http_port, Port::Off);
+    assert_eq!(config.logging.level, LogLevel::Debug);
+}
+
+#[test]
+fn mistakes_are_refused_with_their_place_and_the_nearest_name() {
+    let table: &[(&'static str, &str)] = &[
+        ("[sevrer]\n", "daemon.toml:1:2: unknown section `sevrer`; did you mean `server`?"),
+        (
+            "[logging]\n  levle = 'info'\n",
+            "daemon.toml:2:3: unknown key `levle`; did you mean `level`?",
+        ),
+        ("[logging]\ncolour = true\n", "daemon.toml:2:1: unknown key `colour`"),
+        (
+            "[agents]\nmax_running = 'many'\n",
+            "daemon.toml:2:15: `agents.max_running` should be a whole number, 0 or more, not \"many\"",
+        ),
+        (
+            "[agents]\nmax_running = 0\n",
+            "daemon.toml:2:15: `agents.max_running` should be 1 or more, not 0",
+        ),
+        (
+            "[agents]\ndefault_dir = 'here'\n",
+            "daemon.toml:2:15: `agents.default_dir` should be an absolute path, not \"here\"",
+        ),
+        ("agents = 3\n", "daemon.toml:1:10: `agents` should be a section, not 3"),
+    ];
+    for (file, message) in table {
+        assert_eq!(Case::file(file).refusal(), *message, "{file}");
+    }
+    assert!(Case::file("[server\n").refusal().starts_with("daemon.toml:1:"), "syntax has a place");
+}
+
+#[test]
+fn mistakes_in_the_environment_name_the_variable() {
+    let table: &[(&'static [(&'static str, &'static str)], &str)] = &[
+        (
+            &[("DESCARTES_LOGGING__LEVLE", "info")],
+            "DESCARTES_LOGGING__LEVLE in the environment: unknown key `levle`; \
+             did you mean `level`?",
+        ),
+        (
+            &[("DESCARTES_LOGING__LEVEL", "info")],
+            "DESCARTES_LOGING__LEVEL in the environment: unknown section `loging`; \
+             did you mean `logging`?",
+        ),
+        (
+            &[("DESCARTES_LOGGING__STDOUT", "yes")],
+            "DESCARTES_LOGGING__STDOUT in the environment: `logging.stdout` should be \
+             true or false, not \"yes\"",
+        ),
+    ];
+    for (env, message) in table {
+        assert_eq!(Case::env(env).refusal(), *message);
+    }
+}
+
+#[test]
+#[cfg(feature = "http")]
+fn a_bind_beyond_loopback_is_refused_for_safety() {
+    let (result, _) = Case::file("[server]\nhttp_addr = '0.0.0.0'\n").load();
+    let error = result.unwrap_err();
+    assert!(error.is_safety(), "{error}");
+    assert!(error.to_string().contains("daemon.toml:2:13: refusing to listen on 0.0.0.0"));
+
+    let off = Case::file("[server]\nhttp_addr = '0.0.0.0'\nhttp_port = 'off'\n");
+    #[cfg(feature = "unix")]
+    assert!(off.load().0.is_ok(), "an address that nobody listens on harms nobody");
+    #[cfg(not(feature = "unix"))]
+    assert!(matches!(off.load().0, Err(ConfigError::Unreachable)));
+}
+
+#[test]
+#[cfg(not(feature = "http"))]
+fn a_transport_that_was_left_out_is_refused_with_its_feature() {
+    let message = Case::file("[server]\nhttp_port = 8080\n").refusal();
+    assert_eq!(
+        message,
+        "daemon.toml:2:13: `server.http_port` needs the cargo feature `http`, \
+         which this build does not have"
+    );
+    assert!(Case::file("[server]\nhttp_port = 'off'\n").load().0.is_ok());
+}
+
+#[test]
+#[cfg(not(feature = "unix"))]
+fn a_transport_that_was_left_out_is_refused_with_its_feature() {
+    let message = Case::file("[server]\nunix_socket = '/x'\n").refusal();
+    assert_eq!(
+        message,
+        "daemon.toml:2:15: `server.unix_socket` needs the cargo feature `unix`, \
+         which this build does not have"
+    );
+}
+
+#[test]
+fn what_is_printed_reads_back_as_the_same() {
+    let file = "[agents]\nmax_running = 7\ndefault_backend = 'a \"b\"'\n";
+    let config = Case::file(file).config();
+    assert_eq!(config.agents.default_backend.as_deref(), Some("a \"b\""));
+
+    let printed = config.to_toml();
+    let again = Case::file(Box::leak(printed.into_boxed_str())).config();
+    assert_eq!(Config { file: None, ..again }, Config { file: None, ..config });
+}
+
+#[test]
+fn a_named_file_must_exist() {
+    let flags = Flags { config: Some("/nowhere/daemon.toml".into()), ..Flags::default() };
+    let error = Config::load(&flags, &Surroundings::default()).unwrap_err();
+    assert!(matches!(error, ConfigError::Unreadable { .. }));
+}

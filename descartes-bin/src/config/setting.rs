@@ -1,0 +1,242 @@
+//! The kinds of values that a key can have: how each is read and written.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+/// A value as it was written, before its key has looked at it.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Value {
+    /// A text of the file.
+    Text(String),
+    /// An integer of the file.
+    Integer(i64),
+    /// A truth value of the file.
+    Bool(bool),
+    /// An array of the file.
+    List(Vec<Self>),
+    /// Anything else of the file, by the name of its type.
+    Other(&'static str),
+    /// A word of the environment or of a flag, which may mean any of these.
+    Word(String),
+}
+
+impl Value {
+    /// The value as an error shows it.
+    pub(super) fn shown(&self) -> String {
+        match self {
+            Self::Text(text) | Self::Word(text) => format!("{text:?}"),
+            Self::Integer(number) => number.to_string(),
+            Self::Bool(truth) => truth.to_string(),
+            Self::List(_) => "an array".to_owned(),
+            Self::Other(name) => format!("a {name}"),
+        }
+    }
+}
+
+/// What would have done instead.
+pub(super) type Expected = &'static str;
+
+/// A kind of value.
+pub(super) trait Setting: Sized {
+    /// Reads it.
+    fn read(value: &Value) -> Result<Self, Expected>;
+    /// Writes it as TOML; `None` when the key is better left out.
+    fn show(&self) -> Option<String>;
+}
+
+impl Setting for u64 {
+    fn read(value: &Value) -> Result<Self, Expected> {
+        let number = match value {
+            Value::Integer(number) => Self::try_from(*number).ok(),
+            Value::Word(word) => word.parse().ok(),
+            Value::Text(_) | Value::Bool(_) | Value::List(_) | Value::Other(_) => None,
+        };
+        number.ok_or("a whole number, 0 or more")
+    }
+
+    fn show(&self) -> Option<String> {
+        Some(self.to_string())
+    }
+}
+
+impl Setting for bool {
+    fn read(value: &Value) -> Result<Self, Expected> {
+        match value {
+            Value::Bool(truth) => Ok(*truth),
+            Value::Word(word) if word == "true" => Ok(true),
+            Value::Word(word) if word == "false" => Ok(false),
+            _ => Err("true or false"),
+        }
+    }
+
+    fn show(&self) -> Option<String> {
+        Some(self.to_string())
+    }
+}
+
+impl Setting for String {
+    fn read(value: &Value) -> Result<Self, Expected> {
+        match value {
+            Value::Text(text) | Value::Word(text) if !text.is_empty() => Ok(text.clone()),
+            _ => Err("a text"),
+        }
+    }
+
+    fn show(&self) -> Option<String> {
+        Some(quoted(self))
+    }
+}
+
+impl Setting for PathBuf {
+    fn read(value: &Value) -> Result<Self, Expected> {
+        let path = String::read(value).map(Self::from);
+        path.ok().filter(|path| path.is_absolute()).ok_or("an absolute path")
+    }
+
+    fn show(&self) -> Option<String> {
+        Some(quoted(&self.to_string_lossy()))
+    }
+}
+
+impl<S: Setting> Setting for Option<S> {
+    fn read(value: &Value) -> Result<Self, Expected> {
+        S::read(value).map(Some)
+    }
+
+    fn show(&self) -> Option<String> {
+        self.as_ref().and_then(Setting::show)
+    }
+}
+
+impl Setting for Vec<String> {
+    fn read(value: &Value) -> Result<Self, Expected> {
+        let texts = match value {
+            Value::List(all) => all.iter().map(String::read).collect(),
+            Value::Word(word) => {
+                let parts = word.split(',').map(str::trim).filter(|part| !part.is_empty());
+                Ok(parts.map(str::to_owned).collect())
+            }
+            _ => Err(""),
+        };
+        texts.map_err(|_expected| "an array of texts (in the environment: separated by commas)")
+    }
+
+    fn show(&self) -> Option<String> {
+        Some(format!("[{}]", self.iter().map(|text| quoted(text)).collect::<Vec<_>>().join(", ")))
+    }
+}
+
+impl Setting for IpAddr {
+    fn read(value: &Value) -> Result<Self, Expected> {
+        let text = String::read(value);
+        text.ok().and_then(|text| text.parse().ok()).ok_or("an IP address")
+    }
+
+    fn show(&self) -> Option<String> {
+        Some(quoted(&self.to_string()))
+    }
+}
+
+/// A port to listen on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Port {
+    /// This one; 0 is any that is free.
+    Number(u16),
+    /// None.
+    Off,
+}
+
+impl Setting for Port {
+    fn read(value: &Value) -> Result<Self, Expected> {
+        let port = match value {
+            Value::Integer(number) => u16::try_from(*number).ok().map(Self::Number),
+            Value::Text(text) | Value::Word(text) if text == "off" => Some(Self::Off),
+            Value::Word(word) => word.parse().ok().map(Self::Number),
+            Value::Text(_) | Value::Bool(_) | Value::List(_) | Value::Other(_) => None,
+        };
+        port.ok_or("a port from 0 (any free one) to 65535, or \"off\"")
+    }
+
+    fn show(&self) -> Option<String> {
+        Some(match self {
+            Self::Number(port) => port.to_string(),
+            Self::Off => quoted("off"),
+        })
+    }
+}
+
+macro_rules! choice {
+    ($(#[$doc:meta])* $name:ident, $expected:literal {
+        $($(#[$variant_doc:meta])* $variant:ident = $text:literal),+ $(,)?
+    }) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum $name {
+            $($(#[$variant_doc])* $variant),+
+        }
+
+        impl $name {
+            /// The choice's text.
+            #[must_use]
+            pub fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $text),+ }
+            }
+        }
+
+        impl Setting for $name {
+            fn read(value: &Value) -> Result<Self, Expected> {
+                match value {
+                    $(Value::Text(text) | Value::Word(text) if text == $text => {
+                        Ok(Self::$variant)
+                    })+
+                    _ => Err($expected),
+                }
+            }
+
+            fn show(&self) -> Option<String> {
+                Some(quoted(self.as_str()))
+            }
+        }
+    };
+}
+
+choice! {
+    /// What an acknowledged change survives.
+    Durability, "\"process\" or \"power\"" {
+        /// The daemon's death.
+        Process = "process",
+        /// Also the machine's.
+        Power = "power",
+    }
+}
+
+choice! {
+    /// The shape of the logs.
+    LogFormat, "\"text\" or \"json\"" {
+        /// For people.
+        Text = "text",
+        /// One JSON object a line.
+        Json = "json",
+    }
+}
+
+choice! {
+    /// The least important level that is logged.
+    LogLevel, "\"error\", \"warn\", \"info\", \"debug\" or \"trace\"" {
+        /// What somebody has to look at.
+        Error = "error",
+        /// What somebody should know.
+        Warn = "warn",
+        /// What a daemon's life is made of.
+        Info = "info",
+        /// What an operator asks for when something is odd.
+        Debug = "debug",
+        /// What its developers ask for.
+        Trace = "trace",
+    }
+}
+
+/// A text as TOML.
+fn quoted(text: &str) -> String {
+    toml::Value::String(text.to_owned()).to_string()
+}

@@ -1,0 +1,92 @@
+//! `descartes-daemon`: configuration, one instance, signals, logs; composes everything else.
+
+mod container;
+mod failure;
+mod host;
+mod lock;
+mod logs;
+mod notice;
+mod run;
+mod signals;
+mod usage;
+
+use std::process::ExitCode;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use clap::Parser;
+use tokio::runtime::{Builder, Runtime};
+
+use crate::cli;
+use crate::config::{Config, Flags, Surroundings};
+use crate::directories::Directories;
+use crate::exit::Code;
+use crate::output::Output;
+pub(crate) use failure::Failure;
+use lock::InstanceLock;
+
+/// Workers of a daemon that is not told otherwise by `TOKIO_WORKER_THREADS`: one thread writes the
+/// store, so more of them only cost memory.
+const WORKERS_MOST: usize = 8;
+/// How long blocking work may go on when everything else has ended.
+const LAST_WORK: Duration = Duration::from_secs(1);
+
+/// Runs the daemon until it is told to stop, and says by its exit code how that went.
+#[must_use]
+pub fn main() -> ExitCode {
+    let began = Instant::now();
+    let flags = match Flags::try_parse() {
+        Ok(flags) => flags,
+        Err(error) => return cli::said_by_clap(&error),
+    };
+    let output = Output::new(false);
+    match start(&flags, began, &output) {
+        Ok(code) => code.into(),
+        Err(failure) => {
+            output.note(format_args!("descartes-daemon: {failure}"));
+            failure.code().into()
+        }
+    }
+}
+
+fn start(flags: &Flags, began: Instant, output: &Output) -> Result<Code, Failure> {
+    let surroundings = Surroundings::of_this_process();
+    let config = Config::load(flags, &surroundings)?;
+    if flags.print_config {
+        output.bytes(config.to_toml().as_bytes()).map_err(Failure::internal("print"))?;
+        return Ok(Code::Done);
+    }
+    let directories = Directories::find(flags.data_dir.as_deref(), &surroundings)?;
+    if flags.check_config {
+        output.line("the configuration is fine").map_err(Failure::internal("print"))?;
+        return Ok(Code::Done);
+    }
+    directories.prepare()?;
+    logs::begin(&config.logging, surroundings.var("RUST_LOG"))
+        .map_err(Failure::internal("open the log"))?;
+    if flags.detached
+        && let Err(error) = rustix::process::setsid()
+    {
+        tracing::debug!(%error, "the session cannot be left");
+    }
+    let _lock = InstanceLock::take(&directories.data)?;
+    let runtime = runtime(&surroundings).map_err(Failure::internal("start the runtime"))?;
+    let ended = runtime.block_on(run::run(run::Plan {
+        config,
+        directories,
+        contained: container::found(&surroundings),
+        began,
+        output,
+    }));
+    runtime.shutdown_timeout(LAST_WORK);
+    ended
+}
+
+fn runtime(surroundings: &Surroundings) -> std::io::Result<Runtime> {
+    let mut builder = Builder::new_multi_thread();
+    if surroundings.var("TOKIO_WORKER_THREADS").is_none() {
+        let cores = thread::available_parallelism().map_or(1, usize::from);
+        builder.worker_threads(cores.min(WORKERS_MOST));
+    }
+    builder.thread_name("descartes").enable_all().build()
+}

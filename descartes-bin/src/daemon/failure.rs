@@ -1,0 +1,87 @@
+//! Why the daemon did not start, or did not end well, and the exit code that says so.
+
+use std::error::Error;
+
+use super::lock::LockError;
+use crate::config::ConfigError;
+use crate::directories::DirectoryError;
+use crate::exit::Code;
+
+/// Why the daemon did not start, or did not end well.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Failure {
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    #[error(transparent)]
+    Directory(#[from] DirectoryError),
+    #[error(transparent)]
+    Lock(#[from] LockError),
+    /// Somebody else listens there.
+    #[error("{address} is in use; choose another with {flag}")]
+    #[cfg_attr(not(any(feature = "http", feature = "unix")), expect(dead_code, reason = "none"))]
+    AddressInUse { address: String, flag: &'static str },
+    /// A place that is not safe to listen at.
+    #[error("refusing to listen at {address}: {why}")]
+    #[cfg_attr(not(feature = "unix"), expect(dead_code, reason = "only sockets have a directory"))]
+    Unsafe { address: String, why: String },
+    /// Anything that is not the user's doing.
+    #[error("could not {what}: {cause}")]
+    Internal { what: &'static str, cause: String },
+}
+
+impl Failure {
+    /// Turns any error into the failure to do `what`, with its whole chain of causes.
+    pub(crate) fn internal<E: Error>(what: &'static str) -> impl FnOnce(E) -> Self {
+        move |error| Self::Internal { what, cause: chain(&error) }
+    }
+
+    /// The exit code.
+    pub(crate) fn code(&self) -> Code {
+        match self {
+            Self::Config(error) if error.is_safety() => Code::Refused,
+            Self::Config(_) => Code::Config,
+            Self::Directory(error) => error.code(),
+            Self::Lock(LockError::Held { .. }) => Code::TryAgain,
+            Self::Lock(LockError::Unusable { .. }) => Code::Directory,
+            Self::AddressInUse { .. } => Code::Unavailable,
+            Self::Unsafe { .. } => Code::Refused,
+            Self::Internal { .. } => Code::Failed,
+        }
+    }
+}
+
+fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        text.push_str(&format!(": {cause}"));
+        next = cause.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_failure_has_the_exit_code_of_the_contract() {
+        let io = || std::io::Error::other("x");
+        let safety = ConfigError::BeyondLoopback {
+            place: crate::config::Place::Flag("--http-addr"),
+            address: "0.0.0.0".parse().unwrap(),
+        };
+        let table = [
+            (Failure::from(ConfigError::Unreachable), 78),
+            (safety.into(), 77),
+            (DirectoryError::Homeless.into(), 73),
+            (DirectoryError::Open { path: "/".into(), mode: 0o777 }.into(), 77),
+            (LockError::Held { dir: "/".into(), pid: None }.into(), 75),
+            (LockError::Unusable { path: "/".into(), source: io() }.into(), 73),
+            (Failure::internal("x")(io()), 1),
+        ];
+        for (failure, code) in table {
+            assert_eq!(failure.code() as u8, code, "{failure}");
+        }
+    }
+}

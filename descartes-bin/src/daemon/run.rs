@@ -1,0 +1,150 @@
+//! The life of a daemon: listen, begin, say so, serve, stop.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use descartes_rpc::wire::system::TransportInfo;
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use super::failure::Failure;
+use super::host::{self, Host};
+use super::notice;
+use super::signals::StopSignals;
+use crate::config::Config;
+use crate::directories::Directories;
+use crate::endpoints::{Endpoints, Publication};
+use crate::exit::Code;
+use crate::output::Output;
+use crate::transports::{self, Ground, Listener};
+
+/// How long calls and agents may take to end when nobody says how long.
+const DRAIN: Duration = Duration::from_secs(30);
+/// How long a stop may take beyond its bound before it is forced.
+const DRAIN_MARGIN: Duration = Duration::from_secs(5);
+
+/// Connections that are kept for the owner's Unix socket, beside those that all share.
+const KEPT_FOR_OWNER: usize = 32;
+
+/// What a daemon is to do.
+pub(super) struct Plan<'a> {
+    pub(super) config: Config,
+    pub(super) directories: Directories,
+    /// Whether it runs in a container.
+    pub(super) contained: bool,
+    /// When its program began.
+    pub(super) began: Instant,
+    /// Where it says that it is ready.
+    pub(super) output: &'a Output,
+}
+
+/// Lives until a signal or a call ends it.
+pub(super) async fn run(plan: Plan<'_>) -> Result<Code, Failure> {
+    // First of all, so that a signal during the start ends the daemon in order.
+    let mut signals = StopSignals::install().map_err(Failure::internal("handle signals"))?;
+    let (hook, mut asked) = host::shutdown_hook();
+    let connections = Arc::new(Semaphore::new(plan.shared_connections()));
+    // Before the store is touched: a start that fails here has changed nothing.
+    let listeners = transports::open(&plan.ground(&connections)).await?;
+    let host = Host::start(&plan, hook, &connections).await?;
+    let endpoints = Plan::endpoints(&host, &listeners);
+    let served = Served::start(&host, listeners);
+    let published = plan.publish(&endpoints)?;
+    plan.output.note(notice::ready(&endpoints, &plan.directories, plan.began.elapsed()));
+    let limit = tokio::select! {
+        signal = signals.next() => {
+            tracing::info!(signal, "stopping");
+            DRAIN
+        }
+        Some(request) = asked.recv() => {
+            tracing::info!("stopping as asked");
+            request.timeout.unwrap_or(DRAIN)
+        }
+    };
+    let orderly = async {
+        host.stop_agents(limit).await;
+        // Only now, so that whoever watches or waits for an agent sees its end.
+        served.stop().await;
+        drop(published);
+        host.close().await;
+    };
+    tokio::select! {
+        () = orderly => return Ok(Code::Done),
+        signal = signals.next() => tracing::warn!(signal, "stopping at once"),
+        () = tokio::time::sleep(limit + DRAIN_MARGIN) => tracing::warn!("stopping took too long"),
+    }
+    host.force().await;
+    Ok(Code::Failed)
+}
+
+impl Plan<'_> {
+    /// How many connections all transports share.
+    pub(super) fn shared_connections(&self) -> usize {
+        let most = usize::try_from(self.config.server.max_connections).unwrap_or(usize::MAX);
+        most.saturating_sub(KEPT_FOR_OWNER).clamp(1, Semaphore::MAX_PERMITS)
+    }
+
+    fn ground(&self, connections: &Arc<Semaphore>) -> Ground<'_> {
+        Ground {
+            config: &self.config,
+            directories: &self.directories,
+            connections: Arc::clone(connections),
+            trust_loopback: !self.contained || self.config.auth.trust_loopback,
+            drain: DRAIN,
+        }
+    }
+
+    fn endpoints(host: &Host, listeners: &[Listener]) -> Endpoints {
+        let mut endpoints = Endpoints {
+            pid: std::process::id(),
+            instance: host.instance(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            ..Endpoints::default()
+        };
+        for listener in listeners {
+            (listener.publish)(&mut endpoints, listener.address.clone());
+        }
+        endpoints
+    }
+
+    /// Tells clients where to come; `None` when another live daemon is the one they come to.
+    fn publish(&self, endpoints: &Endpoints) -> Result<Option<Publication>, Failure> {
+        let path = self.directories.endpoints();
+        let claimed = Publication::claim(path.clone());
+        let Some(mut publication) = claimed.map_err(Failure::internal("claim endpoints.json"))?
+        else {
+            tracing::warn!(path = %path.display(), "another daemon's; ours is not written");
+            return Ok(None);
+        };
+        publication.write(endpoints).map_err(Failure::internal("write endpoints.json"))?;
+        Ok(Some(publication))
+    }
+}
+
+/// The transports at work.
+struct Served {
+    tasks: JoinSet<()>,
+    stop: CancellationToken,
+}
+
+impl Served {
+    fn start(host: &Host, listeners: Vec<Listener>) -> Self {
+        let (mut tasks, stop) = (JoinSet::new(), CancellationToken::new());
+        for Listener { name, address, serve, .. } in listeners {
+            host.transports().add(TransportInfo::listening(name, address));
+            tasks.spawn(serve(host.rpc(), stop.clone()));
+        }
+        Self { tasks, stop }
+    }
+
+    /// Accepts nobody any more, finishes what is being answered and ends streams.
+    async fn stop(mut self) {
+        self.stop.cancel();
+        while let Some(ended) = self.tasks.join_next().await {
+            if let Err(error) = ended {
+                tracing::error!(%error, "a transport failed");
+            }
+        }
+    }
+}

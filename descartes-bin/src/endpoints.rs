@@ -1,0 +1,131 @@
+//! `endpoints.json`: where a running daemon listens, for the command line and other clients.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+/// Where a running daemon listens.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Endpoints {
+    /// Its process.
+    pub pid: u32,
+    /// The identity of its store.
+    pub instance: String,
+    /// Its version.
+    pub version: String,
+    /// The URL of HTTP.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub http: Option<String>,
+    /// The path of the Unix socket.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unix: Option<PathBuf>,
+}
+
+impl Endpoints {
+    /// What the daemon of `path` says; `None` when there is no such file.
+    ///
+    /// # Errors
+    /// When it cannot be read, or is not ours.
+    pub fn read(path: &Path) -> io::Result<Option<Self>> {
+        match fs::read(path) {
+            Ok(text) => Ok(Some(serde_json::from_slice(&text)?)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// The right to write `endpoints.json`, held by a lock as long as the daemon lives.
+///
+/// Dropping it removes the file, if one was written.
+#[derive(Debug)]
+pub struct Publication {
+    path: PathBuf,
+    written: bool,
+    /// Held until the file has been removed.
+    _lock: File,
+}
+
+impl Publication {
+    /// Takes the right to publish at `path`; `None` when another live daemon has it.
+    ///
+    /// # Errors
+    /// When the lock's file cannot be made.
+    pub fn claim(path: PathBuf) -> io::Result<Option<Self>> {
+        let lock = OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .mode(0o600)
+            .open(path.with_extension("lock"))?;
+        match lock.try_lock() {
+            Ok(()) => Ok(Some(Self { path, written: false, _lock: lock })),
+            Err(fs::TryLockError::WouldBlock) => Ok(None),
+            Err(fs::TryLockError::Error(error)) => Err(error),
+        }
+    }
+
+    /// Writes the file in one step: a reader sees all of it or what was there before.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn write(&mut self, endpoints: &Endpoints) -> io::Result<()> {
+        let fresh = self.path.with_extension("new");
+        let mut file =
+            OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(&fresh)?;
+        file.write_all(&serde_json::to_vec(endpoints)?)?;
+        file.write_all(b"\n")?;
+        fs::rename(&fresh, &self.path)?;
+        self.written = true;
+        Ok(())
+    }
+}
+
+impl Drop for Publication {
+    fn drop(&mut self) {
+        if self.written {
+            // Nobody is left to be told; a stale file only costs a client one attempt.
+            drop(fs::remove_file(&self.path));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt;
+
+    #[test]
+    fn what_is_published_reads_back_is_private_and_goes_with_its_publisher() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("endpoints.json");
+        let endpoints = Endpoints {
+            pid: 7,
+            instance: "abc".into(),
+            version: "0.1.0".into(),
+            http: Some("http://127.0.0.1:8080".into()),
+            unix: None,
+        };
+        let mut publication = Publication::claim(path.clone()).unwrap().unwrap();
+        publication.write(&endpoints).unwrap();
+        assert_eq!(Endpoints::read(&path).unwrap(), Some(endpoints));
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+
+        drop(publication);
+        assert_eq!(Endpoints::read(&path).unwrap(), None);
+    }
+
+    #[test]
+    fn another_live_daemons_file_is_left_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("endpoints.json");
+        let mut first = Publication::claim(path.clone()).unwrap().unwrap();
+        first.write(&Endpoints { pid: 1, ..Endpoints::default() }).unwrap();
+
+        assert!(Publication::claim(path.clone()).unwrap().is_none());
+        assert_eq!(Endpoints::read(&path).unwrap().unwrap().pid, 1);
+    }
+}

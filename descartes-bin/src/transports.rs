@@ -1,0 +1,70 @@
+//! What the daemon listens with: one file for each transport, behind its cargo feature.
+//!
+//! To add one: its file with a function like the others', its line in [`ALL`], its endpoint in
+//! `endpoints.rs`.
+
+#[cfg(feature = "http")]
+mod http;
+#[cfg(feature = "unix")]
+mod unix;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use descartes_rpc::service::Rpc;
+use futures_util::future::BoxFuture;
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+
+use crate::config::Config;
+use crate::daemon::Failure;
+use crate::directories::Directories;
+use crate::endpoints::Endpoints;
+
+/// What every transport is opened with.
+pub(crate) struct Ground<'a> {
+    /// What was configured.
+    pub(crate) config: &'a Config,
+    /// Where files belong.
+    #[cfg_attr(not(feature = "unix"), expect(dead_code, reason = "only sockets are files"))]
+    pub(crate) directories: &'a Directories,
+    /// One permit is one connection, of whatever transport.
+    pub(crate) connections: Arc<Semaphore>,
+    /// Whether a loopback peer of the same user is the owner.
+    #[cfg_attr(not(feature = "http"), expect(dead_code, reason = "only TCP has a loopback"))]
+    pub(crate) trust_loopback: bool,
+    /// How long calls may go on once the daemon stops.
+    pub(crate) drain: Duration,
+}
+
+/// A place that is listened at and where nobody is served yet.
+pub(crate) struct Listener {
+    /// The transport's name.
+    pub(crate) name: &'static str,
+    /// Where it listens.
+    pub(crate) address: String,
+    /// Writes where it listens into `endpoints.json`.
+    pub(crate) publish: fn(&mut Endpoints, address: String),
+    /// Serves until the token is cancelled, then drains.
+    pub(crate) serve: Box<dyn FnOnce(Rpc, CancellationToken) -> BoxFuture<'static, ()> + Send>,
+}
+
+/// Opens a transport; `None` when it is turned off.
+type Open = for<'a> fn(&'a Ground<'a>) -> BoxFuture<'a, Result<Option<Listener>, Failure>>;
+
+/// The transports of this build.
+const ALL: &[Open] = &[
+    #[cfg(feature = "http")]
+    http::open,
+    #[cfg(feature = "unix")]
+    unix::open,
+];
+
+/// Opens all transports that are not turned off, or none.
+pub(crate) async fn open(ground: &Ground<'_>) -> Result<Vec<Listener>, Failure> {
+    let mut listeners = Vec::new();
+    for open in ALL {
+        listeners.extend(open(ground).await?);
+    }
+    Ok(listeners)
+}

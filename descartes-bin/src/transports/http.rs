@@ -1,0 +1,51 @@
+//! HTTP.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use descartes_transport_http::{BindError, HttpConfig, HttpTransport};
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+
+use super::{Ground, Listener};
+use crate::daemon::Failure;
+
+/// Opens the port.
+pub(super) fn open<'a>(ground: &'a Ground<'a>) -> BoxFuture<'a, Result<Option<Listener>, Failure>> {
+    async move {
+        let Some(config) = config(ground) else { return Ok(None) };
+        let transport = HttpTransport::bind(config).await.map_err(failure)?;
+        Ok(Some(Listener {
+            name: "http",
+            address: format!("http://{}", transport.local_addr()),
+            publish: |endpoints, address| endpoints.http = Some(address),
+            serve: Box::new(|rpc, stop| {
+                async move { transport.serve(rpc, stop.cancelled_owned()).await }.boxed()
+            }),
+        }))
+    }
+    .boxed()
+}
+
+fn config(ground: &Ground<'_>) -> Option<HttpConfig> {
+    let server = &ground.config.server;
+    let mut config = HttpConfig::new(server.http()?);
+    config.options.allowed_hosts.clone_from(&server.allowed_hosts);
+    config.options.allowed_origins.clone_from(&server.allowed_origins);
+    let idle = Duration::from_secs(ground.config.pool.idle_timeout_secs);
+    config.options.limits.idle_timeout = idle;
+    config.options.limits.drain = ground.drain;
+    config.trust_loopback = ground.trust_loopback;
+    config.connections = Arc::clone(&ground.connections);
+    Some(config)
+}
+
+fn failure(error: BindError) -> Failure {
+    match error {
+        BindError::InUse { address } => {
+            let address = address.to_string();
+            Failure::AddressInUse { address, flag: "--http-port" }
+        }
+        other => Failure::internal("open the port of HTTP")(other),
+    }
+}

@@ -1,0 +1,49 @@
+//! The Unix socket.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use descartes_transport_unix::{BindError, UnixConfig, UnixTransport};
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+
+use super::{Ground, Listener};
+use crate::daemon::Failure;
+
+/// Takes the socket.
+pub(super) fn open<'a>(ground: &'a Ground<'a>) -> BoxFuture<'a, Result<Option<Listener>, Failure>> {
+    async move {
+        let configured = ground.config.server.unix_socket.clone();
+        let mut config = UnixConfig::new(configured.unwrap_or_else(|| ground.directories.socket()));
+        config.connections = Arc::clone(&ground.connections);
+        config.drain = ground.drain;
+        let transport = UnixTransport::bind(config).map_err(failure)?;
+        Ok(Some(Listener {
+            name: "unix",
+            address: transport.path().display().to_string(),
+            publish: |endpoints, address| endpoints.unix = Some(PathBuf::from(address)),
+            serve: Box::new(|rpc, stop| {
+                async move {
+                    if let Err(error) = transport.serve(rpc, stop.cancelled_owned()).await {
+                        tracing::error!(%error, "the unix socket cannot be served");
+                    }
+                }
+                .boxed()
+            }),
+        }))
+    }
+    .boxed()
+}
+
+fn failure(error: BindError) -> Failure {
+    match error {
+        BindError::InUse { path } => {
+            Failure::AddressInUse { address: path.display().to_string(), flag: "--unix-socket" }
+        }
+        BindError::UnsafeDirectory { directory } => Failure::Unsafe {
+            address: directory.display().to_string(),
+            why: "others may write to that directory".to_owned(),
+        },
+        other => Failure::internal("take the unix socket")(other),
+    }
+}
