@@ -111,7 +111,7 @@ pub(super) fn write(config: &Config) -> String {
         line(&mut text, format_args!("# read from {}", file.display()));
     }
     let mut section = "";
-    for key in keys::KEYS {
+    for key in keys::KEYS.iter().filter(|key| key.missing().is_none()) {
         if key.section != section {
             section = key.section;
             line(&mut text, format_args!("\n[{section}]"));

@@ -1,7 +1,7 @@
 //! The table of keys: which there are, and where in the configuration each lives.
 
-use super::Config;
 use super::setting::{Expected, Setting, Value};
+use super::{Config, FEATURES};
 
 /// One key of a section.
 pub(super) struct Key {
@@ -15,6 +15,13 @@ pub(super) struct Key {
     pub(super) set: fn(&mut Config, &Value) -> Result<(), Expected>,
     /// Writes the value that is there.
     pub(super) show: fn(&Config) -> Option<String>,
+}
+
+impl Key {
+    /// The cargo feature that it needs and this build does not have.
+    pub(super) fn missing(&self) -> Option<&'static str> {
+        self.needs.iter().copied().find(|feature| !FEATURES.contains(feature))
+    }
 }
 
 macro_rules! keys {

@@ -108,8 +108,7 @@ impl Layers {
     fn check_features(&self) -> Result<(), ConfigError> {
         for (&(section, name), place) in &self.said {
             let key = keys::find(section, name).expect("only keys of the table are remembered");
-            let missing = key.needs.iter().find(|feature| !FEATURES.contains(feature));
-            let Some(feature) = missing else { continue };
+            let Some(feature) = key.missing() else { continue };
             // Turning off what is not there is no mistake.
             if name == "http_port" && self.config.server.http_port == Port::Off {
                 continue;

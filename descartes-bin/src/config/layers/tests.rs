@@ -59,9 +59,9 @@ fn each_layer_wins_over_the_one_before() {
     assert_eq!(config.store.durability, Durability::Power);
     assert_eq!(config.server.request_timeout_secs, 5);
 
-    let flags = Flags { http_port: Some("off".into()), verbose: true, ..Flags::default() };
+    let flags = Flags { http_port: Some("0".into()), verbose: true, ..Flags::default() };
     let config = Case { env: ENV, flags, ..Case::file(file) }.config();
-    assert_eq!(config.server.http_port, Port::Off);
+    assert_eq!(config.server.http_port, Port::Number(0));
     assert_eq!(config.logging.level, LogLevel::Debug);
 }
 
