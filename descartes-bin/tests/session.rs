@@ -114,6 +114,8 @@ fn a_first_session_works_from_start_to_stop() {
     let home = Home::with_daemon();
     let status = home.run(&["--json", "daemon", "status"]).json();
     assert_eq!(status["health"]["status"], "healthy");
+    let info = home.run(&["call", "system.info"]).json();
+    assert_eq!(info["store"]["format"], "sqlite");
 
     let spawned = ["--json", "spawn", "--type", "basic", "--name", "one", "--task", "count 3"];
     let agent = home.run(&spawned).json();

@@ -26,8 +26,8 @@ pub(super) async fn stop(client: &Client, asked: Stop, output: &Output) -> Done 
         let params = StopParams { agent_id, grace_secs, idempotency_key: None };
         Ok(client.agent_stop(params).await?)
     };
-    which::for_each((client, output), &asked.agents, act, |name, killed| {
-        output.result(&killed, || format!("{name}: {}", killed.message))?;
+    which::for_each((client, output), &asked.agents, act, |_, killed| {
+        output.result(&killed, || killed.message.clone())?;
         Ok(Code::Done)
     })
     .await
@@ -42,8 +42,8 @@ pub(super) async fn kill(client: &Client, asked: Kill, output: &Output) -> Done 
         let params = KillParams { agent_id, force, grace_secs: None, idempotency_key: None };
         Ok(client.agent_kill(params).await?)
     };
-    which::for_each((client, output), &asked.agents, act, |name, killed| {
-        output.result(&killed, || format!("{name}: {}", killed.message))?;
+    which::for_each((client, output), &asked.agents, act, |_, killed| {
+        output.result(&killed, || killed.message.clone())?;
         Ok(Code::Done)
     })
     .await

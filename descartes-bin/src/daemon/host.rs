@@ -190,6 +190,7 @@ fn about(plan: &Plan<'_>) -> About {
     let text = |path: &std::path::Path| path.display().to_string();
     let (config, mut about) = (&plan.config, About::default());
     about.version = env!("CARGO_PKG_VERSION").into();
+    about.store = "sqlite".into();
     about.config_file = config.file.as_deref().map(text);
     about.data_dir = Some(text(&plan.directories.data));
     about.features = FEATURES.iter().map(|feature| (*feature).to_owned()).collect();
