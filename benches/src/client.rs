@@ -1,0 +1,9 @@
+//! Clients that cost little and check what they are given.
+
+mod http;
+mod lines;
+mod sse;
+
+pub use http::{HttpClient, OpenLoop, http_request};
+pub use lines::LinesClient;
+pub use sse::SseClients;
