@@ -3,5 +3,45 @@
 //! One binary; each module shows one thing. How often the torture tests repeat is
 //! `DESCARTES_TORTURE` (1.0 is the full count, 0.05 without it).
 
+/// `descartes`, the command line: what it prints and how it exits.
+mod command;
+/// The suite that every transport passes, over HTTP and Unix to the real daemon.
+mod conformance;
+/// The other verbs on agents: restart, pause, signal, write, batch, list, remove, state, limits.
+mod control;
+/// A crowd of agents that print now and then costs little.
+mod crowd;
+/// Every example runs as it stands.
+mod examples;
+/// A full disk: nothing acknowledged is lost, control works, and it passes.
+mod full;
 /// The rules of the house: sizes, names, arrows, weight.
 mod house;
+/// Killing is complete: when the answer comes, nothing of the tree lives.
+mod kill;
+/// Output is exact, byte for byte, from everywhere.
+mod output;
+/// A client that nobody here wrote: jsonrpsee over HTTP.
+mod peer;
+/// What is said on the wire, to the letter, over HTTP and over the Unix socket.
+mod protocol;
+/// Every command of the README is run, and gives what it shows.
+mod readme;
+/// A reader that is cut off comes back with its cursor and sees exactly the rest.
+mod resume;
+/// What the tests stand on: daemons to start and end, plain clients, a look at processes.
+mod rig;
+/// The same idempotency key is the same deed: at once, later, after a restart.
+mod same_key;
+/// A subscriber that never reads costs nobody else anything.
+mod slow;
+/// Starting an agent: what runs, in which surroundings, and why it could not.
+mod spawn;
+/// The daemon's own life: where it listens, when it refuses, how it ends.
+mod start;
+/// A process of another user gets nothing from any port or socket.
+mod strangers;
+/// `kill -9` of the daemon: what was acknowledged is there, cursors go on.
+mod survive;
+/// Waiting for an end: with a limit, until cancelled, whoever holds the pipe.
+mod wait;

@@ -1,0 +1,45 @@
+//! One suite, every transport: here over HTTP and Unix to the real daemon, with its real agents.
+//! In memory it runs beside the suite itself.
+
+use std::sync::Arc;
+
+use descartes_rpc::testing::conformance::{Harness, Link, run};
+use descartes_transport_http::HttpClient;
+use descartes_transport_unix::UnixConnector;
+use rustix::process::Signal;
+
+use crate::rig::daemon::Daemon;
+
+/// The daemon, reached in one way.
+struct UnderTest {
+    daemon: Daemon,
+    link: Link,
+}
+
+#[async_trait::async_trait]
+impl Harness for UnderTest {
+    fn link(&self) -> Link {
+        self.link.clone()
+    }
+
+    async fn shut_down(&self) -> bool {
+        self.daemon.signal(Signal::TERM);
+        true
+    }
+}
+
+#[tokio::test]
+async fn the_daemon_conforms_over_http() {
+    let daemon = Daemon::start();
+    let url = format!("http://{}", daemon.http_address());
+    let exchange = HttpClient::new(&url).expect("the daemon's address is a URL");
+    let link = Link::Exchange(Arc::new(exchange));
+    run(&UnderTest { daemon, link }).await.assert_passed();
+}
+
+#[tokio::test]
+async fn the_daemon_conforms_over_unix() {
+    let daemon = Daemon::start();
+    let link = Link::Duplex(Arc::new(UnixConnector::new(daemon.socket_path())));
+    run(&UnderTest { daemon, link }).await.assert_passed();
+}
