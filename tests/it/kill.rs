@@ -69,6 +69,22 @@ fn many_agents_at_once_are_killed_together() {
 }
 
 #[test]
+fn what_a_shell_sends_into_sessions_of_their_own_is_killed_with_it() {
+    let daemon = Setup::new().config("max_running = 400\n").start();
+    let mut socket = daemon.socket();
+    let token = processes::token();
+    let ids: Vec<String> = (0..torture(300).max(2))
+        .map(|_| spawn(&mut socket, &parrot::shell_of_sessions(&token)))
+        .collect();
+    for id in &ids {
+        await_output(&mut socket, id, "ready");
+    }
+    let result = socket.ok("agent.batch", json!({"agent_ids": ids, "command": "kill"}));
+    assert_eq!(result["successful"], ids.len());
+    assert_eq!(processes::shown(&processes::with_token(&token)), Vec::<String>::new());
+}
+
+#[test]
 fn an_agent_that_obeys_is_not_forced() {
     let daemon = Daemon::start();
     let mut socket = daemon.socket();
@@ -146,7 +162,7 @@ fn what_an_agent_leaves_behind_goes_with_it() {
     let id = spawn(&mut socket, &parrot::leave_behind(&token));
     let waited = wait(&mut socket, &id);
     assert_eq!(waited["status"], "completed", "{waited}");
-    assert_eq!(processes::with_token(&token), Vec::<u32>::new());
+    assert_eq!(processes::shown(&processes::with_token(&token)), Vec::<String>::new());
     assert!(waited["exit"]["swept"].as_u64() >= Some(1), "{waited}");
 }
 

@@ -131,13 +131,19 @@ pub(crate) fn functions(code: &str) -> Vec<Function> {
     found
 }
 
+const CFG_TEST: &str = "#[cfg(test)]";
+
 /// `code` without its test modules, line numbers kept; and how many lines they took.
 pub(crate) fn without_tests(code: &str) -> (String, usize) {
     let mut kept = code.to_owned();
     let mut removed = 0;
-    while let Some(at) = kept.find("#[cfg(test)]") {
+    while let Some(at) = kept.find(CFG_TEST) {
         let item = kept[at..].find(['{', ';']).map_or(kept.len(), |i| at + i);
-        let end = if kept[item..].starts_with('{') { block_end(&kept, item) } else { item };
+        let is_module = words(&kept[at..item], "mod").next().is_some();
+        let end = match is_module && kept[item..].starts_with('{') {
+            true => block_end(&kept, item),
+            false => at + CFG_TEST.len(),
+        };
         removed += newlines(&kept[at..end]);
         let blank: String = kept[at..end].chars().filter(|&c| c == '\n').collect();
         kept.replace_range(at..end, &blank);
