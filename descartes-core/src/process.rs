@@ -72,9 +72,11 @@ impl ProcessRunner {
 
     /// Makes this whole process the one that orphans of its agents become children of.
     ///
-    /// Off by default: it concerns every child of the process. Whoever turns it on calls
-    /// [`reap`](Self::reap) now and then. Without it, what left an agent's tree is still found by
-    /// its marks, but only when the agent ends.
+    /// Off by default: it is for a process that starts nothing but agents, all by this runner, and
+    /// calls [`reap`](Self::reap) when a child has ended: every other child would be marked as an
+    /// agent's and collected. With it an agent's processes bear their mark from their first
+    /// moment on. Without it they do a moment later, and what is started within that moment and
+    /// also clears its environment and leaves its session is not found.
     #[must_use]
     pub fn subreaper(self, on: bool) -> Self {
         let subreaper = on

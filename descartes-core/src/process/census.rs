@@ -17,9 +17,6 @@ const SHARE_AT_MOST: Duration = Duration::from_millis(20);
 /// For so many clock ticks (a second at the usual 100 Hz) a process may still be on its way to
 /// its marks.
 const YOUNG_TICKS: u64 = 100;
-/// An adopted process that nobody can claim is collected when it has been there for so many
-/// clock ticks: a child that somebody is just starting is younger.
-const STRAY_TICKS: u64 = 500;
 
 /// Makes passes over the process table.
 #[derive(Clone, Debug)]
@@ -121,7 +118,7 @@ impl Census {
         let owners = attribute(&entries, host, (&claims, &mut known), &marks);
         drop(known);
         let pass = Pass { entries, owners };
-        self.collect(&pass, marks.now);
+        self.collect(&pass);
         let mut turn = inner.turn.lock().unwrap_or_else(PoisonError::into_inner);
         turn.last_took = began.elapsed();
         turn.last_ended = Some(Instant::now());
@@ -129,15 +126,16 @@ impl Census {
     }
 
     /// Collects adopted children that have ended. Leaders belong to their runs.
-    fn collect(&self, pass: &Pass, now: u64) {
+    fn collect(&self, pass: &Pass) {
         let host = std::process::id();
-        for (entry, owner) in pass.entries.iter().zip(&pass.owners) {
-            let ours = entry.parent == host && entry.is_dead();
-            if !ours || self.0.registry.is_leader(entry.pid) {
-                continue;
-            }
-            let stray = self.0.adopts && entry.start + STRAY_TICKS < now;
-            if (owner.is_some() || stray) && reap_adopted(entry.pid) {
+        let mut dead = pass.entries.iter().zip(&pass.owners).filter(|(entry, owner)| {
+            // What nobody claims is only ours to collect in a host that starts nothing else.
+            entry.parent == host && entry.is_dead() && (owner.is_some() || self.0.adopts)
+        });
+        let Some(first) = dead.next() else { return };
+        let _alone = self.0.registry.start_alone();
+        for (entry, _) in std::iter::once(first).chain(dead) {
+            if !self.0.registry.is_leader(entry.pid) && reap_adopted(entry.pid) {
                 tracing::trace!(pid = entry.pid, "collected an adopted child");
             }
         }

@@ -44,6 +44,14 @@ impl Claims {
         run.or_else(|| self.ended.contains(&tag).then_some(Owner::Ended))
     }
 
+    fn free_tag(&self, marker: &Marker) -> u64 {
+        let mut tag = marker::tag(marker.instance, marker.agent);
+        while self.tags.contains_key(&tag) {
+            tag = marker::next_tag(tag);
+        }
+        tag
+    }
+
     pub(super) fn by_marker(&self, value: &str) -> Option<RunNumber> {
         marker::entries(value)
             .find_map(|entry| self.agents.get(&(entry.instance, entry.agent)).copied())
@@ -52,7 +60,10 @@ impl Claims {
 
 /// The runs of one runner.
 #[derive(Debug, Default)]
-pub(super) struct Registry(Mutex<Claims>);
+pub(super) struct Registry {
+    claims: Mutex<Claims>,
+    starting: Mutex<()>,
+}
 
 /// A run's entry; gone when dropped.
 #[derive(Debug)]
@@ -74,6 +85,17 @@ impl Registry {
         self.lock().leaders.contains_key(&pid)
     }
 
+    /// While this is held no child is started but by its holder: every child of this process is
+    /// registered, or was adopted.
+    pub(super) fn start_alone(&self) -> MutexGuard<'_, ()> {
+        self.starting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The tag that the next run of `marker`'s agent will have.
+    pub(super) fn tag_for(&self, marker: &Marker) -> u64 {
+        self.lock().free_tag(marker)
+    }
+
     /// Registers the run that `leader`, not collected yet, leads.
     pub(super) fn register(
         self: &std::sync::Arc<Self>,
@@ -83,10 +105,7 @@ impl Registry {
         let mut claims = self.lock();
         claims.last += 1;
         let run = RunNumber(claims.last);
-        let mut tag = marker::tag(marker.instance, marker.agent);
-        while claims.tags.contains_key(&tag) {
-            tag = marker::next_tag(tag);
-        }
+        let tag = claims.free_tag(&marker);
         claims.ended.retain(|ended| *ended != tag);
         claims.leaders.insert(leader, run);
         claims.tags.insert(tag, run);
@@ -96,7 +115,7 @@ impl Registry {
 
     fn lock(&self) -> MutexGuard<'_, Claims> {
         // Every change is complete before anything can panic.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.claims.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -64,12 +64,7 @@ fn start_now(shared: &Shared, launch: Launch) -> Result<Child, SpawnError> {
         .stdin(if has_input(&launch) { Stdio::piped() } else { Stdio::null() })
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
-    let mut child = command.spawn().map_err(failed)?;
-    // Nothing may come between the start and the tag: what is started before that lacks it.
-    let registration = shared.registry.register(child.id(), marker);
-    if !tag::set(child.id(), registration.tag) {
-        tracing::debug!(pid = child.id(), "a child could not be tagged");
-    }
+    let (mut child, registration) = start_marked(shared, &mut command, marker).map_err(failed)?;
     let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
     let leader = Leader::new(child).map_err(failed)?;
     let receiver = |end: Option<OwnedFd>| {
@@ -85,6 +80,32 @@ fn start_now(shared: &Shared, launch: Launch) -> Result<Child, SpawnError> {
         stderr: receiver(stderr.map(Into::into)).map_err(failed)?,
         launch,
     })
+}
+
+/// Starts a child that bears the tag of its run.
+///
+/// In a host of its own from its first moment on. Elsewhere another thread may start something
+/// that is none of ours, so there the child is tagged at once afterwards; what it manages to
+/// start before that is found by its ancestry and its variable alone.
+fn start_marked(
+    shared: &Shared,
+    command: &mut Command,
+    marker: marker::Marker,
+) -> io::Result<(std::process::Child, Registration)> {
+    if shared.subreaper {
+        let _alone = shared.registry.start_alone();
+        let worn = tag::Worn::put_on(shared.registry.tag_for(&marker));
+        let child = command.spawn()?;
+        drop(worn);
+        let registration = shared.registry.register(child.id(), marker);
+        return Ok((child, registration));
+    }
+    let child = command.spawn()?;
+    let registration = shared.registry.register(child.id(), marker);
+    if !tag::set(child.id(), registration.tag) {
+        tracing::debug!(pid = child.id(), "a child could not be tagged");
+    }
+    Ok((child, registration))
 }
 
 fn working_directory(program: &str, launch: &Launch) -> Result<PathBuf, SpawnError> {

@@ -53,6 +53,7 @@ impl Tree {
     pub(super) async fn kill(&self, swept: &mut Swept) {
         let pass = self.census.pass().await;
         let killed = signal_all(pass.living(self.run), Signal::KILL);
+        tracing::trace!(leader = self.leader, ?killed, "killed a tree");
         swept.extend(killed.into_iter().filter(|(pid, _)| *pid != self.leader));
     }
 
@@ -71,6 +72,7 @@ impl Tree {
             let pass = self.census.pass().await;
             let left: Vec<&Entry> =
                 pass.living(self.run).filter(|entry| entry.pid != self.leader).collect();
+            tracing::trace!(leader = self.leader, ?left, "looked at a tree");
             if left.is_empty() {
                 if quiet || swept.is_empty() {
                     return Ok(());
