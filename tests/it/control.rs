@@ -99,9 +99,8 @@ fn the_basic_agent_acknowledges_a_pause() {
 fn signals_arrive() {
     let daemon = Daemon::start();
     let mut socket = daemon.socket();
-    // The shell looks at its traps when its child has ended, which the signal reaches as well.
     let script = "trap 'echo usr1' USR1; trap 'echo int; exit 9' INT; echo ready; \
-                  while :; do sleep 100000; done";
+                  while :; do sleep 100000 & wait $!; done";
     let id = spawn(&mut socket, &parrot::shell(script));
     await_output(&mut socket, &id, "ready");
     socket.ok("agent.signal", json!({"agent_id": id, "signal": "usr1"}));

@@ -10,6 +10,7 @@ pub(crate) mod parrot;
 pub(crate) mod processes;
 pub(crate) mod socket;
 
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -40,11 +41,12 @@ pub(crate) fn torture(full: usize) -> usize {
     (scaled.round() as usize).max(1)
 }
 
-/// Says why a test shows nothing on this machine.
-#[expect(clippy::print_stderr, reason = "the reason has to reach whoever reads the test log")]
+/// Says why a test shows nothing on this machine, past the runner, which hides what passes.
 pub(crate) fn skip(reason: &str) {
     let thread = std::thread::current();
-    eprintln!("skipped: {}: {reason}", thread.name().unwrap_or("a test"));
+    let line = format!("skipped: {}: {reason}\n", thread.name().unwrap_or("a test"));
+    // Where nobody can be told, nobody asks.
+    drop(std::io::stderr().write_all(line.as_bytes()));
 }
 
 /// Something that answers JSON-RPC calls, whatever carries them.
