@@ -1,6 +1,6 @@
 //! What the daemon is to do, and where that was said: defaults < file < environment < flags.
 //!
-//! Every key is one row of the table in [`keys`]; the file, the environment, `--print-config`
+//! Every key is one row of the table in `keys`; the file, the environment, `--print-config`
 //! and the checks all come from it.
 
 mod error;
