@@ -20,6 +20,7 @@ mod stdin;
 #[cfg(test)]
 mod tests;
 mod tree;
+mod youth;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -123,10 +124,8 @@ impl Default for ProcessRunner {
 #[async_trait]
 impl AgentRunner for ProcessRunner {
     async fn spawn(&self, launch: Launch, driver: AgentDriver) -> Result<Started, SpawnError> {
-        let child = spawn::start(Arc::clone(&self.shared), launch).await?;
-        let started = Started::process(child.leader.pid());
-        tokio::spawn(run::own(Arc::clone(&self.shared), child, driver));
-        Ok(started)
+        let pid = spawn::start(Arc::clone(&self.shared), launch, driver).await?;
+        Ok(Started::process(pid))
     }
 
     async fn sweep_leftovers(&self, instance: u32, agents: &[AgentId]) -> BTreeMap<AgentId, u32> {
@@ -134,6 +133,13 @@ impl AgentRunner for ProcessRunner {
     }
 
     fn containment(&self) -> Arc<str> {
-        if self.shared.subreaper { "subreaper+marker".into() } else { "group+marker".into() }
+        let taggable = os::tag::is_possible();
+        match (self.shared.subreaper, taggable) {
+            (true, true) => "subreaper+marker",
+            (true, false) => "subreaper+marker (environment only)",
+            (false, true) => "group+marker",
+            (false, false) => "group+marker (environment only)",
+        }
+        .into()
     }
 }

@@ -14,6 +14,8 @@ use super::registry::{Owner, Registry, RunNumber};
 
 /// The longest wait for others to share a pass with.
 const SHARE_AT_MOST: Duration = Duration::from_millis(20);
+/// How long children that have ended are left to their owners.
+const PATIENCE: Duration = Duration::from_millis(100);
 /// For so many clock ticks (a second at the usual 100 Hz) a process may still be on its way to
 /// its marks.
 const YOUNG_TICKS: u64 = 100;
@@ -141,8 +143,10 @@ impl Census {
         }
     }
 
-    /// Collects what was adopted and has ended, when there may be any.
+    /// Collects what was adopted and has ended, when there may be any. Children that have just
+    /// ended are left to their owners first.
     pub(super) async fn reap(&self) {
+        tokio::time::sleep(PATIENCE).await;
         if children() == Children::Zombies {
             self.pass().await;
         }

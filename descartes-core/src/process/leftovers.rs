@@ -61,7 +61,8 @@ fn kill_once(instance: u32, tags: &HashMap<u64, AgentId>) -> Vec<((u32, u64), Wh
     killed
 }
 
-/// What is marked, and what descends from it; never this process nor what it descends from.
+/// What is marked, and what descends from it; never this process, what it descends from or what
+/// it has started: an agent may have started its own host anew, and its mark is inherited then.
 fn find(entries: &[Entry], whose: impl Fn(&Entry) -> Option<Whose>) -> Vec<(&Entry, Whose)> {
     let parents: HashMap<u32, u32> =
         entries.iter().map(|entry| (entry.pid, entry.parent)).collect();
@@ -71,6 +72,14 @@ fn find(entries: &[Entry], whose: impl Fn(&Entry) -> Option<Whose>) -> Vec<(&Ent
         && spared.insert(pid)
     {
         above = parents.get(&pid).copied();
+    }
+    let host = std::process::id();
+    for entry in entries {
+        let mut up = std::iter::successors(Some(entry.pid), |pid| parents.get(pid).copied());
+        // Bounded by the table's size, should its rows contradict each other.
+        if up.by_ref().take(entries.len()).any(|pid| pid == host) {
+            spared.insert(entry.pid);
+        }
     }
     let mut owned: HashMap<u32, Whose> = HashMap::new();
     for entry in entries {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::net::unix::pipe;
 use tokio::sync::watch;
 
-use super::os::pipe::resize;
+use super::os::pipe::{resize, waiting};
 use crate::event::StreamName;
 use crate::limits::{DRAIN_AFTER_EXIT, OUTPUT_CHUNK_BYTES};
 use crate::runner::OutputHandle;
@@ -43,10 +43,14 @@ pub(super) async fn pump(
         }
         pump.output.room().await;
     }
-    // The child has ended: what it wrote is in the pipe. Who holds the other end is not waited for.
+    // The child has ended: what it wrote is in the pipe, and is taken even while the store cannot
+    // write, because it cannot stay where it is. Who holds the other end is not waited for.
+    let due = pump.at + waiting(&pump.pipe);
     let rest = async {
-        while pump.read() == Read::Some {
-            pump.output.room().await;
+        while pump.read_now() == Read::Some {
+            if pump.at >= due {
+                pump.output.room().await;
+            }
         }
     };
     if tokio::time::timeout(DRAIN_AFTER_EXIT, rest).await.is_err() {
@@ -81,9 +85,25 @@ impl Pump {
         drop(self.pipe.readable().await);
     }
 
-    /// Moves one bufferful.
+    /// Moves one bufferful, when the runtime knows that there is something.
     fn read(&mut self) -> Read {
-        BUFFER.with_borrow_mut(|buffer| match self.pipe.try_read(buffer) {
+        BUFFER.with_borrow_mut(|buffer| {
+            let length = self.pipe.try_read(buffer);
+            self.take(length, buffer)
+        })
+    }
+
+    /// Moves one bufferful. Asks the system and not the runtime, which may have heard of the
+    /// child's end before it hears of what the child wrote.
+    fn read_now(&mut self) -> Read {
+        BUFFER.with_borrow_mut(|buffer| {
+            let length = rustix::io::read(&self.pipe, &mut buffer[..]).map_err(io::Error::from);
+            self.take(length, buffer)
+        })
+    }
+
+    fn take(&mut self, length: io::Result<usize>, buffer: &[u8]) -> Read {
+        match length {
             Ok(0) => Read::End,
             Ok(length) => {
                 self.output.take(self.stream, self.at, &buffer[..length]);
@@ -97,7 +117,7 @@ impl Pump {
                 tracing::warn!(stream = ?self.stream, %error, "a pipe could not be read");
                 Read::End
             }
-        })
+        }
     }
 
     fn grow(&mut self, full: bool) {

@@ -1,7 +1,7 @@
 //! The runs of one runner, and by what each claims its processes.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::marker::{self, Marker};
 use crate::agent::AgentId;
@@ -72,7 +72,7 @@ pub(super) struct Registration {
     pub(super) leader: u32,
     pub(super) tag: u64,
     marker: Marker,
-    registry: std::sync::Arc<Registry>,
+    registry: Arc<Registry>,
 }
 
 impl Registry {
@@ -96,12 +96,13 @@ impl Registry {
         self.lock().free_tag(marker)
     }
 
+    /// Whether `tag` is that of a run of ours which is not this one.
+    pub(super) fn is_mark_of_other(&self, tag: u64, registration: &Registration) -> bool {
+        tag != registration.tag && self.lock().by_tag(tag).is_some()
+    }
+
     /// Registers the run that `leader`, not collected yet, leads.
-    pub(super) fn register(
-        self: &std::sync::Arc<Self>,
-        leader: u32,
-        marker: Marker,
-    ) -> Registration {
+    pub(super) fn register(self: &Arc<Self>, leader: u32, marker: Marker) -> Registration {
         let mut claims = self.lock();
         claims.last += 1;
         let run = RunNumber(claims.last);
@@ -110,7 +111,13 @@ impl Registry {
         claims.leaders.insert(leader, run);
         claims.tags.insert(tag, run);
         claims.agents.insert((marker.instance, marker.agent), run);
-        Registration { run, leader, tag, marker, registry: std::sync::Arc::clone(self) }
+        Registration { run, leader, tag, marker, registry: Arc::clone(self) }
+    }
+
+    /// Whether any run has ended.
+    #[cfg(test)]
+    pub(super) fn has_ended_one(&self) -> bool {
+        !self.lock().ended.is_empty()
     }
 
     fn lock(&self) -> MutexGuard<'_, Claims> {
@@ -119,9 +126,22 @@ impl Registry {
     }
 }
 
-impl Drop for Registration {
-    fn drop(&mut self) {
-        let mut claims = self.registry.lock();
+impl Registration {
+    /// Collects the leader and gives up its claims, so that nobody sees the one without the
+    /// other: its pid may be somebody else's as soon as it is collected.
+    pub(super) fn end<T>(self, collect: impl FnOnce() -> T) -> T {
+        let registry = Arc::clone(&self.registry);
+        let mut claims = registry.lock();
+        let collected = collect();
+        self.give_up(&mut claims);
+        collected
+    }
+
+    /// Does nothing the second time.
+    fn give_up(&self, claims: &mut Claims) {
+        if claims.leaders.get(&self.leader) != Some(&self.run) {
+            return;
+        }
         claims.leaders.remove(&self.leader);
         claims.tags.remove(&self.tag);
         let agent = (self.marker.instance, self.marker.agent);
@@ -132,5 +152,12 @@ impl Drop for Registration {
             claims.ended.pop_front();
         }
         claims.ended.push_back(self.tag);
+    }
+}
+
+impl Drop for Registration {
+    fn drop(&mut self) {
+        let registry = Arc::clone(&self.registry);
+        self.give_up(&mut registry.lock());
     }
 }

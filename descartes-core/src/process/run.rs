@@ -3,7 +3,9 @@
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::ExitStatus;
 use std::sync::Arc;
+use std::time::{Duration, Instant as StdInstant};
 
+use rustix::process::Signal as KernelSignal;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -12,16 +14,21 @@ use super::Shared;
 use super::os::leader::Leader;
 use super::os::signal::native;
 use super::pump::pump;
-use super::registry::Registration;
+use super::registry::{Registration, Registry};
 use super::spawn::Child;
 use super::stdin::Stdin;
 use super::tree::{Left, Swept, Tree};
+use super::youth;
 use crate::agent::StdinMode;
 use crate::event::StreamName;
+use crate::limits::AGENT_COMMANDS;
 use crate::runner::{
     AgentDriver, AgentEvents, Control, ControlError, ControlOutcome, ControlRequest, Controls,
     RunExit, Signal,
 };
+
+/// How long a leader may take to die of SIGKILL before whoever asked is told that it does not.
+const DYING: Duration = Duration::from_secs(5);
 
 /// A run, as its task holds it.
 struct Run {
@@ -35,7 +42,12 @@ struct Run {
     grace_ends: Option<Instant>,
     forced: bool,
     swept: Swept,
+    /// Those who wait for the tree to be gone.
     killers: Vec<ControlRequest>,
+    /// When the leader should have died of being killed.
+    dead_by: Option<Instant>,
+    tagged: bool,
+    began: StdInstant,
 }
 
 /// Owns `child` from its start to the end of its tree.
@@ -43,13 +55,14 @@ pub(super) async fn own(shared: Arc<Shared>, child: Child, driver: AgentDriver) 
     let (mut controls, events) = driver.split();
     let mut run = Run::new(&shared, child, &events);
     run.until_exit(&mut controls).await;
-    run.sweep(&mut controls).await;
+    if !run.left_nothing(&shared.registry) {
+        run.sweep(&mut controls).await;
+    }
     run.ended.send_replace(true);
     while run.pumps.join_next().await.is_some() {}
     let swept = u32::try_from(run.swept.len()).unwrap_or(u32::MAX);
     let Run { mut leader, registration, killers, forced, .. } = run;
-    let status = leader.reap();
-    drop(registration);
+    let status = registration.end(|| leader.reap());
     let mut exit = describe(status.as_ref().ok().copied());
     exit.forced = forced;
     exit.swept = swept;
@@ -61,7 +74,7 @@ pub(super) async fn own(shared: Arc<Shared>, child: Child, driver: AgentDriver) 
 
 impl Run {
     fn new(shared: &Shared, child: Child, events: &AgentEvents) -> Self {
-        let Child { leader, registration, stdin, stdout, stderr, launch } = child;
+        let Child { leader, registration, stdin, stdout, stderr, launch, tagged, began } = child;
         let (ended, watch) = watch::channel(false);
         let mut pumps = JoinSet::new();
         let out = events.output_handle();
@@ -86,6 +99,9 @@ impl Run {
             forced: false,
             swept: Swept::new(),
             killers: Vec::new(),
+            dead_by: None,
+            tagged,
+            began,
         }
     }
 
@@ -93,9 +109,9 @@ impl Run {
     async fn until_exit(&mut self, controls: &mut Controls) {
         let mut asked = true;
         loop {
-            let grace_ends = self.grace_ends;
-            let grace = async {
-                match grace_ends {
+            let next = self.grace_ends.or(self.dead_by);
+            let overdue = async {
+                match next {
                     Some(at) => tokio::time::sleep_until(at).await,
                     None => std::future::pending().await,
                 }
@@ -111,15 +127,22 @@ impl Run {
                         self.grace_ends = Some(Instant::now());
                     }
                 },
-                () = grace => self.force().await,
+                () = overdue => self.overdue().await,
             }
         }
     }
 
     async fn obey(&mut self, request: ControlRequest) {
         match request.control.clone() {
+            Control::Kill { .. } if self.killers.len() == AGENT_COMMANDS => {
+                let reason = "too many wait for its end already";
+                request.fail(ControlError::Failed(reason.into()));
+            }
             Control::Kill { grace } => {
                 self.killers.push(request);
+                if self.dead_by.is_some() {
+                    return;
+                }
                 if grace.is_zero() {
                     return self.force().await;
                 }
@@ -151,20 +174,41 @@ impl Run {
         }
     }
 
-    /// The grace is over.
+    /// The grace is over, or the leader does not die.
+    async fn overdue(&mut self) {
+        if self.grace_ends.is_some() {
+            return self.force().await;
+        }
+        self.dead_by = None;
+        let pid = self.leader.pid();
+        let left: Arc<str> = format!("process {pid} was killed and does not end").into();
+        tracing::error!(pid, "a leader was killed and does not end");
+        for killer in self.killers.drain(..) {
+            killer.fail(ControlError::Failed(Arc::clone(&left)));
+        }
+    }
+
     async fn force(&mut self) {
         self.forced = true;
         self.grace_ends = None;
-        // The leader first and at once: what it would still start is not.
-        drop(self.leader.signal(rustix::process::Signal::KILL));
+        self.dead_by = Some(Instant::now() + DYING);
+        // The leader stands still at once: what it would still start is not. It dies with the
+        // others and not before them: what bears no mark is known by its ancestors alone.
+        drop(self.leader.signal(KernelSignal::STOP));
         self.tree.kill(&mut self.swept).await;
+        drop(self.leader.signal(KernelSignal::KILL));
+    }
+
+    /// Whether it is certain, without a look at all processes, that nothing is left.
+    fn left_nothing(&self, registry: &Registry) -> bool {
+        self.tagged && youth::left_nothing(&self.registration, self.began, registry)
     }
 
     /// Ends what is left of the tree. While that does not succeed, whoever asked is told so and
     /// may ask again.
     async fn sweep(&mut self, controls: &mut Controls) {
         loop {
-            let Err(Left(left)) = self.tree.sweep(&self.leader, &mut self.swept).await else {
+            let Err(Left(left)) = self.tree.sweep(&mut self.swept).await else {
                 return;
             };
             tracing::error!(leader = self.registration.leader, %left, "a tree cannot be ended");

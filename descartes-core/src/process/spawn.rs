@@ -1,20 +1,23 @@
 //! From a launch to a child: nothing is run between fork and exec, and nothing is left behind.
 
+use std::ffi::{OsStr, OsString};
 use std::io;
 use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
+use std::time::Instant;
 
 use rustix::fd::OwnedFd;
+use rustix::io::Errno;
 use tokio::net::unix::pipe;
 
 use super::os::leader::Leader;
-use super::os::tag;
+use super::os::{table, tag};
 use super::registry::Registration;
-use super::{Shared, lookup, marker};
+use super::{Shared, lookup, marker, run, youth};
 use crate::agent::StdinMode;
-use crate::runner::{Launch, SpawnError, SpawnStage};
+use crate::runner::{AgentDriver, Launch, SpawnError, SpawnStage};
 
 /// A child that was just started, and our ends of its pipes.
 ///
@@ -27,15 +30,29 @@ pub(super) struct Child {
     pub(super) stdout: pipe::Receiver,
     pub(super) stderr: pipe::Receiver,
     pub(super) launch: Launch,
+    /// Whether its processes bear the tag.
+    pub(super) tagged: bool,
+    pub(super) began: Instant,
 }
 
-/// Starts the program of `launch`.
+/// Starts the program of `launch` and the task that owns the run; returns its pid.
 ///
 /// On a thread that may block: starting takes as long as the program's file takes to be read.
-pub(super) async fn start(shared: Arc<Shared>, launch: Launch) -> Result<Child, SpawnError> {
+/// Both happen there, so that a caller which goes away leaves nothing that nobody owns: the task
+/// ends a run whose driver was given up.
+pub(super) async fn start(
+    shared: Arc<Shared>,
+    launch: Launch,
+    driver: AgentDriver,
+) -> Result<u32, SpawnError> {
     let program = launch.argv.first().cloned().unwrap_or_default();
-    let started = tokio::task::spawn_blocking(move || start_now(&shared, launch)).await;
-    started.unwrap_or_else(|error| {
+    let begin = move || {
+        let child = start_now(&shared, launch)?;
+        let pid = child.leader.pid();
+        tokio::spawn(run::own(shared, child, driver));
+        Ok(pid)
+    };
+    tokio::task::spawn_blocking(begin).await.unwrap_or_else(|error| {
         Err(SpawnError::new(program, SpawnStage::Exec, io::Error::other(error)))
     })
 }
@@ -46,10 +63,10 @@ fn start_now(shared: &Shared, launch: Launch) -> Result<Child, SpawnError> {
     let lists: [&[String]; 2] = [&shared.pass_env, &launch.pass_env];
     let env = shared.host.for_child(&lists, &launch.env, &marker);
     let cwd = working_directory(&name, &launch)?;
-    let path = env.get(std::ffi::OsStr::new("PATH"));
-    let program = lookup::program(&name, &cwd, path.map(std::ffi::OsString::as_os_str))?;
+    let path = env.get(OsStr::new("PATH"));
+    let program = lookup::program(&name, &cwd, path.map(OsString::as_os_str))?;
     let failed = |source| {
-        let mut error = SpawnError::new(&*name, SpawnStage::Exec, source);
+        let mut error = SpawnError::new(&*name, SpawnStage::Exec, with_errno(source));
         error.cwd = Some(cwd.clone());
         error
     };
@@ -64,7 +81,9 @@ fn start_now(shared: &Shared, launch: Launch) -> Result<Child, SpawnError> {
         .stdin(if has_input(&launch) { Stdio::piped() } else { Stdio::null() })
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
-    let (mut child, registration) = start_marked(shared, &mut command, marker).map_err(failed)?;
+    let began = Instant::now();
+    let (mut child, registration, tagged) =
+        start_marked(shared, &mut command, marker).map_err(failed)?;
     let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
     let leader = Leader::new(child).map_err(failed)?;
     let receiver = |end: Option<OwnedFd>| {
@@ -79,33 +98,28 @@ fn start_now(shared: &Shared, launch: Launch) -> Result<Child, SpawnError> {
         stdout: receiver(stdout.map(Into::into)).map_err(failed)?,
         stderr: receiver(stderr.map(Into::into)).map_err(failed)?,
         launch,
+        tagged,
+        began,
     })
 }
 
-/// Starts a child that bears the tag of its run.
-///
-/// In a host of its own from its first moment on. Elsewhere another thread may start something
-/// that is none of ours, so there the child is tagged at once afterwards; what it manages to
-/// start before that is found by its ancestry and its variable alone.
+/// Starts a child whose processes bear the tag of its run from their first moment on, when that
+/// can be; registers it, and says whether they do.
 fn start_marked(
     shared: &Shared,
     command: &mut Command,
     marker: marker::Marker,
-) -> io::Result<(std::process::Child, Registration)> {
-    if shared.subreaper {
-        let _alone = shared.registry.start_alone();
-        let worn = tag::Worn::put_on(shared.registry.tag_for(&marker));
-        let child = command.spawn()?;
-        drop(worn);
-        let registration = shared.registry.register(child.id(), marker);
-        return Ok((child, registration));
-    }
+) -> io::Result<(std::process::Child, Registration, bool)> {
+    let _alone = shared.registry.start_alone();
+    let bearing = tag::bear(shared.registry.tag_for(&marker));
+    let last = table::last_pid();
     let child = command.spawn()?;
-    let registration = shared.registry.register(child.id(), marker);
-    if !tag::set(child.id(), registration.tag) {
-        tracing::debug!(pid = child.id(), "a child could not be tagged");
+    // A subreaper's children may be what it adopted from this very run: it cannot tell.
+    if bearing.marked && !shared.subreaper {
+        youth::forgive_strangers(&bearing, last, child.id());
     }
-    Ok((child, registration))
+    let registration = shared.registry.register(child.id(), marker);
+    Ok((child, registration, bearing.marked))
 }
 
 fn working_directory(program: &str, launch: &Launch) -> Result<PathBuf, SpawnError> {
@@ -121,4 +135,12 @@ fn working_directory(program: &str, launch: &Launch) -> Result<PathBuf, SpawnErr
 /// Whether standard input is anything but at its end from the start.
 fn has_input(launch: &Launch) -> bool {
     launch.stdin == StdinMode::Open || !launch.first_input.is_empty()
+}
+
+/// The standard library refuses a NUL in an argument without asking the system.
+fn with_errno(error: io::Error) -> io::Error {
+    match error.raw_os_error() {
+        Some(_) => error,
+        None => Errno::INVAL.into(),
+    }
 }

@@ -3,12 +3,14 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::ProcessRunner;
 use super::os::table;
-use crate::agent::{AgentError, AgentId, AgentSpec, AgentStatus, StdinMode};
+use super::{ProcessRunner, marker};
+use crate::agent::{AgentError, AgentId, AgentSpec, AgentStatus, PauseMode, StdinMode};
 use crate::event::StreamName;
-use crate::output::LogQuery;
-use crate::runner::{AgentRunner, SpawnStage};
+use crate::output::{LogQuery, OutputSink};
+use crate::runner::{AgentDriver, AgentRunner, Launch, SpawnStage};
+use crate::store::format::OutputMark;
+use crate::time::Clock;
 use crate::{Descartes, Kill, WaitFor};
 
 async fn host() -> Descartes {
@@ -172,4 +174,146 @@ async fn no_descriptor_and_no_child_is_left_over() {
     }
     // Other tests of this process open and close descriptors of their own.
     assert!(open() < before + 60, "{} before, {} after", before, open());
+}
+
+fn lives(pid: u32) -> bool {
+    table::entry(pid).is_some_and(|entry| !entry.is_dead())
+}
+
+/// The pids that the agent has written, once it has written `count` of them.
+async fn pids(host: &Descartes, id: AgentId, count: usize) -> Vec<u32> {
+    let until = Instant::now() + Duration::from_secs(20);
+    loop {
+        let text = written(host, id, StreamName::Stdout).await;
+        let all: Vec<u32> = String::from_utf8_lossy(&text)
+            .lines()
+            .map(|line| line.parse().expect("a pid"))
+            .collect();
+        if all.len() >= count && text.ends_with(b"\n") {
+            return all;
+        }
+        assert!(Instant::now() < until, "{} of {count} pids", all.len());
+        tokio::task::yield_now().await;
+    }
+}
+
+/// Prints the pids of itself; of a child that left group, session, parent and environment, and of
+/// a child of that; of one that only forked twice. All are deaf and hold the pipe.
+const ESCAPEES: &str = "trap '' TERM
+echo $$
+( setsid env -i /bin/sh -c 'echo $$; sleep 1000 & echo $!; wait' & )
+( ( sleep 1000 & echo $! ) & )
+while :; do sleep 1000; done";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_kills_at_once_end_every_tree() {
+    let host = host().await;
+    let mut agents = Vec::new();
+    for _ in 0..8 {
+        agents.push(host.spawn(shell(ESCAPEES), "test").await.expect("it starts").record.id);
+    }
+    let mut kills = tokio::task::JoinSet::new();
+    for (n, id) in agents.into_iter().enumerate() {
+        let tree = pids(&host, id, 4).await;
+        assert!(tree.iter().all(|pid| lives(*pid)));
+        let host = host.clone();
+        kills.spawn(async move {
+            let kill = Kill { force: n % 2 == 0, grace: Some(Duration::from_millis(50)) };
+            let killed = host.kill(id, kill, "test").await.expect("it is killed");
+            let left: Vec<u32> = tree.into_iter().filter(|pid| lives(*pid)).collect();
+            (left, killed.record.exit.clone().expect("an exit"))
+        });
+    }
+    while let Some(done) = kills.join_next().await {
+        let (left, exit) = done.expect("a kill");
+        assert!(left.is_empty() && exit.forced && exit.swept >= 3, "{left:?} {exit:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_paused_tree_stands_still_and_goes_on() {
+    let host = host().await;
+    let script = "sleep 1000 & echo $$; echo $!; wait";
+    let id = host.spawn(shell(script), "test").await.expect("it starts").record.id;
+    let tree = pids(&host, id, 2).await;
+    let stopped = |pid: &u32| table::entry(*pid).is_some_and(|entry| entry.is_stopped());
+    let paused = host.pause(id, true, "test").await.expect("it pauses");
+    assert_eq!(paused.pause.map(|(mode, _)| mode), Some(PauseMode::Forced));
+    assert!(tree.iter().all(stopped));
+    host.resume(id, "test").await.expect("it goes on");
+    assert!(!tree.iter().any(stopped));
+    host.kill(id, Kill::default(), "test").await.expect("it is killed");
+    assert!(!tree.into_iter().any(lives));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_tree_that_goes_on_forking_is_ended() {
+    let host = host().await;
+    let token = format!("bomb-{}", AgentId::generate());
+    // Each generation outlives its parent, so that there are always some and never the same.
+    let bomb = format!(
+        "f() {{ ( sleep 0.05; f ) & ( sleep 0.05 ) & }}; f; f; f; echo $$; wait; sleep 1000; : {token}"
+    );
+    let id = host.spawn(shell(&bomb), "test").await.expect("it starts").record.id;
+    pids(&host, id, 1).await;
+    host.kill(id, Kill { force: true, grace: None }, "test").await.expect("it is killed");
+    assert_eq!(bearers(&token), 0);
+}
+
+#[tokio::test]
+async fn a_run_whose_caller_went_away_is_ended() {
+    let host = host().await;
+    let token = format!("orphaned-{}", AgentId::generate());
+    let agent = AgentId::generate();
+    let script = format!("sleep 1000; : {token}");
+    let argv = ["/bin/sh", "-c", &script].map(str::to_owned).to_vec();
+    let (asks, controls) = tokio::sync::mpsc::channel(1);
+    let (exit, _) = tokio::sync::oneshot::channel();
+    let journal = (host.journal().clone(), Clock::default());
+    let sink = OutputSink::new(agent, OutputMark::default(), journal, None);
+    let driver = AgentDriver::new(controls, sink, exit);
+    let runner = ProcessRunner::new();
+    let spawn = runner.spawn(Launch::new(1, (agent, 1), argv), driver);
+    // Dropped while it is under way, and with it whoever could ask for the end.
+    tokio::select! {
+        biased;
+        _ = spawn => panic!("it waits for the program to be started"),
+        () = std::future::ready(()) => drop(asks),
+    }
+    let until = Instant::now() + Duration::from_secs(20);
+    let mut seen = false;
+    while !seen || bearers(&token) > 0 {
+        seen = seen || bearers(&token) > 0 || runner.shared.registry.has_ended_one();
+        assert!(Instant::now() < until);
+        tokio::task::yield_now().await;
+    }
+    let until = Instant::now() + Duration::from_secs(20);
+    while bearers(&token) > 0 {
+        assert!(Instant::now() < until);
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn what_an_earlier_host_left_is_ended_and_counted() {
+    let (instance, known) = (0x7e57_0001, AgentId::generate());
+    let mark = marker::Marker { instance, agent: known, run: 1 };
+    // Orphans of nobody here: their parent ends at once.
+    let script = "setsid /bin/sh -c 'echo $$; env -i sleep 1000 & echo $!; wait' &";
+    let mut left = std::process::Command::new("/bin/sh")
+        .args(["-c", script])
+        .env(marker::VARIABLE, mark.value(None))
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .expect("a shell");
+    let output = std::io::BufReader::new(left.stdout.take().expect("a pipe"));
+    let lines = std::io::BufRead::lines(output).take(2);
+    let pids: Vec<u32> = lines.map(|line| line.expect("a line").parse().expect("a pid")).collect();
+    left.wait().expect("it ends");
+    let runner = ProcessRunner::new();
+    assert!(runner.sweep_leftovers(instance + 1, &[known]).await.is_empty());
+    assert!(pids.iter().all(|pid| lives(*pid)));
+    let swept = runner.sweep_leftovers(instance, &[known]).await;
+    assert!(swept.get(&known).is_some_and(|count| *count >= 2), "{swept:?}");
+    assert!(!pids.into_iter().any(lives));
 }

@@ -8,8 +8,7 @@ use rustix::process::Signal;
 use tokio::time::Instant;
 
 use super::census::{Census, signal_all};
-use super::os::leader::Leader;
-use super::os::table::{self, Entry};
+use super::os::table::Entry;
 use super::registry::{Registration, RunNumber};
 use crate::agent::PauseMode;
 
@@ -61,11 +60,7 @@ impl Tree {
     ///
     /// A process that forks while it is being killed is outrun: the looks go on until one finds
     /// nothing, and when there was anything, once more.
-    pub(super) async fn sweep(&self, leader: &Leader, swept: &mut Swept) -> Result<(), Left> {
-        // Nothing was started on this machine since: there is nothing to look for.
-        if table::last_pid() == Some(leader.pid()) {
-            return Ok(());
-        }
+    pub(super) async fn sweep(&self, swept: &mut Swept) -> Result<(), Left> {
         let deadline = Instant::now() + SWEEP_AT_MOST;
         let mut quiet = false;
         loop {

@@ -35,7 +35,9 @@ impl Leader {
         match opened {
             Ok((id, pidfd)) => Ok(Self { child, id, pidfd, reaped: false }),
             Err(error) => {
+                let group = pid(child.id()).map(|id| kill_process_group(id, Signal::KILL));
                 let killed = child.kill().and_then(|()| child.wait());
+                tracing::debug!(?group, "its group was killed");
                 tracing::warn!(ok = killed.is_ok(), %error, "a child could not be watched");
                 Err(error)
             }

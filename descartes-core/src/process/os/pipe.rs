@@ -13,3 +13,8 @@ pub(in crate::process) fn resize(pipe: impl AsFd, busy: bool) -> bool {
     let bytes = if busy { BUSY_PIPE_BYTES } else { PIPE_BYTES };
     rustix::pipe::fcntl_setpipe_size(pipe, bytes).is_ok()
 }
+
+/// Bytes that wait in the pipe.
+pub(in crate::process) fn waiting(pipe: impl AsFd) -> u64 {
+    rustix::io::ioctl_fionread(pipe).unwrap_or(0)
+}

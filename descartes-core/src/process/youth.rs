@@ -1,0 +1,54 @@
+//! What little is to be looked at while a run is young: only processes that started after it.
+//!
+//! Process ids are given out in order. So whatever a leader has started has a pid between its own
+//! and the last one given out, and for a run of less than a second those few can be looked at one
+//! by one, which costs a hundredth of a look at everything.
+
+use std::ops::RangeInclusive;
+use std::time::{Duration, Instant};
+
+use super::os::tag::Bearing;
+use super::os::{table, tag};
+use super::registry::{Registration, Registry};
+
+/// In less than this the ids cannot have gone round: there are at least 32,768 of them.
+const YOUTH: Duration = Duration::from_secs(1);
+/// More ids than this are not looked at one by one.
+const MOST: u32 = 256;
+
+/// Takes the mark from what somebody else in this process started between `last`, the last id
+/// before the start of `leader`, and now: a child of ours that leads no run.
+///
+/// Not for a subreaper, whose children may have been adopted from the run.
+pub(super) fn forgive_strangers(bearing: &Bearing, last: Option<u32>, leader: u32) {
+    let host = std::process::id();
+    let strangers = last.and_then(since).into_iter().flatten().filter(|pid| *pid != leader);
+    for pid in strangers {
+        if table::entry(pid).is_some_and(|entry| entry.parent == host) {
+            bearing.forgive(pid);
+        }
+    }
+}
+
+/// Whether it is certain that a marked leader, which has ended, has left nothing behind.
+pub(super) fn left_nothing(run: &Registration, began: Instant, registry: &Registry) -> bool {
+    if began.elapsed() > YOUTH {
+        return false;
+    }
+    let Some(mut later) = since(run.leader) else { return false };
+    let inherited = tag::own();
+    // A mark that is neither the host's nor another run's may be that of a Descartes inside.
+    later.all(|pid| {
+        registry.is_leader(pid)
+            || table::lock_limit(pid).is_none_or(|mark| {
+                Some(mark) == inherited && mark != run.tag || registry.is_mark_of_other(mark, run)
+            })
+    })
+}
+
+/// The ids that were given out after `pid`; none when they are too many or cannot be known.
+fn since(pid: u32) -> Option<RangeInclusive<u32>> {
+    let last = table::last_pid()?;
+    let count = last.checked_sub(pid)?;
+    (count <= MOST).then_some(pid + 1..=last)
+}
