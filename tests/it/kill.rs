@@ -1,6 +1,8 @@
 //! Killing is complete: when the answer comes, nothing of the tree lives.
 
+use std::collections::BTreeMap;
 use std::thread;
+use std::time::Duration;
 
 use serde_json::json;
 
@@ -48,7 +50,20 @@ fn torture_300_agents_that_flee_are_killed_to_the_last_process() {
     processes::eventually("no zombie and no child is left", || {
         processes::zombies(pid).is_empty() && processes::children(pid).is_empty()
     });
-    processes::eventually("no descriptor is left", || processes::descriptors(pid) <= descriptors);
+    // Files are the store's own affair, which keeps a bounded number of them open.
+    let of_agents = |all: BTreeMap<String, usize>| -> BTreeMap<String, usize> {
+        all.into_iter().filter(|(name, _)| !name.starts_with('/')).collect()
+    };
+    let before = of_agents(descriptors);
+    let mut left = BTreeMap::new();
+    for _ in 0..200 {
+        left = of_agents(processes::descriptors(pid));
+        if left == before {
+            break;
+        }
+        thread::park_timeout(Duration::from_millis(50));
+    }
+    assert_eq!(left, before, "descriptors are left");
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! Who lives on this machine, found in a way that the daemon does not use.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::time::{Duration, Instant};
 
@@ -43,9 +44,16 @@ pub(crate) fn zombies(parent: u32) -> Vec<u32> {
     found
 }
 
-/// Open descriptors of a process.
-pub(crate) fn descriptors(pid: u32) -> usize {
-    fs::read_dir(format!("/proc/{pid}/fd")).map_or(0, Iterator::count)
+/// What the open descriptors of a process are, each with how many there are of it.
+pub(crate) fn descriptors(pid: u32) -> BTreeMap<String, usize> {
+    let mut found = BTreeMap::new();
+    let entries = fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten();
+    for target in entries.filter_map(|entry| fs::read_link(entry.ok()?.path()).ok()) {
+        // Pipes and sockets have numbers of their own.
+        let target = target.to_string_lossy();
+        *found.entry(target.split(':').next().unwrap_or_default().to_owned()).or_default() += 1;
+    }
+    found
 }
 
 /// Threads of a process.
