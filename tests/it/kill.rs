@@ -58,12 +58,13 @@ fn torture_300_agents_that_flee_are_killed_to_the_last_process() {
     let mut left = BTreeMap::new();
     for _ in 0..200 {
         left = of_agents(processes::descriptors(pid));
-        if left == before {
+        left.retain(|name, count| before.get(name).is_none_or(|had| *count > *had));
+        if left.is_empty() {
             break;
         }
         thread::park_timeout(Duration::from_millis(50));
     }
-    assert_eq!(left, before, "descriptors are left");
+    assert_eq!(left, BTreeMap::new(), "descriptors are left, before: {before:?}");
 }
 
 #[test]
