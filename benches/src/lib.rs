@@ -7,6 +7,7 @@
 pub mod client;
 pub mod corpus;
 pub mod host;
+pub mod no_store;
 pub mod process;
 pub mod series;
 pub mod servers;

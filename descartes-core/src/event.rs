@@ -178,8 +178,8 @@ impl Event {
     }
 
     /// The event's form on the wire, made by `encode` for the first reader and shared by all.
-    pub fn encoded(&self, encode: impl FnOnce(&Self) -> Bytes) -> Bytes {
-        self.wire.get_or_init(|| encode(self)).clone()
+    pub fn encoded(&self, encode: impl FnOnce(&Self) -> Bytes) -> &Bytes {
+        self.wire.get_or_init(|| encode(self))
     }
 
     /// Memory that this event holds, in bytes, its wire form included once somebody made it.

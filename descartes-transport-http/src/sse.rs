@@ -96,23 +96,25 @@ impl EventBody {
     }
 
     fn collect(&mut self, block: &mut BytesMut, cx: &mut Context<'_>) {
+        let mut last = None;
         while block.len() < MAX_FRAME_BYTES
             && let Some(notifications) = &mut self.notifications
         {
             match notifications.as_mut().poll_next(cx) {
-                Poll::Ready(Some(notification)) => self.put(block, &notification),
+                Poll::Ready(Some(notification)) => {
+                    put_notification(block, self.framing, &notification);
+                    if matches!(notification, Notification::Ended { .. }) {
+                        self.notifications = None;
+                    } else {
+                        last = Some(notification);
+                    }
+                }
                 Poll::Ready(None) => self.notifications = None,
-                Poll::Pending => return,
+                Poll::Pending => break,
             }
         }
-    }
-
-    fn put(&mut self, block: &mut BytesMut, notification: &Notification) {
-        put_notification(block, self.framing, notification);
-        if matches!(notification, Notification::Ended { .. }) {
-            self.notifications = None;
-        } else {
-            self.note(notification);
+        if let Some(notification) = last {
+            self.note(&notification);
         }
     }
 
@@ -152,7 +154,7 @@ impl EventBody {
 
 fn put_notification(out: &mut BytesMut, framing: Framing, notification: &Notification) {
     out.reserve(notification.encoded_len());
-    let cursor = notification.cursor();
+    let cursor = notification.cursor_text();
     if !cursor.is_empty() {
         out.put_slice(b"id: ");
         out.put_slice(cursor.as_bytes());

@@ -110,7 +110,7 @@ impl HttpClient {
                 tokio::time::sleep_until(due.into()).await;
                 connection.exchange(request).await?;
                 let took = u64::try_from(due.elapsed().as_nanos()).unwrap_or(u64::MAX);
-                seen.saturating_record(took);
+                seen.record(took).map_err(io::Error::other)?;
                 due += between;
             }
             Ok((connection, seen))

@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use descartes_core::time::Clock;
 use serde::Serialize;
 
 /// What `system.health` answers, made by hand.
@@ -16,7 +17,7 @@ pub struct Health {
 }
 
 impl Health {
-    /// As our own method makes it, but for the look at the store.
+    /// As our own method makes it, its time included, but for the look at the store.
     #[must_use]
     pub fn since(began: Instant) -> Self {
         Self {
@@ -25,7 +26,7 @@ impl Health {
             version: "0.1.0".to_owned(),
             api_version: "1.0".to_owned(),
             uptime_secs: began.elapsed().as_secs(),
-            timestamp: "2026-11-21T02:00:00.000Z".to_owned(),
+            timestamp: Clock::system().now().to_string(),
         }
     }
 }

@@ -30,72 +30,99 @@ pub(super) async fn run(shared: Arc<Shared>) {
     }
 }
 
+/// A batch that was taken, and how much it had: its events are lent to the commit.
+struct Part {
+    waiting: Waiting,
+    events: usize,
+    puts: usize,
+}
+
+impl Part {
+    fn of(waiting: Waiting) -> Self {
+        let Batch { events, puts, .. } = &waiting.batch;
+        let (events, puts) = (events.len(), puts.len());
+        Self { waiting, events, puts }
+    }
+}
+
 /// Commits what was taken at once; where a batch of it is refused, each by itself.
 async fn commit_all(shared: &Arc<Shared>, taken: Vec<Waiting>) {
-    if let [_] = &taken[..] {
-        return commit_group(shared, taken).await;
+    let mut parts: Vec<Part> = taken.into_iter().map(Part::of).collect();
+    if parts.len() == 1 {
+        return commit_group(shared, parts).await;
     }
-    let merged = merge(&taken);
+    let merged = merge(&mut parts);
     let events = merged.events.clone();
     match shared.store.commit(merged).await {
-        Ok(committed) => publish(shared, taken, events, &committed),
+        Ok(committed) => publish(shared, parts, events, &committed),
         Err(error) => {
             tracing::debug!(%error, "a merged commit was refused");
-            for waiting in taken {
-                commit_group(shared, vec![waiting]).await;
+            give_back(&mut parts, events);
+            for part in parts {
+                commit_group(shared, vec![part]).await;
             }
         }
     }
 }
 
-async fn commit_group(shared: &Arc<Shared>, group: Vec<Waiting>) {
-    let batch = merge(&group);
+async fn commit_group(shared: &Arc<Shared>, mut group: Vec<Part>) {
+    let batch = merge(&mut group);
     let events = batch.events.clone();
     let lane = batch.lane;
     match shared.store.commit(batch).await {
         Ok(committed) => publish(shared, group, events, &committed),
         Err(error) => {
             note(shared, &error, lane).await;
-            for waiting in group {
-                drop(waiting.answer.send(Err(error.clone())));
+            for part in group {
+                drop(part.waiting.answer.send(Err(error.clone())));
             }
         }
     }
 }
 
-/// One batch that does what all of `taken` do, in their order.
-fn merge(taken: &[Waiting]) -> Batch {
-    let [only] = taken else {
-        let mut all = Batch::output();
-        for Waiting { batch, .. } in taken {
-            all.puts.extend_from_slice(&batch.puts);
-            all.deletes.extend_from_slice(&batch.deletes);
-            all.forget.extend_from_slice(&batch.forget);
-            all.events.extend_from_slice(&batch.events);
-            if batch.lane == Lane::Control {
-                all.lane = Lane::Control;
-            }
+/// One batch that does what all of `parts` do, in their order. Of one part it takes everything,
+/// of several their events.
+fn merge(parts: &mut [Part]) -> Batch {
+    if let [only] = parts {
+        return std::mem::take(&mut only.waiting.batch);
+    }
+    let mut all = Batch::output();
+    all.events.reserve(parts.iter().map(|part| part.events).sum());
+    for Part { waiting: Waiting { batch, .. }, .. } in parts {
+        all.puts.extend_from_slice(&batch.puts);
+        all.deletes.extend_from_slice(&batch.deletes);
+        all.forget.extend_from_slice(&batch.forget);
+        all.events.append(&mut batch.events);
+        if batch.lane == Lane::Control {
+            all.lane = Lane::Control;
         }
-        return all;
-    };
-    only.batch.clone()
+    }
+    all
+}
+
+/// Undoes what [`merge`] took of several parts.
+fn give_back(parts: &mut [Part], events: Vec<NewEvent>) {
+    let mut events = events.into_iter();
+    for part in parts {
+        part.waiting.batch.events = events.by_ref().take(part.events).collect();
+    }
 }
 
 /// Shows what was committed, then answers those who waited for it.
-fn publish(shared: &Shared, taken: Vec<Waiting>, events: Vec<NewEvent>, committed: &Committed) {
+fn publish(shared: &Shared, group: Vec<Part>, events: Vec<NewEvent>, committed: &Committed) {
     let first = committed.head.0 + 1 - events.len() as u64;
     let placed = events.into_iter().zip(first..).zip(&committed.offsets);
     let placed: Vec<Event> = placed
         .map(|((new, position), offset)| Event::placed(new, Position(position), *offset))
         .collect();
-    let mut answers = Vec::with_capacity(taken.len());
-    let mut parts = Parts { committed, first, offset: 0, version: 0 };
-    let applies: Vec<(Option<Apply>, Committed)> = taken
+    let mut answers = Vec::with_capacity(group.len());
+    let mut places = Places { committed, first, offset: 0, version: 0 };
+    let applies: Vec<(Option<Apply>, Committed)> = group
         .into_iter()
-        .map(|waiting| {
-            let part = parts.next(&waiting.batch);
-            answers.push((waiting.answer, part.clone()));
-            (waiting.apply, part)
+        .map(|part| {
+            let place = places.next(&part);
+            answers.push((part.waiting.answer, place.clone()));
+            (part.waiting.apply, place)
         })
         .collect();
     let group = shared.ring.publish(placed, committed.head, || {
@@ -114,17 +141,17 @@ fn publish(shared: &Shared, taken: Vec<Waiting>, events: Vec<NewEvent>, committe
 }
 
 /// Deals the places of a merged commit out to its batches.
-struct Parts<'a> {
+struct Places<'a> {
     committed: &'a Committed,
     first: u64,
     offset: usize,
     version: usize,
 }
 
-impl Parts<'_> {
-    fn next(&mut self, batch: &Batch) -> Committed {
-        let offsets = self.offset..self.offset + batch.events.len();
-        let versions = self.version..self.version + batch.puts.len();
+impl Places<'_> {
+    fn next(&mut self, part: &Part) -> Committed {
+        let offsets = self.offset..self.offset + part.events;
+        let versions = self.version..self.version + part.puts;
         (self.offset, self.version) = (offsets.end, versions.end);
         Committed {
             head: Position(self.first + offsets.end as u64 - 1),

@@ -117,6 +117,12 @@ impl Notification {
     /// The position to come back with after this message.
     #[must_use]
     pub fn cursor(&self) -> &str {
+        self.cursor_text()
+    }
+
+    /// The same, sharing the bytes of the event.
+    #[must_use]
+    pub const fn cursor_text(&self) -> &Text {
         match self {
             Self::Event { cursor, .. }
             | Self::Synced { cursor, .. }

@@ -42,7 +42,7 @@ struct Degraded<'a> {
 
 /// The JSON of `event`, whose place is `cursor`; made by the first reader and shared by all.
 pub(crate) fn event_json(event: &core::Event, cursor: &dyn Fn() -> Cursor) -> Bytes {
-    event.encoded(|event| encode(event, cursor()))
+    event.encoded(|event| encode(event, cursor())).clone()
 }
 
 fn encode(event: &core::Event, cursor: Cursor) -> Bytes {
