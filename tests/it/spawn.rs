@@ -103,16 +103,20 @@ fn a_program_that_cannot_start_is_told_with_its_reason_and_leaves_nothing() {
     let mut socket = daemon.socket();
     let mut complaints = Vec::new();
     for (what, config, expected) in failures(&daemon.home) {
-        let began = Instant::now();
         let params = json!({"agent_type": "process", "config": config});
-        let error = socket.refused("spawn_failed", "agent.spawn", params);
-        let took = began.elapsed();
+        let mut ask = || {
+            let began = Instant::now();
+            let error = socket.refused("spawn_failed", "agent.spawn", params.clone());
+            (began.elapsed(), error)
+        };
+        // The best of several, because a loaded machine takes its time for anything.
+        let (took, error) = (0..10).map(|_| ask()).min_by_key(|(took, _)| *took).expect("ten");
         for (member, value) in expected.as_object().expect("an object") {
             if error["data"][member] != *value {
                 complaints.push(format!("{what}: {member} is not {value}: {}", error["data"]));
             }
         }
-        if took > Duration::from_millis(100) && took > 50 * floor(&mut socket) {
+        if took > Duration::from_millis(100) {
             complaints.push(format!("{what}: took {took:?}"));
         }
     }
@@ -121,13 +125,6 @@ fn a_program_that_cannot_start_is_told_with_its_reason_and_leaves_nothing() {
     assert_eq!(left["total"], 0);
     let pid = daemon.number();
     assert_eq!(processes::children(pid), Vec::<u32>::new());
-}
-
-/// What a call costs here and now.
-fn floor(caller: &mut impl Caller) -> Duration {
-    let began = Instant::now();
-    caller.ok("system.health", json!({}));
-    began.elapsed()
 }
 
 #[test]
