@@ -86,11 +86,13 @@ impl OutputHandle {
 
     /// The first half of [`output`](Self::output): takes the bytes at once, so that whoever read
     /// them can lend its buffer to somebody else.
+    #[cfg(feature = "process")]
     pub(crate) fn take(&self, stream: StreamName, at: u64, bytes: &[u8]) {
         self.0.take(stream, at, bytes);
     }
 
     /// The second half: waits until not too much is uncommitted.
+    #[cfg(feature = "process")]
     pub(crate) async fn room(&self) {
         self.0.room().await;
     }
