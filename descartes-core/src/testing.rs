@@ -2,6 +2,7 @@
 
 mod fake_runner;
 mod faulty_store;
+pub mod runner_suite;
 pub mod store_suite;
 
 pub use fake_runner::{FakeAgent, FakeInput, FakeRunner};
