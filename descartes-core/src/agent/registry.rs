@@ -22,7 +22,7 @@ use super::{AgentError, AgentId, AgentRecord};
 /// Where a live agent is reached.
 #[derive(Clone)]
 pub(crate) struct Live {
-    pub(crate) commands: mpsc::Sender<Command>,
+    pub(crate) commands: mpsc::Sender<Box<Command>>,
     pub(crate) changes: watch::Sender<Arc<AgentRecord>>,
 }
 

@@ -68,7 +68,7 @@ pub(crate) struct Supervisor {
     /// Values of the agent's environment, kept out of the record.
     env: BTreeMap<String, String>,
     output: Arc<OutputSink>,
-    commands: mpsc::Receiver<Command>,
+    commands: mpsc::Receiver<Box<Command>>,
     run: Option<Run>,
     history: RestartHistory,
     /// Monotonic zero of `history`.
@@ -82,7 +82,7 @@ pub(crate) struct Supervisor {
 
 /// A run that is under way.
 struct Run {
-    controls: mpsc::Sender<ControlRequest>,
+    controls: mpsc::Sender<Box<ControlRequest>>,
     exit: oneshot::Receiver<RunExit>,
 }
 
@@ -156,7 +156,7 @@ impl Supervisor {
         };
         let command = async {
             match self.commands.recv().await {
-                Some(command) => Event::Command(command),
+                Some(command) => Event::Command(*command),
                 None if self.stop.is_none() => Event::Abandoned,
                 None => std::future::pending().await,
             }

@@ -204,7 +204,7 @@ impl Descartes {
     ) -> Result<T, AgentError> {
         let live = self.core.registry.live(id).ok_or_else(|| self.ended(id))?;
         let (answer, answered) = oneshot::channel();
-        let sent = live.commands.send(command(answer)).await;
+        let sent = live.commands.send(Box::new(command(answer))).await;
         drop(live);
         match sent {
             // The agent ended before it came to this command.
@@ -216,7 +216,7 @@ impl Descartes {
     async fn forward(&self, id: AgentId, control: Control) -> Result<(), AgentError> {
         let live = self.core.registry.live(id).ok_or_else(|| self.ended(id))?;
         let (request, reply) = ControlRequest::new(control);
-        let sent = live.commands.send(Command::Forward(request)).await;
+        let sent = live.commands.send(Box::new(Command::Forward(request))).await;
         if sent.is_err() {
             return Err(self.ended(id));
         }

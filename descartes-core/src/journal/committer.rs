@@ -53,8 +53,14 @@ async fn commit_all(shared: &Arc<Shared>, taken: Vec<Waiting>) {
     }
     let merged = merge(&mut parts);
     let events = merged.events.clone();
+    let forgets = !merged.forget.is_empty();
     match shared.store.commit(merged).await {
-        Ok(committed) => publish(shared, parts, events, &committed),
+        Ok(committed) => {
+            if forgets {
+                shared.ring.forget();
+            }
+            publish(shared, parts, events, &committed);
+        }
         Err(error) => {
             tracing::debug!(%error, "a merged commit was refused");
             give_back(&mut parts, events);
@@ -68,9 +74,14 @@ async fn commit_all(shared: &Arc<Shared>, taken: Vec<Waiting>) {
 async fn commit_group(shared: &Arc<Shared>, mut group: Vec<Part>) {
     let batch = merge(&mut group);
     let events = batch.events.clone();
-    let lane = batch.lane;
+    let (lane, forgets) = (batch.lane, !batch.forget.is_empty());
     match shared.store.commit(batch).await {
-        Ok(committed) => publish(shared, group, events, &committed),
+        Ok(committed) => {
+            if forgets {
+                shared.ring.forget();
+            }
+            publish(shared, group, events, &committed);
+        }
         Err(error) => {
             note(shared, &error, lane).await;
             for part in group {

@@ -105,6 +105,14 @@ impl Ring {
         group
     }
 
+    /// Drops everything: some of it is not to be read any more. Readers ask the store, which knows
+    /// what.
+    pub(super) fn forget(&self) {
+        let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
+        state.groups.clear();
+        state.bytes = 0;
+    }
+
     pub(super) fn look(&self, seen: Position) -> Look {
         let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
         if seen >= state.head {

@@ -184,8 +184,10 @@ impl ControlReply {
 }
 
 /// The controls of one run, in the order they were asked for.
+///
+/// Boxed on their way: a channel keeps room for 32 of what it carries, for every agent.
 #[derive(Debug)]
-pub struct Controls(pub(crate) mpsc::Receiver<ControlRequest>);
+pub struct Controls(pub(crate) mpsc::Receiver<Box<ControlRequest>>);
 
 impl Controls {
     /// The next control; none when nobody can ask for one any more.
@@ -193,6 +195,6 @@ impl Controls {
     /// # Cancel safety
     /// Nothing is lost when this is dropped before it returns.
     pub async fn next(&mut self) -> Option<ControlRequest> {
-        self.0.recv().await
+        self.0.recv().await.map(|request| *request)
     }
 }

@@ -20,7 +20,7 @@ pub struct AgentDriver {
 
 impl AgentDriver {
     pub(crate) fn new(
-        controls: mpsc::Receiver<super::ControlRequest>,
+        controls: mpsc::Receiver<Box<super::ControlRequest>>,
         sink: Arc<OutputSink>,
         exit: oneshot::Sender<RunExit>,
     ) -> Self {

@@ -66,7 +66,7 @@ impl Supervisor {
         stop.restart.extend(restarter);
         let Some(run) = &self.run else { return self.end_between_runs().await };
         let (request, reply) = ControlRequest::new(Control::Kill { grace });
-        if run.controls.try_send(request).is_ok() {
+        if run.controls.try_send(Box::new(request)).is_ok() {
             self.controls.spawn(async move { Finished::Kill(reply.wait().await) });
         }
         if first && self.record.status != AgentStatus::Stopping {
@@ -107,7 +107,7 @@ impl Supervisor {
     /// Gives a control to the runner, which answers it.
     pub(super) fn forward(&self, request: ControlRequest) {
         let Some(run) = &self.run else { return request.fail(ControlError::Ended) };
-        if let Err(refused) = run.controls.try_send(request) {
+        if let Err(refused) = run.controls.try_send(Box::new(request)) {
             let full = matches!(refused, tokio::sync::mpsc::error::TrySendError::Full(_));
             let error = if full {
                 ControlError::Failed("too many controls wait for this agent".into())

@@ -97,7 +97,7 @@ impl Supervisor {
 }
 
 async fn pause_run(
-    controls: mpsc::Sender<ControlRequest>,
+    controls: mpsc::Sender<Box<ControlRequest>>,
     words: Option<Words>,
 ) -> Result<PauseMode, AgentError> {
     if let Some(words) = words
@@ -114,7 +114,7 @@ async fn pause_run(
 }
 
 async fn resume_run(
-    controls: mpsc::Sender<ControlRequest>,
+    controls: mpsc::Sender<Box<ControlRequest>>,
     words: Option<Words>,
 ) -> Result<(), AgentError> {
     if let Some(words) = words {
@@ -132,7 +132,7 @@ async fn resume_run(
 }
 
 /// Writes the words and waits for the answer to them.
-async fn says(controls: &mpsc::Sender<ControlRequest>, words: Words, paused: bool) -> bool {
+async fn says(controls: &mpsc::Sender<Box<ControlRequest>>, words: Words, paused: bool) -> bool {
     let (bytes, mut answers) = words;
     let control = Control::WriteStdin { bytes: bytes.into(), close: false };
     if send(controls, control).await.is_err() {
@@ -143,10 +143,10 @@ async fn says(controls: &mpsc::Sender<ControlRequest>, words: Words, paused: boo
 }
 
 async fn send(
-    controls: &mpsc::Sender<ControlRequest>,
+    controls: &mpsc::Sender<Box<ControlRequest>>,
     control: Control,
 ) -> Result<ControlOutcome, ControlError> {
     let (request, reply) = ControlRequest::new(control);
-    controls.send(request).await.or(Err(ControlError::Ended))?;
+    controls.send(Box::new(request)).await.or(Err(ControlError::Ended))?;
     reply.wait().await
 }

@@ -28,7 +28,7 @@ impl Supervisor {
         backend: Backend,
         env: BTreeMap<String, String>,
         output: Arc<OutputSink>,
-    ) -> (Self, mpsc::Sender<Command>) {
+    ) -> (Self, mpsc::Sender<Box<Command>>) {
         let (sender, commands) = mpsc::channel(AGENT_COMMANDS);
         let supervisor = Self {
             core,
@@ -76,7 +76,7 @@ impl Supervisor {
         let Some(run) = self.run.take() else { return };
         let control = Control::Kill { grace: Duration::ZERO };
         let (request, reply) = ControlRequest::new(control);
-        if run.controls.send(request).await.is_ok() {
+        if run.controls.send(Box::new(request)).await.is_ok() {
             drop(reply.wait().await);
         }
         drop(run.exit.await);

@@ -196,3 +196,17 @@ async fn types_select_events_and_the_cursor_passes_over_the_others() {
     let page = scene.journal.read(ReadRequest::new(request)).await.expect("a page");
     assert_eq!(page.events.len(), 1);
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_was_forgotten_is_not_read_from_memory_either() {
+    let scene = Scene::new();
+    scene.append(0).await;
+    scene.append(1).await;
+    let mut forget = Batch::control();
+    forget.forget.push(name(0));
+    scene.journal.commit(forget).await.expect("a commit");
+    let (events, gaps) =
+        rest(scene.follow(After::Cursor(scene.journal.cursor(Position::START))).await).await;
+    assert_eq!(events.iter().map(|(position, _)| position.0).collect::<Vec<_>>(), [2]);
+    assert_eq!(gaps, [Gap { topic: name(0), from_offset: 0, to_offset: 1 }]);
+}
