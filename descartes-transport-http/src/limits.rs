@@ -10,8 +10,8 @@ pub(crate) const MAX_FRAME_BYTES: usize = 64 << 10;
 pub(crate) const MAX_BUFFER_BYTES: usize = 64 << 10;
 /// Bytes of a refused body that are read away, so that the refusal reaches its sender.
 pub(crate) const MAX_DISCARDED_BYTES: u64 = 16 << 20;
-/// How long a refused body is read away.
-pub(crate) const DISCARD_TIME: Duration = Duration::from_secs(2);
+/// How long a refused body is read away; a busy machine needs more than a second for a mebibyte.
+pub(crate) const DISCARD_TIME: Duration = Duration::from_secs(10);
 /// Pairs in a query string; a subscription names at most this many topics there.
 pub(crate) const MAX_QUERY_PAIRS: usize = 128;
 /// Milliseconds after which an `EventSource` reconnects.

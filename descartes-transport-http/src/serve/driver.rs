@@ -183,7 +183,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn each_phase_has_its_own_deadline() {
         for (phase, seconds) in
-            [(Phase::Head, 10), (Phase::Body, 30), (Phase::Idle, 300), (Phase::Discard, 2)]
+            [(Phase::Head, 10), (Phase::Body, 30), (Phase::Idle, 300), (Phase::Discard, 10)]
         {
             let (lasted, reason) = lasts(|state| state.enter(phase)).await;
             assert_eq!(reason, GivenUp::Late(phase));
