@@ -53,14 +53,6 @@ pub trait StateStore: Send + Sync + 'static {
     /// What is kept of the topics that `filter` matches.
     async fn topics(&self, filter: &TopicFilter) -> Result<Vec<TopicState>, StoreError>;
 
-    /// Waits until somebody else has committed something after `after`.
-    ///
-    /// The default never returns: the store has one writer.
-    async fn wait(&self, after: Position) {
-        let _ = after;
-        std::future::pending::<()>().await;
-    }
-
     /// Forgets what `retention` does not keep, a bounded piece of it a call.
     async fn trim(&self, retention: &Retention) -> Result<Trimmed, StoreError>;
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::sync::oneshot;
 
-use super::{Descartes, not_found};
+use super::{Core, Descartes, not_found};
 use crate::agent::registry::Live;
 use crate::agent::supervisor::{Answer, Command, Supervisor};
 use crate::agent::{AgentError, AgentId, AgentRecord, AgentStatus};
@@ -239,7 +239,7 @@ impl Descartes {
             core.limits.agents_running,
         )?;
         let env = self.env_of(&record).await?;
-        let mark = self.mark_of(id).await?;
+        let mark = core.mark_of(id).await?;
         let output = core.sink(&record, &backend, mark);
         output.open();
         let (supervisor, commands) =
@@ -266,11 +266,13 @@ impl Descartes {
             }
         }
     }
+}
 
+impl Core {
     /// How far the output of an agent is journalled.
     pub(super) async fn mark_of(&self, id: AgentId) -> Result<OutputMark, AgentError> {
         let key = Key::new(Space::OUTPUT, id.to_string());
-        let document = self.core.journal.store().get(&key).await?;
+        let document = self.journal.store().get(&key).await?;
         let mark = document.map(|document| decode_mark(&document.body)).transpose();
         mark.map(Option::unwrap_or_default).map_err(|error| {
             let what = error.to_string().into();

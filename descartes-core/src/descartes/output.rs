@@ -84,7 +84,7 @@ impl Descartes {
     /// When there is no such agent, or the store fails.
     pub async fn output_extent(&self, id: AgentId) -> Result<OutputExtent, AgentError> {
         self.core.registry.get(id).ok_or_else(|| not_found(id))?;
-        let written = self.mark_of(id).await?.extent;
+        let written = self.core.mark_of(id).await?.extent;
         let store = self.core.journal.store();
         let topic = Topic::agent_output(id);
         let kept = store.topics(&TopicFilter::Exact(topic.clone())).await?.pop();

@@ -4,41 +4,100 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::{Core, StartError};
-use crate::agent::supervisor::{put_record, status_event};
+use crate::agent::registry::Live;
+use crate::agent::supervisor::{Supervisor, put_record, status_event};
 use crate::agent::{AgentId, AgentRecord, AgentStatus, Exit, ExitReason};
 use crate::event::{EventBody, Exited, NewEvent, PreviousEnd, StatusChange, Topic};
+use crate::output::OutputSink;
+use crate::runner::Adoption;
 use crate::store::format::decode_record;
 use crate::store::{Batch, KeyRange, Space};
 
 /// Records read at once.
 const PAGE: usize = 1000;
 
-/// Reads the agents, ends what an earlier host left running, and says that this one has begun.
+/// Reads the agents, takes over those that outlived their host, ends what else an earlier host left
+/// running, and says that this one has begun.
 pub(super) async fn recover(core: &Arc<Core>) -> Result<(), StartError> {
-    let records = read_records(core).await?;
-    let live: Vec<AgentId> =
-        records.iter().filter(|record| record.is_live()).map(|record| record.id).collect();
-    let previous = core.journal.store().identity().previous;
-    let swept = if live.is_empty() && previous == PreviousEnd::Clean {
-        BTreeMap::new()
-    } else {
-        core.runner.sweep_leftovers(core.instance(), &live).await
-    };
     let mut batch = Batch::control();
-    for record in records {
-        let record = if record.is_live() {
-            let swept = swept.get(&record.id).copied().unwrap_or(0);
-            lose(core, record, swept, &mut batch)
-        } else {
-            record
-        };
-        core.registry.add(Arc::new(record), None);
+    let (mut adopted, mut orphans) = (Vec::new(), Vec::new());
+    for record in read_records(core).await? {
+        if !record.is_live() {
+            core.registry.add(Arc::new(record), None);
+            continue;
+        }
+        match adopt(core, &record).await {
+            Taken::Over(agent) => adopted.push(*agent),
+            Taken::Not { swept } => orphans.push((record, swept)),
+        }
+    }
+    let previous = core.journal.store().identity().previous;
+    let mut swept = BTreeMap::new();
+    if !orphans.is_empty() || previous == PreviousEnd::Crashed {
+        let gone: Vec<AgentId> = orphans.iter().map(|(record, _)| record.id).collect();
+        swept = core.runner.sweep_leftovers(core.instance(), &gone).await;
+    }
+    for (record, counted) in orphans {
+        let swept = counted + swept.get(&record.id).copied().unwrap_or(0);
+        core.registry.add(Arc::new(lose(core, record, swept, &mut batch)), None);
+    }
+    for Adopted { record, live, .. } in &adopted {
+        batch.puts.push(put_record(record));
+        core.registry.add(Arc::clone(record), Some(live.clone()));
     }
     let version = core.version.to_string();
     let body = EventBody::SystemStarted { version, previous };
     let started = NewEvent::new(Topic::system(), "system".into(), core.clock.now(), &body);
     core.journal.commit(batch.event(started)).await?;
+    for Adopted { supervisor, output, .. } in adopted {
+        output.open();
+        tokio::spawn(supervisor.work());
+    }
     Ok(())
+}
+
+/// An agent that was taken over.
+struct Adopted {
+    record: Arc<AgentRecord>,
+    live: Live,
+    supervisor: Supervisor,
+    output: Arc<OutputSink>,
+}
+
+/// What became of an agent that was live when its host died.
+enum Taken {
+    Over(Box<Adopted>),
+    Not { swept: u32 },
+}
+
+/// Asks the runner whether it still has the agent.
+async fn adopt(core: &Arc<Core>, record: &AgentRecord) -> Taken {
+    let not = Taken::Not { swept: 0 };
+    let Ok(backend) = core.backend_for(Some(&record.backend)) else { return not };
+    let mark = match core.mark_of(record.id).await {
+        Ok(mark) => mark,
+        Err(error) => {
+            tracing::error!(agent = %record.id, %error, "an agent cannot be taken over");
+            return not;
+        }
+    };
+    // Values are only needed for a later run, which says so itself when they are missing.
+    let env = core.secrets.read(record.id).await.ok().flatten().unwrap_or_default();
+    let output = core.sink(record, &backend, mark);
+    let (mut supervisor, commands) =
+        Supervisor::new(Arc::clone(core), record.clone(), backend, env, Arc::clone(&output));
+    match supervisor.adopt().await {
+        Adoption::Adopted(_) => {
+            let record = supervisor.record();
+            let changes = tokio::sync::watch::Sender::new(Arc::clone(&record));
+            let live = Live { commands, changes };
+            Taken::Over(Box::new(Adopted { record, live, supervisor, output }))
+        }
+        Adoption::Lost { reason, swept } => {
+            tracing::info!(agent = %record.id, %reason, "an agent is lost");
+            Taken::Not { swept }
+        }
+    }
 }
 
 async fn read_records(core: &Core) -> Result<Vec<AgentRecord>, StartError> {

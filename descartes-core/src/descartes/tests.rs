@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Descartes, Kill, WaitFor};
+use crate::agent::AgentRecord;
 use crate::agent::{
     AgentError, AgentFilter, AgentSpec, AgentStatus, ExitReason, PageRequest, RestartPolicy,
     RestartWhen, StatusFilter, Want,
@@ -14,6 +15,7 @@ use crate::agent::{
 use crate::event::{EventKind, StreamName, Topic, TopicFilter};
 use crate::journal::{After, Item, ReadRequest, SubscribeRequest};
 use crate::output::{LogQuery, OutputSearch};
+use crate::runner::{Adoption, AgentDriver, AgentRunner, Launch, RunExit, SpawnError, Started};
 use crate::store::{MemoryStore, StateStore};
 use crate::testing::{FakeInput, FakeRunner};
 
@@ -215,4 +217,45 @@ async fn pages_of_both_streams_give_every_byte_once_in_order() {
     }
     let search = OutputSearch { filter: Some("1[0-9] end$".into()), ..OutputSearch::default() };
     assert_eq!(host.search(id, search).await.expect("matches").total, 10);
+}
+
+/// Has kept its agents while their host was away.
+struct Keeper;
+
+#[async_trait::async_trait]
+impl AgentRunner for Keeper {
+    async fn spawn(&self, _: Launch, driver: AgentDriver) -> Result<Started, SpawnError> {
+        tokio::spawn(async move {
+            let (_controls, events) = driver.split();
+            events.output(StreamName::Stdout, 0, b"before\n").await;
+            std::future::pending::<()>().await;
+        });
+        Ok(Started::process(7))
+    }
+
+    async fn adopt(&self, _: &AgentRecord, driver: AgentDriver) -> Adoption {
+        tokio::spawn(async move {
+            let (_controls, events) = driver.split();
+            // A holder that tells everything again: what is journalled is not taken twice.
+            events.output(StreamName::Stdout, 0, b"before\nafter\n").await;
+            assert_eq!(events.journalled(StreamName::Stdout), 13);
+            events.exited(RunExit::code(0)).await;
+        });
+        Adoption::Adopted(Started::process(8))
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_agent_that_outlived_its_host_is_taken_over_where_its_journal_ends() {
+    let store: Arc<dyn StateStore> = Arc::new(MemoryStore::new());
+    let build = || Descartes::builder().store(Arc::clone(&store)).runner(Arc::new(Keeper)).build();
+    let first = build().await.expect("a host");
+    let id = first.spawn(spec(), "me").await.expect("it starts").record.id;
+    first.logs(id, &LogQuery::default(), Duration::from_secs(5)).await.expect("its first line");
+    let second = build().await.expect("another host on the same store");
+    let ended = second.wait(id, WaitFor::Exit).await.expect("it ends");
+    assert_eq!((ended.status, ended.run), (AgentStatus::Completed, 1));
+    let page = second.logs(id, &LogQuery::default(), Duration::ZERO).await.expect("its log");
+    let rows: Vec<_> = page.rows.iter().map(|row| (row.line, &row.bytes[..])).collect();
+    assert_eq!(rows, [(0, &b"before"[..]), (1, b"after")]);
 }

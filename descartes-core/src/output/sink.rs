@@ -98,6 +98,15 @@ impl OutputSink {
         state.mark.run_began = [extent.stdout.bytes, extent.stderr.bytes];
     }
 
+    /// Goes on with the run of the mark: offsets of the runner go on where the journal ends.
+    pub(crate) fn resume_run(&self, limit: Option<u64>) {
+        let mut state = self.lock();
+        let (extent, began) = (state.mark.extent, state.mark.run_began);
+        let written = [extent.stdout.bytes, extent.stderr.bytes];
+        state.taken = [0, 1].map(|stream| written[stream].saturating_sub(began[stream]));
+        state.limit = limit;
+    }
+
     /// Takes what `stream` wrote at offset `at` of this run, and waits for room.
     pub(crate) async fn output(self: &Arc<Self>, stream: StreamName, at: u64, bytes: &[u8]) {
         self.take(stream, at, bytes);

@@ -5,7 +5,6 @@ use std::sync::atomic::{AtomicU8, Ordering};
 
 use async_trait::async_trait;
 
-use crate::cursor::Position;
 use crate::event::{Event, TopicFilter};
 use crate::store::{
     Batch, Committed, Document, EventPage, EventQuery, Key, KeyRange, Lane, Page, Retention,
@@ -85,10 +84,6 @@ impl<S: StateStore> StateStore for FaultyStore<S> {
 
     async fn topics(&self, filter: &TopicFilter) -> Result<Vec<TopicState>, StoreError> {
         self.inner.topics(filter).await
-    }
-
-    async fn wait(&self, after: Position) {
-        self.inner.wait(after).await;
     }
 
     async fn trim(&self, retention: &Retention) -> Result<Trimmed, StoreError> {

@@ -17,7 +17,7 @@ use crate::descartes::Core;
 use crate::event::{EventBody, Exited, StatusChange};
 use crate::limits::AGENT_COMMANDS;
 use crate::output::OutputSink;
-use crate::runner::{AgentDriver, Control, ControlRequest, Launch, SpawnError, Started};
+use crate::runner::{Adoption, AgentDriver, Control, ControlRequest, Launch, SpawnError, Started};
 use crate::store::Batch;
 
 impl Supervisor {
@@ -64,10 +64,33 @@ impl Supervisor {
         Ok(started)
     }
 
+    /// Takes over the run of an agent that outlived its host.
+    pub(crate) async fn adopt(&mut self) -> Adoption {
+        let (controls, requests) = mpsc::channel(AGENT_COMMANDS);
+        let (ended, exit) = oneshot::channel();
+        self.output.resume_run(self.record.spec.limits.output_bytes);
+        let driver = AgentDriver::new(requests, Arc::clone(&self.output), ended);
+        let adoption = self.core.runner.adopt(&self.record, driver).await;
+        if let Adoption::Adopted(started) = &adoption {
+            self.run = Some(Run { controls, exit });
+            // How long it has run is not known here: its time begins anew.
+            self.timer =
+                self.record.spec.limits.wall.map(|wall| (Instant::now() + wall, Timer::WallLimit));
+            self.record.pid = started.pid;
+            self.record.reference.clone_from(&started.reference);
+        }
+        adoption
+    }
+
     /// The record of an agent whose program runs now.
     pub(crate) fn begun(&mut self) -> Arc<AgentRecord> {
         self.record.containment = self.core.runner.containment();
         self.step(AgentStatus::Running);
+        Arc::new(self.record.clone())
+    }
+
+    /// The record as it stands.
+    pub(crate) fn record(&self) -> Arc<AgentRecord> {
         Arc::new(self.record.clone())
     }
 
