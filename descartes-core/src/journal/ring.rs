@@ -118,6 +118,13 @@ impl Ring {
         if seen >= state.head {
             return if state.closed { Look::Closed } else { Look::AtHead };
         }
+        // Most readers are at the end, and want what came last.
+        if let Some((last, _)) = state.groups.back()
+            && last.first() <= seen.next()
+            && last.last() > seen
+        {
+            return Look::Group(Arc::clone(last));
+        }
         let oldest = state.groups.front().map(|(group, _)| group.first());
         if oldest.is_none_or(|oldest| seen.next() < oldest) {
             return Look::Behind;
