@@ -96,6 +96,7 @@ fn run(bench: &Bench) -> anyhow::Result<()> {
             Measured::Rows(rows) => {
                 for row in rows {
                     writeln!(out, "{row}")?;
+                    anyhow::ensure!(row.ratio.is_finite() && row.ratio > 0.0, "{name} failed");
                 }
             }
             Measured::Skipped(why) => skipped.push(format!("skipped: {name}: {why}")),

@@ -1,5 +1,7 @@
 //! Series in turns, and their medians.
 
+use std::io::Write;
+
 /// Several rounds in each of which every contestant was measured once.
 #[derive(Clone, Debug)]
 pub struct Series {
@@ -37,6 +39,15 @@ impl Series {
     pub fn ratio(&self, above: usize, below: usize) -> f64 {
         median(self.rounds.iter().map(|round| round[above] / round[below]).collect())
     }
+}
+
+/// The figure, or NaN where measuring failed; why is said on standard error.
+pub fn figure(measured: anyhow::Result<f64>) -> f64 {
+    measured.unwrap_or_else(|error| {
+        // Nobody can be told when even standard error is gone.
+        drop(writeln!(std::io::stderr(), "{error:#}"));
+        f64::NAN
+    })
 }
 
 /// The middle one; of an even number the mean of both; NaN of none.

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use descartes_benches::no_store::NoStore;
-use descartes_benches::series::Series;
+use descartes_benches::series::{Series, figure};
 use descartes_benches::table::{Aim, Figure, Row};
 use descartes_core::Descartes;
 use descartes_core::agent::{AgentId, AgentStatus};
@@ -33,7 +33,7 @@ pub(crate) fn measure(bench: &Bench) -> anyhow::Result<Measured> {
     for (readers, bursts, aim) in [(1, 20_000, 1.0), (100, 4_000, 2.0), (1000, 1_000, 4.0)] {
         let bursts = bench.size.pick(bursts, 2 * WINDOW);
         let deliveries = (readers * bursts * BURST) as f64;
-        let mut ours = || deliveries / journal(&runtime, readers, bursts).unwrap_or(f64::NAN);
+        let mut ours = || deliveries / figure(journal(&runtime, readers, bursts));
         let mut theirs = || deliveries / channel(&runtime, readers, bursts);
         let series = Series::interleaved(bench.size.rounds(), &mut [&mut ours, &mut theirs]);
         rows.push(Row {

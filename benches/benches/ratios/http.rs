@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 
 use descartes_benches::client::{HttpClient, http_request};
 use descartes_benches::process::Server;
-use descartes_benches::series::Series;
+use descartes_benches::series::{Series, figure, median};
 use descartes_benches::table::{Aim, Figure, Row};
 
 use crate::{Bench, Measured};
@@ -21,7 +21,7 @@ struct Contestant {
 }
 
 /// What one run of a client told.
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Copy)]
 struct Told {
     /// Requests a second.
     rate: f64,
@@ -68,9 +68,10 @@ fn single_at(bench: &Bench, connections: usize) -> anyhow::Result<Vec<Row>> {
     let mut floor = Contestant::start(bench, &constant, CALL, connections)?;
     let rates = RefCell::new([const { Vec::new() }; 3]);
     let measure = |contestant: &mut Contestant, index: usize| {
-        let told = contestant.run(connections, each).unwrap_or_default();
-        rates.borrow_mut()[index].push(told.rate);
-        told.micros
+        figure(contestant.run(connections, each).map(|told| {
+            rates.borrow_mut()[index].push(told.rate);
+            told.micros
+        }))
     };
     let series = Series::interleaved(
         bench.size.rounds(),
@@ -86,7 +87,7 @@ fn single_at(bench: &Bench, connections: usize) -> anyhow::Result<Vec<Row>> {
         ratio: series.ratio(0, index),
         aim,
     };
-    let [ours, peer, floor] = rates.into_inner().map(descartes_benches::series::median);
+    let [ours, peer, floor] = rates.into_inner().map(median);
     let rate = |whose, other: f64| Row {
         what: format!("HTTP call, {connections} connections: rate"),
         ours: Figure(ours, "/s"),
@@ -115,15 +116,16 @@ pub(crate) fn batch(bench: &Bench) -> anyhow::Result<Measured> {
     }
     let micros = RefCell::new([const { Vec::new() }; 2]);
     let measure = |contestant: &mut Contestant, index: usize| {
-        let told = contestant.run(BATCH_CONNECTIONS, each).unwrap_or_default();
-        micros.borrow_mut()[index].push(told.micros / BATCH as f64);
-        told.rate * BATCH as f64
+        figure(contestant.run(BATCH_CONNECTIONS, each).map(|told| {
+            micros.borrow_mut()[index].push(told.micros / BATCH as f64);
+            told.rate * BATCH as f64
+        }))
     };
     let series = Series::interleaved(
         bench.size.rounds(),
         &mut [&mut || measure(&mut ours, 0), &mut || measure(&mut peer, 1)],
     );
-    let [cpu, peers_cpu] = micros.into_inner().map(descartes_benches::series::median);
+    let [cpu, peers_cpu] = micros.into_inner().map(median);
     let what = |end: &str| format!("HTTP batch of 100: {end}");
     let whose = "jsonrpsee";
     Ok(Measured::Rows(vec![

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::time::Instant;
 
 use descartes_benches::host;
-use descartes_benches::series::{Series, median};
+use descartes_benches::series::{Series, figure, median};
 use descartes_benches::table::{Aim, Figure, Row};
 use descartes_core::Descartes;
 use descartes_core::agent::{AgentId, AgentStatus};
@@ -18,7 +18,7 @@ use crate::journal_floor::{Floor, handed_over};
 use crate::{Bench, Measured};
 
 /// What a writer saw: events a second, and the median wait in microseconds.
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Copy)]
 struct Told {
     rate: f64,
     p50: f64,
@@ -65,9 +65,10 @@ fn compare(
 ) -> Vec<Row> {
     let waits = RefCell::new([const { Vec::new() }; 2]);
     let run = |index: usize, contestant: Contestant<'_>| {
-        let told = contestant().unwrap_or_default();
-        waits.borrow_mut()[index].push(told.p50);
-        told.rate
+        figure(contestant().map(|told| {
+            waits.borrow_mut()[index].push(told.p50);
+            told.rate
+        }))
     };
     let series = Series::interleaved(
         bench.size.rounds(),

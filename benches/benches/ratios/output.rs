@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use descartes_benches::corpus::WRITE_BYTES;
 use descartes_benches::host;
-use descartes_benches::series::Series;
+use descartes_benches::series::{Series, figure};
 use descartes_benches::table::{Aim, Figure, Row};
 use descartes_core::agent::AgentSpec;
 use descartes_core::{Descartes, WaitFor};
@@ -24,11 +24,11 @@ pub(crate) fn measure(bench: &Bench) -> anyhow::Result<Measured> {
     let program = bench.load.to_string_lossy().into_owned();
     let mut ours = || {
         let took = runtime.block_on(capture(&descartes, &program, bytes));
-        took.map_or(f64::NAN, |seconds| megabytes / seconds)
+        figure(took.map(|seconds| megabytes / seconds))
     };
     let mut file = || {
         let took = append(&bench.load, &folder.path().join("flood"), bytes);
-        took.map_or(f64::NAN, |seconds| megabytes / seconds)
+        figure(took.map(|seconds| megabytes / seconds))
     };
     let series = Series::interleaved(bench.size.pick(5, 1), &mut [&mut ours, &mut file]);
     runtime.block_on(descartes.shutdown());

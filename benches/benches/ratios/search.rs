@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Instant;
 
-use descartes_benches::series::Series;
+use descartes_benches::series::{Series, figure};
 use descartes_benches::size::from_environment;
 use descartes_benches::table::{Aim, Figure, Row};
 use descartes_benches::{corpus, host};
@@ -34,8 +34,9 @@ pub(crate) fn measure(bench: &Bench) -> anyhow::Result<Measured> {
     let (found, _) = runtime.block_on(search(&descartes, agent))?;
     let (expected, _) = grep(&rg, &file)?;
     anyhow::ensure!(found == expected, "found {found} lines, ripgrep {expected}");
-    let speed =
-        |took: anyhow::Result<(u64, f64)>| took.map_or(f64::NAN, |took| megabytes as f64 / took.1);
+    let speed = |took: anyhow::Result<(u64, f64)>| {
+        figure(took.map(|(_, seconds)| megabytes as f64 / seconds))
+    };
     let series = Series::interleaved(
         bench.size.pick(5, 1),
         &mut [&mut || speed(runtime.block_on(search(&descartes, agent))), &mut || {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use descartes_benches::client::SseClients;
 use descartes_benches::process::{Server, pause};
-use descartes_benches::series::Series;
+use descartes_benches::series::{Series, figure};
 use descartes_benches::table::{Aim, Figure, Row};
 
 use crate::{Bench, Measured};
@@ -23,7 +23,7 @@ pub(crate) fn measure(bench: &Bench) -> anyhow::Result<Measured> {
     let raw =
         Server::start(&bench.load, &[&["sse-raw"], &bursts[..], &["--frame", &frame]].concat())?;
     let time = Duration::from_millis(bench.size.pick(1000, 100));
-    let measure = |server: &Server| cpu_per_event(server, time).unwrap_or(f64::NAN);
+    let measure = |server: &Server| figure(cpu_per_event(server, time));
     let series = Series::interleaved(
         bench.size.rounds(),
         &mut [&mut || measure(&ours), &mut || measure(&raw)],

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use descartes_benches::client::LinesClient;
 use descartes_benches::process::Server;
-use descartes_benches::series::{Series, median};
+use descartes_benches::series::{Series, figure, median};
 use descartes_benches::table::{Aim, Figure, Row};
 
 use crate::{Bench, Measured};
@@ -33,7 +33,7 @@ pub(crate) fn measure(bench: &Bench) -> anyhow::Result<Measured> {
     };
     let series = Series::interleaved(
         bench.size.rounds(),
-        &mut [&mut || measure(0).unwrap_or_default(), &mut || measure(1).unwrap_or_default()],
+        &mut [&mut || figure(measure(0)), &mut || figure(measure(1))],
     );
     let [ours, theirs] = micros.into_inner().map(median);
     let whose = "tight line loop";
