@@ -40,6 +40,7 @@ impl fmt::Display for Figure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self(value, unit) = *self;
         match value {
+            value if unit == "ns" => write!(f, "{value:.0} ns"),
             value if value >= 1e6 => write!(f, "{:.2} M{unit}", value / 1e6),
             value if value >= 1e4 => write!(f, "{:.1} k{unit}", value / 1e3),
             value if value >= 100.0 => write!(f, "{value:.0} {unit}"),
