@@ -1,7 +1,8 @@
 //! The agent runtime that you embed: agents as supervised, replayable processes.
 //!
 //! This crate has the agents, the journal and the store, and starts local processes. It opens no
-//! socket, reads no environment or arguments, and installs no signal handler.
+//! socket, reads no arguments, installs no signal handler, and takes of the environment only what
+//! the agents inherit.
 
 pub mod agent;
 pub mod backend;
