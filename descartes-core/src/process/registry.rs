@@ -1,14 +1,16 @@
 //! The runs of one runner, and by what each claims its processes.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::ops::RangeInclusive;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use super::marker::{self, Marker};
 use crate::agent::AgentId;
 
-/// Tags of runs that have ended that are remembered, so that what was adopted from them and ends
-/// late is still collected.
-const ENDED_TAGS: usize = 1024;
+/// Runs that have ended that are remembered, so that what was adopted from them and ends late is
+/// still collected.
+const ENDED_RUNS: usize = 1024;
 
 /// Names a run within its runner; never used again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -20,8 +22,16 @@ pub(super) struct Claims {
     leaders: HashMap<u32, RunNumber>,
     tags: HashMap<u64, RunNumber>,
     agents: HashMap<(u32, AgentId), RunNumber>,
-    ended: VecDeque<u64>,
+    ended: VecDeque<Ended>,
     last: u64,
+}
+
+/// A run that has ended.
+#[derive(Clone, Copy, Debug)]
+struct Ended {
+    tag: u64,
+    leader: u32,
+    at: Instant,
 }
 
 /// Whose a process is.
@@ -41,7 +51,7 @@ impl Claims {
 
     pub(super) fn by_tag(&self, tag: u64) -> Option<Owner> {
         let run = self.tags.get(&tag).copied().map(Owner::Run);
-        run.or_else(|| self.ended.contains(&tag).then_some(Owner::Ended))
+        run.or_else(|| self.ended.iter().any(|ended| ended.tag == tag).then_some(Owner::Ended))
     }
 
     fn free_tag(&self, marker: &Marker) -> u64 {
@@ -101,13 +111,21 @@ impl Registry {
         tag != registration.tag && self.lock().by_tag(tag).is_some()
     }
 
+    /// Those of `pids` that neither lead a run nor led one that ended after `since`.
+    pub(super) fn strangers(&self, pids: RangeInclusive<u32>, since: Instant) -> Vec<u32> {
+        let claims = self.lock();
+        let late = claims.ended.iter().rev().take_while(|ended| ended.at >= since);
+        let late: HashSet<u32> = late.map(|ended| ended.leader).collect();
+        pids.filter(|pid| !late.contains(pid) && !claims.leaders.contains_key(pid)).collect()
+    }
+
     /// Registers the run that `leader`, not collected yet, leads.
     pub(super) fn register(self: &Arc<Self>, leader: u32, marker: Marker) -> Registration {
         let mut claims = self.lock();
         claims.last += 1;
         let run = RunNumber(claims.last);
         let tag = claims.free_tag(&marker);
-        claims.ended.retain(|ended| *ended != tag);
+        claims.ended.retain(|ended| ended.tag != tag);
         claims.leaders.insert(leader, run);
         claims.tags.insert(tag, run);
         claims.agents.insert((marker.instance, marker.agent), run);
@@ -148,10 +166,11 @@ impl Registration {
         if claims.agents.get(&agent) == Some(&self.run) {
             claims.agents.remove(&agent);
         }
-        if claims.ended.len() == ENDED_TAGS {
+        if claims.ended.len() == ENDED_RUNS {
             claims.ended.pop_front();
         }
-        claims.ended.push_back(self.tag);
+        let (tag, leader, at) = (self.tag, self.leader, Instant::now());
+        claims.ended.push_back(Ended { tag, leader, at });
     }
 }
 

@@ -35,14 +35,13 @@ pub(super) fn left_nothing(run: &Registration, began: Instant, registry: &Regist
     if began.elapsed() > YOUTH {
         return false;
     }
-    let Some(mut later) = since(run.leader) else { return false };
+    let Some(later) = since(run.leader) else { return false };
     let inherited = tag::own();
     // A mark that is neither the host's nor another run's may be that of a Descartes inside.
-    later.all(|pid| {
-        registry.is_leader(pid)
-            || table::lock_limit(pid).is_none_or(|mark| {
-                Some(mark) == inherited && mark != run.tag || registry.is_mark_of_other(mark, run)
-            })
+    registry.strangers(later, began).into_iter().all(|pid| {
+        table::lock_limit(pid).is_none_or(|mark| {
+            Some(mark) == inherited && mark != run.tag || registry.is_mark_of_other(mark, run)
+        })
     })
 }
 

@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 use std::mem::MaybeUninit;
+use std::sync::LazyLock;
 
 use rustix::fd::OwnedFd;
 use rustix::fs::{CWD, Mode, OFlags, RawDir, openat};
@@ -118,17 +119,20 @@ pub(in crate::process) fn variable(pid: u32, variable: &str) -> Option<String> {
 ///
 /// A file system that stands in for `/proc` (some containers have one) may tell an old number.
 pub(in crate::process) fn last_pid() -> Option<u32> {
-    const PROC_SUPER_MAGIC: i64 = 0x9fa0;
-    let file = openat(CWD, "/proc/loadavg", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty());
-    let file = file.ok()?;
-    let system = rustix::fs::fstatfs(&file).ok()?;
-    if system.f_type != PROC_SUPER_MAGIC {
-        return None;
-    }
+    /// Asked for at each start and each end: kept open.
+    static LOAD: LazyLock<Option<OwnedFd>> = LazyLock::new(open_load);
     let mut buffer = [0; 128];
-    let length = fill(&file, &mut buffer)?;
+    let length = rustix::io::pread(LOAD.as_ref()?, &mut buffer, 0).ok()?;
     let word = buffer[..length].trim_ascii_end().rsplit(|byte| *byte == b' ').next()?;
     number(word)
+}
+
+fn open_load() -> Option<OwnedFd> {
+    const PROC_SUPER_MAGIC: i64 = 0x9fa0;
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+    let file = openat(CWD, "/proc/loadavg", flags, Mode::empty()).ok()?;
+    let system = rustix::fs::fstatfs(&file).ok()?;
+    (system.f_type == PROC_SUPER_MAGIC).then_some(file)
 }
 
 /// How long the machine runs, in the unit of [`Entry::start`].
@@ -198,6 +202,15 @@ mod tests {
         assert!(!me.is_dead());
         assert!(me.start <= ticks_since_boot());
         assert!(entries().unwrap().iter().any(|entry| entry.identity() == me.identity()));
+    }
+
+    #[test]
+    fn the_last_pid_is_that_of_a_child_just_started() {
+        let mut child = std::process::Command::new("/bin/true").spawn().expect("it starts");
+        let last = last_pid().expect("a kernel that tells");
+        // Others start processes too.
+        assert!(last >= child.id() || last < 1000, "{last} after {}", child.id());
+        child.wait().expect("it ends");
     }
 
     #[test]
