@@ -174,7 +174,7 @@ impl Default for Limits {
             hierarchy_depth: 5,
             idempotency_records: 100_000,
             idempotency_secs: 24 * 3600,
-            hot_ring_bytes: 16 * 1024 * 1024,
+            hot_ring_bytes: descartes_core::limits::HOT_RING_BYTES as u64,
             state_keys: 10_000,
             state_value_bytes: 64 * 1024,
         }

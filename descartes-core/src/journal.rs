@@ -12,9 +12,10 @@ mod ring;
 mod subscription;
 mod waiters;
 
+use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 
 pub use health::Trouble;
@@ -44,6 +45,9 @@ pub(crate) struct Shared {
     ring: Ring,
     waiters: Waiters,
     health: Health,
+    /// Bytes of output since somebody was last told of them.
+    bulk: AtomicUsize,
+    bulky: Notify,
     committer: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -61,6 +65,8 @@ impl Journal {
             ring: Ring::new(head, ring_bytes),
             waiters: Waiters::default(),
             health: Health::default(),
+            bulk: AtomicUsize::new(0),
+            bulky: Notify::new(),
             committer: Mutex::new(None),
         });
         let task = tokio::spawn(committer::run(Arc::clone(&shared)));
@@ -141,6 +147,11 @@ impl Journal {
     /// Waits until the store works, at once when it does.
     pub async fn works(&self) {
         self.shared.health.works().await;
+    }
+
+    /// Waits until so much output was written that retention should not wait for its time.
+    pub(crate) async fn bulk(&self) {
+        self.shared.bulky.notified().await;
     }
 
     /// The store beneath.

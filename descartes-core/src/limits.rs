@@ -19,8 +19,9 @@ pub const COMMIT_OUTPUT_BYTES: usize = 1024 * 1024;
 pub const JOURNAL_QUEUE_BATCHES: usize = 1024;
 /// Bytes that may wait for the journal.
 pub const JOURNAL_QUEUE_BYTES: usize = 4 * 1024 * 1024;
-/// Bytes of recent events that are kept in memory for subscribers.
-pub const HOT_RING_BYTES: usize = 16 * 1024 * 1024;
+/// Bytes of recent events that are kept in memory for subscribers: what a thousand agents that print
+/// may take together is 32 MiB, of which this is an eighth. Who is further behind reads the store.
+pub const HOT_RING_BYTES: usize = 4 * 1024 * 1024;
 /// Bytes that one page of events may hold when it is read from the store.
 pub const READ_PAGE_BYTES: usize = 1024 * 1024;
 /// Bytes that a subscription reads from the store at once: a reader that rests holds as much.
@@ -57,6 +58,8 @@ pub const NAME_CHARS: usize = 128;
 pub const RETENTION_INTERVAL: Duration = Duration::from_secs(2);
 /// Free space from which on a store that was full is tried again: less would flap.
 pub const STORE_RECOVERY_BYTES: u64 = 4 * 1024 * 1024;
+/// Output after which retention is applied at once: a flood writes a gigabyte between two rounds.
+pub const RETENTION_AFTER_BYTES: usize = 16 * 1024 * 1024;
 /// How long commits have the store to themselves between two pieces of retention.
 pub const RETENTION_PAUSE: Duration = Duration::from_millis(20);
 /// How often idempotency records that are too old are forgotten.

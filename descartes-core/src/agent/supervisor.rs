@@ -123,17 +123,23 @@ impl Supervisor {
     /// Works until the agent has ended for good.
     pub(crate) async fn work(mut self) {
         while self.record.is_live() {
-            match self.next().await {
-                Event::Exit(exit) => self.run_ended(exit).await,
-                Event::Command(command) => self.obey(command).await,
-                Event::Finished(finished) => self.finished(finished).await,
-                Event::Timer(Timer::WallLimit) => self.end_for(ExitReason::WallLimit).await,
-                Event::Timer(Timer::NextRun) => self.next_run().await,
-                Event::OutputLimit => self.end_for(ExitReason::OutputLimit).await,
-                Event::Abandoned => self.end_for(ExitReason::Killed).await,
-            }
+            let event = self.next().await;
+            // Boxed, because what is done seldom would make every waiting agent larger.
+            Box::pin(self.handle(event)).await;
         }
-        self.record_at_last().await;
+        Box::pin(self.record_at_last()).await;
+    }
+
+    async fn handle(&mut self, event: Event) {
+        match event {
+            Event::Exit(exit) => self.run_ended(exit).await,
+            Event::Command(command) => self.obey(command).await,
+            Event::Finished(finished) => self.finished(finished).await,
+            Event::Timer(Timer::WallLimit) => self.end_for(ExitReason::WallLimit).await,
+            Event::Timer(Timer::NextRun) => self.next_run().await,
+            Event::OutputLimit => self.end_for(ExitReason::OutputLimit).await,
+            Event::Abandoned => self.end_for(ExitReason::Killed).await,
+        }
     }
 
     /// Waits for whatever comes first. Only cancel-safe futures are waited for.

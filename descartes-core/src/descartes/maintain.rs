@@ -20,7 +20,12 @@ async fn maintain(host: Weak<Core>) {
     let mut keys_due = Instant::now() + IDEMPOTENCY_SWEEP;
     let mut wait = RETENTION_INTERVAL;
     loop {
-        tokio::time::sleep(wait).await;
+        let Some(journal) = host.upgrade().map(|core| core.journal.clone()) else { return };
+        tokio::select! {
+            () = tokio::time::sleep(wait) => {}
+            () = journal.bulk() => {}
+        }
+        drop(journal);
         let Some(core) = host.upgrade() else { return };
         let more = trim(&core).await;
         forget_agents(&core).await;

@@ -1,13 +1,14 @@
 //! The one task that writes: merge, commit, show, answer.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use super::health::Trouble;
 use super::queue::Waiting;
 use super::{Apply, Shared};
 use crate::cursor::Position;
 use crate::event::{Event, EventBody, NewEvent, Topic};
-use crate::limits::{STORE_RECOVERY_BYTES, STORE_RETRY};
+use crate::limits::{RETENTION_AFTER_BYTES, STORE_RECOVERY_BYTES, STORE_RETRY};
 use crate::store::{Batch, Committed, Lane, StoreError};
 
 pub(super) async fn run(shared: Arc<Shared>) {
@@ -121,6 +122,7 @@ fn give_back(parts: &mut [Part], events: Vec<NewEvent>) {
 
 /// Shows what was committed, then answers those who waited for it.
 fn publish(shared: &Shared, group: Vec<Part>, events: Vec<NewEvent>, committed: &Committed) {
+    count_bulk(shared, &events);
     let first = committed.head.0 + 1 - events.len() as u64;
     let placed = events.into_iter().zip(first..).zip(&committed.offsets);
     let placed: Vec<Event> = placed
@@ -148,6 +150,16 @@ fn publish(shared: &Shared, group: Vec<Part>, events: Vec<NewEvent>, committed: 
     }
     for (answer, part) in answers {
         drop(answer.send(Ok(part)));
+    }
+}
+
+/// Tells whoever applies retention when much has come.
+fn count_bulk(shared: &Shared, events: &[NewEvent]) {
+    let bytes: usize = events.iter().map(|event| event.payload.len()).sum();
+    let before = shared.bulk.fetch_add(bytes, Ordering::Relaxed);
+    if before + bytes >= RETENTION_AFTER_BYTES {
+        shared.bulk.store(0, Ordering::Relaxed);
+        shared.bulky.notify_one();
     }
 }
 
