@@ -146,7 +146,15 @@ impl<S: RpcService> Server<S> {
                         state.leave_body_unread();
                     }
                 }
-                refusal.into_response()
+                // What is too long is not read to its end, so no other request can follow: said, or
+                // a client would send one on a connection that is about to close.
+                let ends = link.state.is_some() && matches!(refusal, Refusal::TooLarge(_));
+                let mut response = refusal.into_response();
+                if ends {
+                    let close = HeaderValue::from_static("close");
+                    response.headers_mut().insert(header::CONNECTION, close);
+                }
+                response
             }
         };
         response.headers_mut().insert(API_HEADER, API);

@@ -23,7 +23,7 @@ async fn the_same_user_is_known_by_the_kernels_word() {
     let server = Server::start().await;
     let answer = server.ask(post(WHOAMI)).await;
     let own = HttpConfig::new("127.0.0.1:0".parse().unwrap()).own_uid;
-    assert!(answer.body.contains(&format!("nobody Some({own})")), "{}", answer.body);
+    assert!(answer.body.contains(&format!("local Some({own})")), "{}", answer.body);
     server.stop().await;
 }
 

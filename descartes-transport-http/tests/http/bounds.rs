@@ -24,6 +24,8 @@ async fn a_body_may_have_a_mebibyte_and_not_one_byte_more() {
     assert_eq!(server.ask(post(&echo_of(MAX))).await.status, 200);
     let answer = server.ask(post(&echo_of(MAX + 1))).await;
     assert_eq!((answer.status, answer.code()), (413, Some(-32011)));
+    // Or a client would send its next call on a connection that is about to close.
+    assert_eq!(answer.field("connection"), Some("close"));
     server.stop().await;
 }
 
