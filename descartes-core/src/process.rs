@@ -57,6 +57,7 @@ struct Shared {
     pass_env: Vec<String>,
     registry: Arc<Registry>,
     census: Census,
+    starts: spawn::Starts,
     subreaper: bool,
 }
 
@@ -67,7 +68,8 @@ impl ProcessRunner {
         let registry = Arc::new(Registry::default());
         let census = Census::new(Arc::clone(&registry), false);
         let host = HostEnvironment::of(std::env::vars_os());
-        let shared = Shared { host, pass_env: Vec::new(), registry, census, subreaper: false };
+        let (pass_env, starts, subreaper) = (Vec::new(), spawn::Starts::default(), false);
+        let shared = Shared { host, pass_env, registry, census, starts, subreaper };
         Self { shared: Arc::new(shared) }
     }
 

@@ -1,16 +1,19 @@
 //! From a launch to a child: nothing is run between fork and exec, and nothing is left behind.
 
+use std::collections::VecDeque;
 use std::ffi::{OsStr, OsString};
 use std::io;
 use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use rustix::fd::OwnedFd;
 use rustix::io::Errno;
 use tokio::net::unix::pipe;
+use tokio::runtime::Handle;
+use tokio::sync::oneshot;
 
 use super::os::leader::Leader;
 use super::os::{table, tag};
@@ -46,15 +49,92 @@ pub(super) async fn start(
     driver: AgentDriver,
 ) -> Result<u32, SpawnError> {
     let program = launch.argv.first().cloned().unwrap_or_default();
-    let begin = move || {
-        let child = start_now(&shared, launch)?;
-        let pid = child.leader.pid();
-        tokio::spawn(run::own(shared, child, driver));
-        Ok(pid)
-    };
-    tokio::task::spawn_blocking(begin).await.unwrap_or_else(|error| {
-        Err(SpawnError::new(program, SpawnStage::Exec, io::Error::other(error)))
+    let (reply, answer) = oneshot::channel();
+    Starts::push(shared, Job { launch, driver, runtime: Handle::current(), reply });
+    answer.await.unwrap_or_else(|gone| {
+        Err(SpawnError::new(program, SpawnStage::Exec, io::Error::other(gone)))
     })
+}
+
+/// Something to start.
+#[derive(Debug)]
+struct Job {
+    launch: Launch,
+    driver: AgentDriver,
+    /// Whose task the run becomes.
+    runtime: Handle,
+    reply: oneshot::Sender<Result<u32, SpawnError>>,
+}
+
+/// What waits to be started. One thread works at a time, because one start follows the other
+/// anyway: many that waited for their turn would only wake each other. As many wait as callers.
+#[derive(Debug, Default)]
+pub(super) struct Starts(Mutex<Waiting>);
+
+#[derive(Debug, Default)]
+struct Waiting {
+    jobs: VecDeque<Job>,
+    /// Whether a thread works on them.
+    working: bool,
+}
+
+impl Starts {
+    fn push(shared: Arc<Shared>, job: Job) {
+        let mut waiting = shared.starts.lock();
+        waiting.jobs.push_back(job);
+        let idle = !std::mem::replace(&mut waiting.working, true);
+        drop(waiting);
+        if idle {
+            let worker = Worker { shared, done: false };
+            // Its end is told by the answers.
+            drop(tokio::task::spawn_blocking(move || worker.work()));
+        }
+    }
+
+    /// The next job; without one nobody is working any more.
+    fn next(&self) -> Option<Job> {
+        let mut waiting = self.lock();
+        let job = waiting.jobs.pop_front();
+        waiting.working = job.is_some();
+        job
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Waiting> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The thread that starts things.
+struct Worker {
+    shared: Arc<Shared>,
+    /// Whether it ended because nothing waited.
+    done: bool,
+}
+
+impl Worker {
+    fn work(mut self) {
+        while let Some(Job { launch, driver, runtime, reply }) = self.shared.starts.next() {
+            let _within = runtime.enter();
+            let started = start_now(&self.shared, launch).map(|child| {
+                let pid = child.leader.pid();
+                tokio::spawn(run::own(Arc::clone(&self.shared), child, driver));
+                pid
+            });
+            // Whoever asked may have gone; the run is owned all the same.
+            drop(reply.send(started));
+        }
+        self.done = true;
+    }
+}
+
+/// What waits for one that panicked, or that its runtime never ran, is told that it was not
+/// started.
+impl Drop for Worker {
+    fn drop(&mut self) {
+        if !self.done {
+            *self.shared.starts.lock() = Waiting::default();
+        }
+    }
 }
 
 fn start_now(shared: &Shared, launch: Launch) -> Result<Child, SpawnError> {
