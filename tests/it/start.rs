@@ -11,6 +11,7 @@ use serde_json::json;
 
 use crate::rig::agents::{await_output, events, spawn};
 use crate::rig::daemon::{Daemon, Home, Setup};
+use crate::rig::processes::eventually;
 use crate::rig::{Caller, parrot, processes, program};
 
 fn mode(path: &Path) -> u32 {
@@ -29,6 +30,8 @@ fn refusal(setup: Setup) -> (i32, String) {
 #[test]
 fn it_says_where_it_listens_and_what_to_try() {
     let daemon = Daemon::start();
+    // What it listens on is known before it is said.
+    eventually("everything is said", || daemon.log().contains("descartes logs"));
     let log = daemon.log();
     assert!(log.contains(&daemon.http_address().to_string()), "{log}");
     assert!(log.contains(daemon.socket_path().to_str().expect("text")), "{log}");

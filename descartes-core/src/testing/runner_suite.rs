@@ -9,6 +9,7 @@
 //!     Part::Echo => AgentSpec::command(["cat"]),
 //!     Part::Says => AgentSpec::command(["says"]),
 //!     Part::Missing => AgentSpec::command(["/missing"]),
+//!     _ => AgentSpec::default(),
 //! })
 //! .await;
 //! assert_eq!(failures, []);
