@@ -75,11 +75,10 @@ impl ProcessRunner {
 
     /// Makes this whole process the one that orphans of its agents become children of.
     ///
-    /// Off by default: it is for a process that starts nothing but agents, all by this runner, and
-    /// calls [`reap`](Self::reap) when a child has ended: every other child would be marked as an
-    /// agent's and collected. With it an agent's processes bear their mark from their first
-    /// moment on. Without it they do a moment later, and what is started within that moment and
-    /// also clears its environment and leaves its session is not found.
+    /// Off by default: it is for a process that starts nothing but agents and calls
+    /// [`reap`](Self::reap) when a child has ended, because every other child that has ended would
+    /// be collected too. Without it, what leaves an agent's tree becomes a child of another
+    /// process; it is still found by its marks when the agent ends.
     #[must_use]
     pub fn subreaper(self, on: bool) -> Self {
         let subreaper = on
