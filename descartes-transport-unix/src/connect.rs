@@ -17,14 +17,14 @@ use crate::{
     limits::{CLIENT_MESSAGE, READ_BUFFER, WRITE_BUFFER},
 };
 
-/// Connects to a daemon's socket; `Client::connect(UnixConnector::new(path))` is a client that
+/// Connects to a daemon's socket; `Client::connect(UnixClient::new(path))` is a client that
 /// makes a lost connection again and goes on with its subscriptions where they were.
 #[derive(Clone, Debug)]
-pub struct UnixConnector {
+pub struct UnixClient {
     path: PathBuf,
 }
 
-impl UnixConnector {
+impl UnixClient {
     /// Connects to the socket at `path`, when it is needed.
     #[must_use]
     pub fn new(path: impl Into<PathBuf>) -> Self {
@@ -33,7 +33,7 @@ impl UnixConnector {
 }
 
 #[async_trait]
-impl Connect for UnixConnector {
+impl Connect for UnixClient {
     async fn connect(&self) -> io::Result<Box<dyn FrameIo>> {
         let stream = UnixStream::connect(&self.path).await?;
         let codec = ReplyCodec(LineCodec::new(CLIENT_MESSAGE, CLIENT_MESSAGE));

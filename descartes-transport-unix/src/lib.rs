@@ -1,12 +1,13 @@
 //! Descartes over a Unix socket: one JSON-RPC message a line, long-lived, pipelined.
 //!
-//! [`UnixTransport`] serves, [`UnixConnector`] is the other side for the typed
-//! [`Client`](descartes_rpc::client::Client). Who may come in is the kernel's word: the same user
-//! and root, by the credentials of the peer; directory and socket keep everybody else from the
-//! door.
+//! [`UnixTransport`] serves; with the feature `client` (default) there is `UnixClient`, the other
+//! side for the typed [`Client`](descartes_rpc::client::Client). Who may come in is the kernel's
+//! word: the same user and root, by the credentials of the peer; directory and socket keep
+//! everybody else from the door.
 
 mod accept;
 mod claim;
+#[cfg(feature = "client")]
 mod connect;
 mod limits;
 mod peer;
@@ -23,7 +24,8 @@ use descartes_rpc::connection::ConnectionLimits;
 use tokio::sync::Semaphore;
 
 pub use claim::BindError;
-pub use connect::UnixConnector;
+#[cfg(feature = "client")]
+pub use connect::UnixClient;
 pub use peer::{Credentials, CredentialsLookup, KernelCredentials};
 
 use claim::Claim;

@@ -16,4 +16,5 @@ pub(crate) const WRITE_BUFFER: usize = 64 << 10;
 pub(crate) const ACCEPT_PAUSE: (Duration, Duration) =
     (Duration::from_millis(10), Duration::from_secs(1));
 /// A message from the server that a client takes: the largest reply, with what stands around it.
+#[cfg(feature = "client")]
 pub(crate) const CLIENT_MESSAGE: usize = descartes_rpc::limits::REPLY_BYTES + (1 << 20);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use descartes_rpc::testing::conformance::{Harness, Link, run};
 use descartes_transport_http::HttpClient;
-use descartes_transport_unix::UnixConnector;
+use descartes_transport_unix::UnixClient;
 use rustix::process::Signal;
 
 use crate::rig::daemon::Daemon;
@@ -40,6 +40,6 @@ async fn the_daemon_conforms_over_http() {
 #[tokio::test]
 async fn the_daemon_conforms_over_unix() {
     let daemon = Daemon::start();
-    let link = Link::Duplex(Arc::new(UnixConnector::new(daemon.socket_path())));
+    let link = Link::Duplex(Arc::new(UnixClient::new(daemon.socket_path())));
     run(&UnderTest { daemon, link }).await.assert_passed();
 }

@@ -70,7 +70,7 @@ pub(super) fn client_of(endpoints: &Endpoints) -> Result<Client, Failure> {
 
 #[cfg(feature = "unix")]
 fn over_unix(path: &std::path::Path) -> Client {
-    Client::connect_with(descartes_transport_unix::UnixConnector::new(path), patience())
+    Client::connect_with(descartes_transport_unix::UnixClient::new(path), patience())
 }
 
 #[cfg(feature = "http")]

@@ -4,7 +4,7 @@ use std::io;
 
 use bytes::Bytes;
 use descartes_rpc::client::Connect;
-use descartes_transport_unix::UnixConnector;
+use descartes_transport_unix::UnixClient;
 use futures_util::{SinkExt, StreamExt};
 
 use crate::server::{Server, call};
@@ -12,7 +12,7 @@ use crate::server::{Server, call};
 #[tokio::test]
 async fn frames_go_there_and_back() {
     let server = Server::start().await;
-    let mut frames = UnixConnector::new(&server.path).connect().await.unwrap();
+    let mut frames = UnixClient::new(&server.path).connect().await.unwrap();
     let large = format!("[\"{}\"]", "x".repeat(900_000));
     for (id, params) in [(1, "[1]"), (2, large.as_str()), (3, "{}")] {
         let message = call(id, "echo", params);
@@ -28,9 +28,9 @@ async fn frames_go_there_and_back() {
 async fn nobody_there_is_told_by_the_kind_of_error() {
     let home = tempfile::tempdir().unwrap();
     let path = home.path().join("s");
-    let missing = UnixConnector::new(&path).connect().await.err().unwrap();
+    let missing = UnixClient::new(&path).connect().await.err().unwrap();
     assert_eq!(missing.kind(), io::ErrorKind::NotFound);
     drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
-    let refused = UnixConnector::new(&path).connect().await.err().unwrap();
+    let refused = UnixClient::new(&path).connect().await.err().unwrap();
     assert_eq!(refused.kind(), io::ErrorKind::ConnectionRefused);
 }

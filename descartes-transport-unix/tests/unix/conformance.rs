@@ -12,7 +12,7 @@ use descartes_rpc::{
     testing::{self, conformance},
     wire::event::SubscribeParams,
 };
-use descartes_transport_unix::{UnixConfig, UnixConnector, UnixTransport};
+use descartes_transport_unix::{UnixClient, UnixConfig, UnixTransport};
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::{
@@ -62,7 +62,7 @@ async fn service() -> Rpc {
 #[async_trait]
 impl conformance::Harness for Served {
     fn link(&self) -> conformance::Link {
-        conformance::Link::Duplex(Arc::new(UnixConnector::new(&self.path)))
+        conformance::Link::Duplex(Arc::new(UnixClient::new(&self.path)))
     }
 
     fn agent(&self) -> Value {
@@ -131,7 +131,7 @@ async fn history(client: &Client, mut at_event: impl FnMut(usize)) -> Vec<String
 #[tokio::test]
 async fn a_reader_that_is_cut_off_after_any_event_misses_and_repeats_nothing() {
     let served = Served::start(service().await);
-    let client = Client::connect(UnixConnector::new(&served.path));
+    let client = Client::connect(UnixClient::new(&served.path));
     for _ in 0..3 {
         let params = serde_json::value::to_raw_value(&testing::fake_agent()).unwrap();
         let spawned = client.call_raw("agent.spawn", &params).await.unwrap();
@@ -149,7 +149,7 @@ async fn a_reader_that_is_cut_off_after_any_event_misses_and_repeats_nothing() {
                 proxy.cut.notify_waiters();
             }
         };
-        let through = Client::connect(UnixConnector::new(&proxy.path));
+        let through = Client::connect(UnixClient::new(&proxy.path));
         assert_eq!(history(&through, cut).await, whole, "{after}");
     }
     served.stop().await;
