@@ -15,6 +15,11 @@ pub const PARTIAL_LINE_DELAY: Duration = Duration::from_millis(50);
 pub const OUTPUT_UNCOMMITTED_BYTES: usize = 512 * 1024;
 /// Output bytes that one commit takes, so that a flood cannot delay a control batch.
 pub const COMMIT_OUTPUT_BYTES: usize = 1024 * 1024;
+/// How long after a commit a little output waits for more: a thousand agents that print a line now
+/// and then share their commits, and a line that comes alone is committed at once.
+pub const OUTPUT_COMMIT_PACE: Duration = Duration::from_millis(5);
+/// Waiting output from which on nothing waits for more.
+pub const PRESSING_OUTPUT_BYTES: usize = 64 * 1024;
 /// Batches that may wait for the journal.
 pub const JOURNAL_QUEUE_BATCHES: usize = 1024;
 /// Bytes that may wait for the journal.

@@ -3,29 +3,35 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use tokio::time::Instant;
+
 use super::health::Trouble;
 use super::queue::Waiting;
 use super::{Apply, Shared};
 use crate::cursor::Position;
 use crate::event::{Event, EventBody, NewEvent, Topic};
-use crate::limits::{RETENTION_AFTER_BYTES, STORE_RECOVERY_BYTES, STORE_RETRY};
+use crate::limits::{OUTPUT_COMMIT_PACE, RETENTION_AFTER_BYTES, STORE_RECOVERY_BYTES, STORE_RETRY};
 use crate::store::{Batch, Committed, Lane, StoreError};
 
 pub(super) async fn run(shared: Arc<Shared>) {
+    let mut paced = Instant::now();
     loop {
         let taken = if shared.health.trouble().is_some() {
             tokio::select! {
-                taken = shared.queue.take() => taken,
+                taken = shared.queue.take(paced) => taken,
                 () = tokio::time::sleep(STORE_RETRY) => {
                     try_again(&shared).await;
                     continue;
                 }
             }
         } else {
-            shared.queue.take().await
+            shared.queue.take(paced).await
         };
         match taken {
-            Some(taken) => commit_all(&shared, taken).await,
+            Some(taken) => {
+                paced = Instant::now() + OUTPUT_COMMIT_PACE;
+                commit_all(&shared, taken).await;
+            }
             None => return,
         }
     }

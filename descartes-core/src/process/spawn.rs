@@ -38,6 +38,22 @@ pub(super) struct Child {
     pub(super) began: Instant,
 }
 
+/// A child that was just started, whose pipes nobody follows yet.
+///
+/// Dropped, its group is killed.
+#[derive(Debug)]
+struct Started {
+    leader: Leader,
+    registration: Registration,
+    stdin: Option<OwnedFd>,
+    stdout: Option<OwnedFd>,
+    stderr: Option<OwnedFd>,
+    launch: Launch,
+    cwd: PathBuf,
+    tagged: bool,
+    began: Instant,
+}
+
 /// Starts the program of `launch` and the task that owns the run; returns its pid.
 ///
 /// On a thread that may block: starting takes as long as the program's file takes to be read.
@@ -114,14 +130,13 @@ struct Worker {
 impl Worker {
     fn work(mut self) {
         while let Some(Job { launch, driver, runtime, reply }) = self.shared.starts.next() {
-            let _within = runtime.enter();
-            let started = start_now(&self.shared, launch).map(|child| {
-                let pid = child.leader.pid();
-                tokio::spawn(run::own(Arc::clone(&self.shared), child, driver));
-                pid
-            });
             // Whoever asked may have gone; the run is owned all the same.
-            drop(reply.send(started));
+            match start_now(&self.shared, launch) {
+                Ok(started) => {
+                    drop(runtime.spawn(own(Arc::clone(&self.shared), started, driver, reply)));
+                }
+                Err(error) => drop(reply.send(Err(error))),
+            }
         }
         self.done = true;
     }
@@ -137,7 +152,25 @@ impl Drop for Worker {
     }
 }
 
-fn start_now(shared: &Shared, launch: Launch) -> Result<Child, SpawnError> {
+/// Answers whoever asked, and owns the run. What need not wait for the start before it is done
+/// here, while the next one begins.
+async fn own(
+    shared: Arc<Shared>,
+    started: Started,
+    driver: AgentDriver,
+    reply: oneshot::Sender<Result<u32, SpawnError>>,
+) {
+    let pid = started.leader.pid();
+    match started.followed() {
+        Ok(child) => {
+            drop(reply.send(Ok(pid)));
+            run::own(shared, child, driver).await;
+        }
+        Err(error) => drop(reply.send(Err(error))),
+    }
+}
+
+fn start_now(shared: &Shared, launch: Launch) -> Result<Started, SpawnError> {
     let name = launch.argv.first().cloned().unwrap_or_default();
     let marker = marker::Marker { instance: launch.instance, agent: launch.agent, run: launch.run };
     let lists: [&[String]; 2] = [&shared.pass_env, &launch.pass_env];
@@ -166,21 +199,39 @@ fn start_now(shared: &Shared, launch: Launch) -> Result<Child, SpawnError> {
         start_marked(shared, &mut command, marker).map_err(failed)?;
     let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
     let leader = Leader::new(child).map_err(failed)?;
-    let receiver = |end: Option<OwnedFd>| {
-        let end = end.ok_or(io::Error::from(io::ErrorKind::BrokenPipe))?;
-        pipe::Receiver::from_owned_fd(end)
-    };
-    let sender = |end: OwnedFd| pipe::Sender::from_owned_fd(end);
-    Ok(Child {
+    Ok(Started {
         leader,
         registration,
-        stdin: stdin.map(|end| sender(end.into())).transpose().map_err(failed)?,
-        stdout: receiver(stdout.map(Into::into)).map_err(failed)?,
-        stderr: receiver(stderr.map(Into::into)).map_err(failed)?,
+        stdin: stdin.map(Into::into),
+        stdout: stdout.map(Into::into),
+        stderr: stderr.map(Into::into),
         launch,
+        cwd,
         tagged,
         began,
     })
+}
+
+impl Started {
+    /// Lets the runtime, in which this is called, watch the pipes.
+    fn followed(self) -> Result<Child, SpawnError> {
+        let Self { leader, registration, stdin, stdout, stderr, launch, cwd, tagged, began } = self;
+        let receiver = |end: Option<OwnedFd>| {
+            let end = end.ok_or(io::Error::from(io::ErrorKind::BrokenPipe))?;
+            pipe::Receiver::from_owned_fd(end)
+        };
+        let pipes = || {
+            let stdin = stdin.map(pipe::Sender::from_owned_fd).transpose()?;
+            Ok((stdin, receiver(stdout)?, receiver(stderr)?))
+        };
+        let (stdin, stdout, stderr) = pipes().map_err(|source: io::Error| {
+            let name = launch.argv.first().cloned().unwrap_or_default();
+            let mut error = SpawnError::new(name, SpawnStage::Exec, with_errno(source));
+            error.cwd = Some(cwd);
+            error
+        })?;
+        Ok(Child { leader, registration, stdin, stdout, stderr, launch, tagged, began })
+    }
 }
 
 /// Starts a child whose processes bear the tag of its run from their first moment on, when that
