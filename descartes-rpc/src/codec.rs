@@ -3,7 +3,7 @@
 use std::io;
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
-use memchr::memchr;
+use memchr::{memchr, memchr2};
 use tokio_util::codec::{Decoder, Encoder};
 
 use crate::{
@@ -116,11 +116,26 @@ impl Encoder<Bytes> for LineCodec {
     type Error = io::Error;
 
     fn encode(&mut self, message: Bytes, buffer: &mut BytesMut) -> io::Result<()> {
-        debug_assert!(memchr(b'\n', &message).is_none(), "JSON on one line");
         buffer.reserve(message.len() + 1);
+        let begin = buffer.len();
         buffer.put_slice(&message);
+        onto_one_line(&mut buffer[begin..]);
         buffer.put_u8(b'\n');
         Ok(())
+    }
+}
+
+/// Takes the line breaks out of `json`, for wires on which one would end the message.
+///
+/// Inside strings JSON has none; between its tokens (in a value that somebody wrote that way and we
+/// pass on) a space says the same.
+pub fn onto_one_line(json: &mut [u8]) {
+    if memchr2(b'\n', b'\r', json).is_some() {
+        for byte in json {
+            if matches!(byte, b'\n' | b'\r') {
+                *byte = b' ';
+            }
+        }
     }
 }
 
@@ -188,6 +203,13 @@ mod tests {
             let refused = decode(&mut codec, "x".repeat(65).as_bytes(), piece).unwrap_err();
             assert_eq!(refused.kind(), io::ErrorKind::InvalidData);
         }
+    }
+
+    #[test]
+    fn a_value_that_was_written_over_several_lines_goes_out_on_one() {
+        let (mut codec, mut wire) = (LineCodec::default(), BytesMut::new());
+        codec.encode(Bytes::from_static(b"{\r\n\t\"a\\n\":\n1}"), &mut wire).unwrap();
+        assert_eq!(&wire[..], b"{  \t\"a\\n\": 1}\n");
     }
 
     #[tokio::test]

@@ -10,7 +10,10 @@ use std::{
 };
 
 use bytes::{BufMut, Bytes, BytesMut};
-use descartes_rpc::message::{EndReason, Notification, NotificationStream, Text};
+use descartes_rpc::{
+    codec::onto_one_line,
+    message::{EndReason, Notification, NotificationStream, Text},
+};
 use tokio::time::{Instant, Sleep, sleep};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
@@ -66,7 +69,7 @@ impl EventBody {
 
     /// Sends `message` as the first event.
     pub(crate) fn begin_with(mut self, message: &[u8]) -> Self {
-        put_data(&mut self.first, message);
+        put_data(&mut self.first, |out| out.put_slice(message));
         self
     }
 
@@ -161,25 +164,22 @@ fn put_notification(out: &mut BytesMut, framing: Framing, notification: &Notific
         out.put_u8(b'\n');
     }
     match (framing, notification.event_json()) {
-        (Framing::Messages, _) => {
-            out.put_slice(b"data: ");
-            notification.encode_into(out);
-            out.put_slice(b"\n\n");
-        }
-        (Framing::Events, Some(event)) => put_data(out, event),
+        (Framing::Messages, _) => put_data(out, |out| notification.encode_into(out)),
+        (Framing::Events, Some(event)) => put_data(out, |out| out.put_slice(event)),
         (Framing::Events, None) => {
             out.put_slice(b"event: ");
             out.put_slice(notification.kind().as_bytes());
             out.put_u8(b'\n');
-            put_data(out, &notification.params_json());
+            put_data(out, |out| out.put_slice(&notification.params_json()));
         }
     }
 }
 
-/// One `data:` line; JSON as it is written here has no line breaks.
-fn put_data(out: &mut BytesMut, json: &[u8]) {
-    out.reserve(json.len() + 8);
+/// One `data:` line.
+fn put_data(out: &mut BytesMut, write: impl FnOnce(&mut BytesMut)) {
     out.put_slice(b"data: ");
-    out.put_slice(json);
+    let begin = out.len();
+    write(out);
+    onto_one_line(&mut out[begin..]);
     out.put_slice(b"\n\n");
 }
