@@ -38,6 +38,8 @@ fn query(params: &wire::LogsParams) -> Result<LogQuery, RpcError> {
     let mut query = LogQuery::default();
     query.stream = stream(params.stream);
     query.offset = match params.tail {
+        // The last none: behind the end, and the cursor is there.
+        Some(0) => Some(i64::MAX),
         Some(tail) => Some(i64::try_from(tail).map_or(i64::MIN, |tail| -tail)),
         None => params.offset,
     };
