@@ -1,9 +1,11 @@
 //! What a transport serves: one message, or one duplex connection.
 //!
 //! A transport moves bytes and vouches for its peer; everything else is here. Per message it calls
-//! [`answer`] or [`answer_streaming`], for a duplex connection [`serve_connection`].
+//! [`answer`] or [`answer_streaming`], for a duplex connection [`serve_connection`]. Where the
+//! method is said outside of the message (a path of HTTP, say), it calls [`call_until`].
 
 mod answer;
+mod bare;
 mod batch;
 mod driver;
 mod exchange;
@@ -16,6 +18,7 @@ mod turns;
 mod waits;
 
 pub use answer::{Answer, answer, answer_streaming, answer_until, oversize_body};
+pub use bare::{BareCall, Outcome, call_until};
 pub use driver::serve_connection;
 pub(crate) use state::{CallClass, CallTicket};
 pub use state::{Connection, ConnectionLimits};

@@ -63,8 +63,9 @@ pub struct Incoming {
 /// entries beside the message.
 #[must_use]
 pub fn parse(message: &Bytes) -> Frame {
-    let Ok(text) = std::str::from_utf8(message) else {
-        return Frame::Malformed(RpcError::new(ErrorKind::ParseError, "the message is not UTF-8"));
+    let text = match text_of(message) {
+        Ok(text) => text,
+        Err(error) => return Frame::Malformed(error),
     };
     let mut scanner = Scanner::new(text);
     let frame = match scanner.peek() {
@@ -75,6 +76,26 @@ pub fn parse(message: &Bytes) -> Frame {
         Ok(frame) => frame,
         Err(error) => Frame::Malformed(scan_error(error)),
     }
+}
+
+/// Understands a text that is the parameters of a call and nothing else; no text, no parameters.
+///
+/// # Errors
+///
+/// When it is not JSON, nested too deep, or neither an object nor an array.
+pub fn parse_params(text: &Bytes) -> Result<Params, RpcError> {
+    let mut scanner = Scanner::new(text_of(text)?);
+    if scanner.peek().is_none() {
+        return Ok(Params::ABSENT);
+    }
+    let range = scanner.value().map_err(scan_error)?;
+    scanner.end().map_err(scan_error)?;
+    params(Some(range), text).ok_or_else(neither_object_nor_array)
+}
+
+fn text_of(message: &Bytes) -> Result<&str, RpcError> {
+    let text = std::str::from_utf8(message).ok();
+    text.ok_or_else(|| RpcError::new(ErrorKind::ParseError, "the message is not UTF-8"))
 }
 
 fn batch(scanner: &mut Scanner<'_>, message: &Bytes, text: &str) -> Result<Frame, ScanError> {
@@ -165,10 +186,13 @@ fn params(range: Option<Range<usize>>, message: &Bytes) -> Option<Params> {
 
 fn scalar_params(id: Option<Id>) -> Entry {
     let Some(id) = id else { return Entry::Ignored };
-    let error = RpcError::new(ErrorKind::InvalidParams, "params must be an object or an array")
+    Entry::Refused(Response::failed(id, neither_object_nor_array()))
+}
+
+fn neither_object_nor_array() -> RpcError {
+    RpcError::new(ErrorKind::InvalidParams, "params must be an object or an array")
         .with("path", "params")
-        .with("expected", "object or array");
-    Entry::Refused(Response::failed(id, error))
+        .with("expected", "object or array")
 }
 
 fn refused(id: Id, why: &'static str) -> Entry {

@@ -4,9 +4,24 @@
 //!
 //! The server knows its callers by the kernel's word: on loopback the owner of the peer's socket
 //! must be the user that runs the server. Pages of browsers are kept out by `Host`, `Origin` and
-//! content type. Nothing here knows a method; what a route means is asked from the
-//! [`RpcService`](descartes_rpc::service::RpcService) that is served.
+//! content type. What a route means is asked from the
+//! [`RpcService`](descartes_rpc::service::RpcService) that is served: which method answers, and how
+//! path and query become its parameters, is one row of one table.
+//!
+//! | route | answers |
+//! | --- | --- |
+//! | `POST /`, `POST /rpc` | JSON-RPC: a call, a notification or a batch |
+//! | `POST /rpc/<method>` | body = parameters, answer = the bare result or the error object |
+//! | `GET /` | what this is, and which methods there are |
+//! | `GET /health`, `GET /ready` | one word, to anyone |
+//! | `GET /events?topic=&after=&types=&tail=` | a subscription as server-sent events |
+//! | `GET /agents/{agent}/logs?stream=&tail=&follow=1` | what an agent wrote, byte for byte |
+//! | `GET /openrpc.json` | the interface description |
+//!
+//! A `POST` that accepts `text/event-stream` may subscribe: each `data:` is a JSON-RPC message, the
+//! response first.
 
+mod alias;
 mod caller;
 #[cfg(feature = "client")]
 mod client;
@@ -27,7 +42,7 @@ mod sse;
 pub use client::{AddressError, HttpClient};
 pub use limits::HttpLimits;
 pub use options::HttpOptions;
-pub use response_body::ResponseBody;
+pub use response_body::{Interrupted, ResponseBody};
 pub use same_user::{KernelLookup, PeerSocket, UidLookup};
 pub use serve::{BindError, HttpConfig, HttpTransport};
 pub use service::{HttpService, service};

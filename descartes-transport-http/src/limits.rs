@@ -14,6 +14,11 @@ pub(crate) const MAX_DISCARDED_BYTES: u64 = 16 << 20;
 pub(crate) const DISCARD_TIME: Duration = Duration::from_secs(10);
 /// Pairs in a query string; a subscription names at most this many topics there.
 pub(crate) const MAX_QUERY_PAIRS: usize = 128;
+/// Rows of a log that are asked for at once, and so held for a reader that is slow to take them;
+/// the service ends a page at a mebibyte anyway.
+pub(crate) const LOG_PAGE_ROWS: u32 = 1000;
+/// Milliseconds that one call waits for the next row of a log: the longest that it may.
+pub(crate) const LOG_WAIT_MILLIS: u64 = 30_000;
 /// Milliseconds after which an `EventSource` reconnects.
 pub(crate) const RETRY_MILLIS: u64 = 1000;
 /// Shortest and longest pause of the accept loop after an error such as `EMFILE`.

@@ -1,4 +1,4 @@
-//! The query string of `GET /events`.
+//! Query strings: names and values, percent-encoded.
 
 use std::borrow::Cow;
 
@@ -13,64 +13,34 @@ pub(crate) enum QueryError {
     Repeated(&'static str),
     #[error("query parameter `{0}` is not a number")]
     NotANumber(&'static str),
-    #[error("the query is not percent-encoded UTF-8")]
+    #[error("query parameter `{0}` is neither 1 nor 0")]
+    NeitherYesNorNo(&'static str),
+    #[error("the address is not percent-encoded UTF-8")]
     Encoding,
     #[error("more than {MAX_QUERY_PAIRS} query parameters")]
     TooMany,
 }
 
-/// What a reader of events asks for, in the query's own order.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub(crate) struct EventsQuery<'a> {
-    pub(crate) topics: Vec<Cow<'a, str>>,
-    pub(crate) types: Vec<Cow<'a, str>>,
-    pub(crate) after: Option<Cow<'a, str>>,
-    pub(crate) tail: Option<u64>,
-}
+/// A name and its value.
+pub(crate) type Pair<'a> = (Cow<'a, str>, Cow<'a, str>);
 
-impl<'a> EventsQuery<'a> {
-    /// Reads `topic` (repeatable), `types` (repeatable, or separated by commas), `after`, `tail`.
-    pub(crate) fn parse(query: &'a str) -> Result<Self, QueryError> {
-        let mut read = Self::default();
-        let pairs = query.split('&').filter(|pair| !pair.is_empty());
-        for (count, pair) in pairs.enumerate() {
-            if count == MAX_QUERY_PAIRS {
-                return Err(QueryError::TooMany);
-            }
-            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-            let value = decode(value)?;
-            match &*decode(name)? {
-                "topic" => read.topics.push(value),
-                "types" => read.types.extend(split(value)),
-                "after" => once("after", &mut read.after, value)?,
-                "tail" => {
-                    let tail = value.parse().ok().ok_or(QueryError::NotANumber("tail"))?;
-                    once("tail", &mut read.tail, tail)?;
-                }
-                other => return Err(QueryError::Unknown(other.to_owned())),
-            }
+/// The pairs of `query` in its own order, decoded; empty ones are nothing.
+pub(crate) fn pairs(query: &str) -> impl Iterator<Item = Result<Pair<'_>, QueryError>> {
+    let pairs = query.split('&').filter(|pair| !pair.is_empty());
+    pairs.enumerate().map(|(count, pair)| {
+        if count >= MAX_QUERY_PAIRS {
+            return Err(QueryError::TooMany);
         }
-        Ok(read)
-    }
+        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+        Ok((decode(name, true)?, decode(value, true)?))
+    })
 }
 
-fn once<T>(name: &'static str, slot: &mut Option<T>, value: T) -> Result<(), QueryError> {
-    match slot.replace(value) {
-        None => Ok(()),
-        Some(_) => Err(QueryError::Repeated(name)),
-    }
-}
-
-fn split(value: Cow<'_, str>) -> Vec<Cow<'_, str>> {
-    if !value.contains(',') {
-        return vec![value];
-    }
-    value.split(',').filter(|part| !part.is_empty()).map(|part| part.to_owned().into()).collect()
-}
-
-/// Undoes the form encoding; borrows where nothing was encoded.
-fn decode(text: &str) -> Result<Cow<'_, str>, QueryError> {
-    if !text.bytes().any(|byte| matches!(byte, b'%' | b'+')) {
+/// Undoes the percent-encoding, and in a form the `+` for a space; borrows where nothing was
+/// encoded.
+pub(crate) fn decode(text: &str, form: bool) -> Result<Cow<'_, str>, QueryError> {
+    let encoded = |byte: u8| byte == b'%' || form && byte == b'+';
+    if !text.bytes().any(encoded) {
         return Ok(Cow::Borrowed(text));
     }
     let mut bytes = Vec::with_capacity(text.len());
@@ -78,7 +48,7 @@ fn decode(text: &str) -> Result<Cow<'_, str>, QueryError> {
     while let [first, tail @ ..] = rest {
         rest = tail;
         bytes.push(match (first, tail) {
-            (b'+', _) => b' ',
+            (b'+', _) if form => b' ',
             (b'%', [high, low, after @ ..]) => {
                 rest = after;
                 nibble(*high)? << 4 | nibble(*low)?
@@ -101,36 +71,31 @@ fn nibble(digit: u8) -> Result<u8, QueryError> {
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_query_is_read_whole() {
-        let read = EventsQuery::parse(
-            "topic=agent/a/status&topic=agent%2Fb%2Foutput&after=c.1&types=agent.*,x&types=y&tail=5",
-        );
-        let read = read.unwrap();
-        assert_eq!(read.topics, ["agent/a/status", "agent/b/output"]);
-        assert_eq!(read.types, ["agent.*", "x", "y"]);
-        assert_eq!(read.after.as_deref(), Some("c.1"));
-        assert_eq!(read.tail, Some(5));
-        assert_eq!(EventsQuery::parse("").unwrap(), EventsQuery::default());
-        assert_eq!(EventsQuery::parse("&&topic=a+b").unwrap().topics, ["a b"]);
+    fn read(query: &str) -> Result<Vec<Pair<'_>>, QueryError> {
+        pairs(query).collect()
     }
 
     #[test]
-    fn what_is_not_understood_is_refused_by_name() {
-        for (query, expected) in [
-            ("topics=a", QueryError::Unknown("topics".to_owned())),
-            ("token=secret", QueryError::Unknown("token".to_owned())),
-            ("after=a&after=b", QueryError::Repeated("after")),
-            ("tail=-1", QueryError::NotANumber("tail")),
-            ("tail=", QueryError::NotANumber("tail")),
-            ("topic=%", QueryError::Encoding),
-            ("topic=%4", QueryError::Encoding),
-            ("topic=%zz", QueryError::Encoding),
-            ("topic=%ff", QueryError::Encoding),
-        ] {
-            assert_eq!(EventsQuery::parse(query), Err(expected), "{query}");
+    fn a_query_is_read_whole() {
+        let read = read("&topic=agent%2Fb&topic=a+b&&x&y=1=2").unwrap();
+        let read: Vec<(&str, &str)> =
+            read.iter().map(|(name, value)| (&**name, &**value)).collect();
+        assert_eq!(read, [("topic", "agent/b"), ("topic", "a b"), ("x", ""), ("y", "1=2")]);
+    }
+
+    #[test]
+    fn what_cannot_be_decoded_is_refused() {
+        for query in ["topic=%", "topic=%4", "topic=%zz", "topic=%ff", "%=a"] {
+            assert_eq!(read(query), Err(QueryError::Encoding), "{query}");
         }
         let many = "topic=a&".repeat(MAX_QUERY_PAIRS + 1);
-        assert_eq!(EventsQuery::parse(&many), Err(QueryError::TooMany));
+        assert_eq!(read(&many), Err(QueryError::TooMany));
+        assert!(read(&many[8..]).is_ok());
+    }
+
+    #[test]
+    fn in_a_path_a_plus_is_a_plus() {
+        assert_eq!(decode("a+b%20c", false).unwrap(), "a+b c");
+        assert_eq!(decode("a+b", true).unwrap(), "a b");
     }
 }

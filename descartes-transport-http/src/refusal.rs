@@ -8,8 +8,8 @@ use descartes_rpc::{
 use http::{HeaderValue, Response, StatusCode, header};
 
 use crate::{
-    caller::Stranger, guard::host::HostFault, query::QueryError, response_body::ResponseBody,
-    service::json,
+    alias::Alias, caller::Stranger, guard::host::HostFault, query::QueryError,
+    response_body::ResponseBody, service::json,
 };
 
 /// Why a request is refused by the transport itself.
@@ -25,13 +25,14 @@ pub(crate) enum Refusal {
     TooLarge(usize),
     /// The body ended early or was garbled.
     BrokenBody,
-    Query(QueryError),
+    /// The query does not fit the row that it belongs to.
+    Query(QueryError, &'static Alias),
 }
 
 impl Refusal {
     fn status(&self) -> StatusCode {
         match self {
-            Self::Host(HostFault::Invalid) | Self::BrokenBody | Self::Query(_) => {
+            Self::Host(HostFault::Invalid) | Self::BrokenBody | Self::Query(..) => {
                 StatusCode::BAD_REQUEST
             }
             Self::Host(HostFault::Misdirected) => StatusCode::MISDIRECTED_REQUEST,
@@ -67,8 +68,8 @@ impl Refusal {
                 RpcError::oversize(descartes_rpc::limits::REQUEST_BYTES_KEY, *max as u64)
             }
             Self::BrokenBody => invalid("the body ended early or was garbled"),
-            Self::Query(error) => RpcError::new(ErrorKind::InvalidParams, error.to_string())
-                .with("expected", "topic (repeatable), after, types, tail"),
+            Self::Query(error, alias) => RpcError::new(ErrorKind::InvalidParams, error.to_string())
+                .with("expected", alias.query_names()),
         }
     }
 
@@ -79,6 +80,12 @@ impl Refusal {
         }
         response
     }
+}
+
+/// The status of an error that is not in a JSON-RPC response.
+pub(crate) fn status_of(error: &RpcError) -> StatusCode {
+    let code = error.kind().http_status();
+    StatusCode::from_u16(code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
 }
 
 /// A JSON-RPC error that belongs to no call, under an HTTP status.
@@ -117,7 +124,7 @@ mod tests {
             (Refusal::ContentType, 415, -32600),
             (Refusal::TooLarge(7), 413, -32011),
             (Refusal::BrokenBody, 400, -32600),
-            (Refusal::Query(QueryError::Encoding), 400, -32602),
+            (Refusal::Query(QueryError::Encoding, &crate::alias::EVENTS), 400, -32602),
         ] {
             assert_eq!(refusal.status(), status, "{refusal:?}");
             assert_eq!(refusal.error().code(), code, "{refusal:?}");

@@ -1,13 +1,13 @@
-//! What goes back: nothing, a block of bytes, or a stream of events.
+//! What goes back: nothing, a block of bytes, a stream of events, or pages of bytes.
 
 use std::{
-    convert::Infallible,
     fmt,
     pin::Pin,
     task::{Context, Poll},
 };
 
 use bytes::Bytes;
+use futures_core::Stream;
 use http_body::{Body, Frame, SizeHint};
 
 use crate::{serve::AnswerEnd, sse::EventBody};
@@ -22,6 +22,20 @@ pub struct ResponseBody {
 enum Content {
     Block(Bytes),
     Events(Pin<Box<EventBody>>),
+    Pages(Pin<Box<dyn Stream<Item = Result<Bytes, Interrupted>> + Send>>),
+}
+
+/// Why an answer breaks off. Its connection is cut, so that nobody takes what came for the whole.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the answer breaks off: {why}")]
+pub struct Interrupted {
+    why: String,
+}
+
+impl Interrupted {
+    pub(crate) fn by(why: impl fmt::Display) -> Self {
+        Self { why: why.to_string() }
+    }
 }
 
 impl ResponseBody {
@@ -37,6 +51,12 @@ impl ResponseBody {
         Self { content: Content::Events(Box::pin(events)), _end: None }
     }
 
+    pub(crate) fn pages(
+        pages: impl Stream<Item = Result<Bytes, Interrupted>> + Send + 'static,
+    ) -> Self {
+        Self { content: Content::Pages(Box::pin(pages)), _end: None }
+    }
+
     pub(crate) fn until(self, end: AnswerEnd) -> Self {
         Self { _end: Some(end), ..self }
     }
@@ -47,22 +67,24 @@ impl fmt::Debug for ResponseBody {
         match &self.content {
             Content::Block(bytes) => write!(f, "ResponseBody({} bytes)", bytes.len()),
             Content::Events(_) => f.write_str("ResponseBody(events)"),
+            Content::Pages(_) => f.write_str("ResponseBody(pages)"),
         }
     }
 }
 
 impl Body for ResponseBody {
     type Data = Bytes;
-    type Error = Infallible;
+    type Error = Interrupted;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, Interrupted>>> {
         let bytes = match &mut self.content {
             Content::Block(bytes) if bytes.is_empty() => return Poll::Ready(None),
             Content::Block(bytes) => Poll::Ready(Some(std::mem::take(bytes))),
             Content::Events(events) => events.poll_bytes(cx),
+            Content::Pages(pages) => return pages.as_mut().poll_next(cx).map_ok(Frame::data),
         };
         bytes.map(|bytes| bytes.map(|bytes| Ok(Frame::data(bytes))))
     }
@@ -74,7 +96,7 @@ impl Body for ResponseBody {
     fn size_hint(&self) -> SizeHint {
         match &self.content {
             Content::Block(bytes) => SizeHint::with_exact(bytes.len() as u64),
-            Content::Events(_) => SizeHint::default(),
+            Content::Events(_) | Content::Pages(_) => SizeHint::default(),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! All routes as one service, to be mounted in an application or served by [`crate::HttpTransport`].
 
-mod events;
+mod aliases;
+mod log;
 mod pages;
 
 use std::{
@@ -185,17 +186,19 @@ impl<S: RpcService> Server<S> {
                 link.arrived();
                 Ok(self.call(peer, &head, message).await)
             }
-            Route::Events => {
+            Route::Method(name) => {
+                let params = self.message(&head, body_deadline, body).await?;
                 link.arrived();
-                self.events(peer, &head, parts.uri.query().unwrap_or_default()).await
+                self.method(peer, &head, (name, &params)).await
+            }
+            Route::Alias(alias, value) => {
+                link.arrived();
+                let query = parts.uri.query().unwrap_or_default();
+                self.alias(peer, &head, (alias, value, query)).await
             }
             Route::Information => {
                 link.arrived();
                 Ok(self.information(peer).await)
-            }
-            Route::OpenRpc => {
-                link.arrived();
-                Ok(self.openrpc(peer).await)
             }
             Route::Health | Route::Ready => Err(Refusal::NotFound),
         }

@@ -31,6 +31,8 @@ mod readme;
 mod resume;
 /// What the tests stand on: daemons to start and end, plain clients, a look at processes.
 mod rig;
+/// Routes of their own: each method under its path, logs as bytes, events as `EventSource` has them.
+mod routes;
 /// The same idempotency key is the same deed: at once, later, after a restart.
 mod same_key;
 /// A subscriber that never reads costs nobody else anything.

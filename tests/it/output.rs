@@ -7,7 +7,7 @@ use crate::rig::daemon::{Daemon, Setup};
 use crate::rig::{Caller, parrot, torture};
 
 /// Bytes that are hard to keep, with a name for the failure.
-fn hard_bytes() -> Vec<(&'static str, Vec<u8>)> {
+pub(crate) fn hard_bytes() -> Vec<(&'static str, Vec<u8>)> {
     let every_byte: Vec<u8> = (0..=255).collect();
     vec![
         ("nothing", Vec::new()),

@@ -3,11 +3,9 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use descartes_rpc::client::{Client, ClientError};
 use descartes_rpc::wire::agent::{WaitParams, Waited};
-use descartes_rpc::wire::output::{LogRow, Logs as Page, LogsParams, StreamChoice};
+use descartes_rpc::wire::output::{Logs as Page, LogsParams, StreamChoice};
 
 use super::arguments::Logs;
 use super::failure::Failure;
@@ -140,40 +138,15 @@ impl Reader<'_> {
             let kept = "the oldest part of this log is no longer kept";
             self.output.note(format_args!("descartes: {kept} (up to {})", gap.to_offset));
         }
+        let mut bytes = Vec::new();
         for row in &page.logs {
             if self.output.is_json() {
                 self.output.json(row)?;
             } else {
-                self.output.bytes(&bytes(row))?;
+                row.write_bytes(&mut bytes);
             }
         }
+        self.output.bytes(&bytes)?;
         Ok(())
-    }
-}
-
-/// The row as the agent wrote it.
-fn bytes(row: &LogRow) -> Vec<u8> {
-    let exact = row.data.as_ref().and_then(|data| STANDARD.decode(data).ok());
-    let mut bytes = exact.unwrap_or_else(|| row.message.clone().into_bytes());
-    if row.partial != Some(true) {
-        bytes.push(b'\n');
-    }
-    bytes
-}
-
-#[cfg(test)]
-mod tests {
-    use super::{LogRow, bytes};
-
-    fn row(json: &str) -> LogRow {
-        let head = r#"{"line":0,"stream":"stdout","level":"info","timestamp":"","#;
-        serde_json::from_str(&format!("{head}{json}}}")).unwrap()
-    }
-
-    #[test]
-    fn rows_are_printed_as_they_were_written() {
-        assert_eq!(bytes(&row(r#""message":"é""#)), "é\n".as_bytes());
-        assert_eq!(bytes(&row(r#""message":"half","partial":true"#)), b"half");
-        assert_eq!(bytes(&row(r#""message":"\ufffd","data":"/wA=""#)), b"\xff\0\n");
     }
 }

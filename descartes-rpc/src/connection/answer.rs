@@ -74,23 +74,32 @@ pub async fn answer_until<S: RpcService>(
 ) -> Answer {
     let connection = Connection::default();
     let origin = Origin { peer, connection: connection.clone(), streams };
-    let mut started = pin!(Exchange::start(&service, &origin, &message));
+    let started = Exchange::start(&service, &origin, &message);
     drop(message);
-    let mut drain = pin!(drain);
+    let Answered { body, notifications, malformed } = until(started, &connection, drain).await;
+    Answer { body, notifications, malformed, connection }
+}
+
+/// What `work` comes to; when `drain` completes first, the waiting calls of `connection` end.
+pub(super) async fn until<T>(
+    work: impl Future<Output = T>,
+    connection: &Connection,
+    drain: impl Future<Output = ()>,
+) -> T {
+    let (mut work, mut drain) = (pin!(work), pin!(drain));
     let mut told = false;
-    let answered = poll_fn(|cx| {
-        if let Poll::Ready(answered) = started.as_mut().poll(cx) {
-            return Poll::Ready(answered);
+    poll_fn(|cx| {
+        if let Poll::Ready(done) = work.as_mut().poll(cx) {
+            return Poll::Ready(done);
         }
         if !told && drain.as_mut().poll(cx).is_ready() {
             told = true;
             connection.end_waits(WaitEnd::Draining);
-            return started.as_mut().poll(cx);
+            return work.as_mut().poll(cx);
         }
         Poll::Pending
-    });
-    let Answered { body, notifications, malformed } = answered.await;
-    Answer { body, notifications, malformed, connection }
+    })
+    .await
 }
 
 async fn exchange<S: RpcService>(service: S, peer: Peer, message: Bytes, streams: bool) -> Answer {

@@ -1,5 +1,7 @@
 //! What an agent wrote: rows of the log, and lines that match.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -79,6 +81,20 @@ shape! {
     }
 }
 
+impl LogRow {
+    /// Writes the row as the agent wrote it: its exact bytes, and its newline unless the row is
+    /// partial.
+    pub fn write_bytes(&self, out: &mut Vec<u8>) {
+        match self.data.as_ref().map(|data| STANDARD.decode(data)) {
+            Some(Ok(exact)) => out.extend_from_slice(&exact),
+            _ => out.extend_from_slice(self.message.as_bytes()),
+        }
+        if self.partial != Some(true) {
+            out.push(b'\n');
+        }
+    }
+}
+
 shape! {
     /// A part of a topic's history that is no longer kept.
     pub struct Gap {
@@ -148,5 +164,25 @@ shape! {
         stream: Stream,
         /// When the daemon saw it.
         timestamp: String,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::LogRow;
+
+    fn bytes(json: &str) -> Vec<u8> {
+        let head = r#"{"line":0,"stream":"stdout","level":"info","timestamp":"","#;
+        let row: LogRow = serde_json::from_str(&format!("{head}{json}}}")).unwrap();
+        let mut out = Vec::new();
+        row.write_bytes(&mut out);
+        out
+    }
+
+    #[test]
+    fn rows_give_back_what_was_written() {
+        assert_eq!(bytes(r#""message":"é""#), "é\n".as_bytes());
+        assert_eq!(bytes(r#""message":"half","partial":true"#), b"half");
+        assert_eq!(bytes(r#""message":"\ufffd","data":"/wA=""#), b"\xff\0\n");
     }
 }

@@ -1,4 +1,4 @@
-//! What a person or a probe looks at: the front page, readiness, the interface description.
+//! What a person or a probe looks at: the front page and readiness.
 //!
 //! All of it is asked from the service itself, so nothing here can disagree with it.
 
@@ -10,7 +10,7 @@ use http::{Response, StatusCode};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::value::RawValue;
 
-use super::{Server, json, plain, text};
+use super::{Server, json, text};
 use crate::{caller::TRANSPORT, response_body::ResponseBody};
 
 const READY: &str = r#"{"jsonrpc":"2.0","id":1,"method":"system.ready"}"#;
@@ -77,13 +77,6 @@ impl<S: RpcService> Server<S> {
             transports: info.transports,
         };
         json(serde_json::to_vec(&page).unwrap_or_default().into())
-    }
-
-    pub(super) async fn openrpc(&self, peer: &Peer) -> Response<ResponseBody> {
-        match self.ask::<Box<RawValue>>(peer, DISCOVER).await {
-            Some(document) => json(Bytes::from(String::from(Box::<str>::from(document)))),
-            None => plain(self.answer(peer, DISCOVER).await),
-        }
     }
 
     async fn ask<T: DeserializeOwned>(&self, peer: &Peer, message: &'static str) -> Option<T> {

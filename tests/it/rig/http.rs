@@ -81,6 +81,13 @@ impl Http {
         self.request("GET", path, &[], b"")
     }
 
+    /// Calls a method under its own path.
+    #[track_caller]
+    pub(crate) fn bare(&mut self, method: &str, params: &Value) -> Reply {
+        let json = [("Content-Type", "application/json")];
+        self.request("POST", &format!("/rpc/{method}"), &json, params.to_string().as_bytes())
+    }
+
     #[track_caller]
     pub(crate) fn post(&mut self, body: &[u8]) -> Reply {
         self.request("POST", "/", &[("Content-Type", "application/json")], body)
@@ -124,6 +131,17 @@ impl Http {
     #[track_caller]
     pub(crate) fn events(self, path: &str, headers: &[(&str, &str)]) -> Events {
         self.stream_of("GET", path, headers, b"")
+    }
+
+    /// Opens an answer that comes in pieces.
+    #[track_caller]
+    pub(crate) fn opened(mut self, path: &str) -> impl Read + use<> {
+        let bytes = self.format("GET", path, &[], b"");
+        self.send(&bytes).expect("the daemon reads");
+        let (status, headers) = self.head().expect("the daemon answers");
+        assert_eq!(status, 200, "{headers:?}");
+        assert_eq!(header(&headers, "transfer-encoding"), Some("chunked"));
+        Chunked { inner: self.stream, left: 0, ended: false }
     }
 
     /// Sends a request whose answer is an event stream.
