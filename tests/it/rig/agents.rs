@@ -4,7 +4,10 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
-use super::Caller;
+use super::{Caller, PATIENCE};
+
+/// Halves of our patience that an agent may take to end.
+const LONGEST_WAITS: usize = 20;
 
 /// Starts `command` and gives the new agent's identifier.
 #[track_caller]
@@ -24,10 +27,18 @@ pub(crate) fn id_of(spawned: &Value) -> String {
     spawned["agent_id"].as_str().unwrap_or_else(|| panic!("no agent_id: {spawned}")).to_owned()
 }
 
-/// Waits for the end of an agent: `status` and `exit`.
+/// Waits for the end of an agent: `status` and `exit`. Asks again before our client's own patience
+/// is over: at its full count a flood takes longer.
 #[track_caller]
 pub(crate) fn wait(caller: &mut impl Caller, id: &str) -> Value {
-    caller.ok("agent.wait", json!({"agent_id": id, "timeout_secs": 300}))
+    let params = json!({"agent_id": id, "timeout_secs": PATIENCE.as_secs() / 2});
+    for _ in 0..LONGEST_WAITS {
+        match caller.call("agent.wait", params.clone()) {
+            Ok(ended) => return ended,
+            Err(error) => assert_eq!(error["data"]["kind"], "timeout", "{error}"),
+        }
+    }
+    panic!("{id} does not end");
 }
 
 /// Everything in `topic` after `after`, which is a cursor or `start`.
