@@ -1,36 +1,43 @@
 //! The typed client, over any channel.
 //!
 //! Every declared method is a method here ([`Client::agent_spawn`] and so on). Over a duplex
-//! channel many calls are under way at once and a lost connection is made again; over a
-//! request-and-response channel each call is an exchange of its own.
+//! channel ([`Connect`]) many calls are under way at once and a lost connection is made again; over
+//! a request-and-response channel ([`Exchange`]) each call is an exchange of its own. Whoever
+//! implements one of the two gets all of it: calls with deadlines, the repetition of those that
+//! carry an idempotency key, and subscriptions that go on where they were ([`Subscription`]).
 
 mod backoff;
 mod duplex;
 mod error;
 mod exchange;
+mod feed;
 mod follower;
 mod in_memory;
 mod incoming;
+mod outgoing;
 mod subscription;
 
 use std::fmt;
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_core::Stream;
 use futures_core::stream::BoxStream;
 use futures_util::Sink;
-use serde::Serialize;
+use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
+use tokio::time::timeout;
 
 use crate::auth::Principal;
-use crate::error::RpcError;
 use crate::limits;
 use crate::method::{Method, MethodParams};
 use crate::service::Rpc;
 use crate::wire::event::SubscribeParams;
+
+use outgoing::Outgoing;
 
 pub use backoff::Reconnect;
 pub use error::ClientError;
@@ -50,7 +57,8 @@ impl<T> FrameIo for T where
 /// Makes connections of a duplex transport.
 #[async_trait]
 pub trait Connect: Send + Sync + 'static {
-    /// Makes one connection. Called again after it was lost, with a pause that grows.
+    /// Makes one connection. Called again after it was lost, with a pause that grows. An attempt
+    /// that takes longer than ten seconds is dropped.
     ///
     /// # Errors
     /// What the system said; calls that were never sent fail with it at once.
@@ -58,6 +66,14 @@ pub trait Connect: Send + Sync + 'static {
 
     /// The transport's name, for messages.
     fn transport_name(&self) -> &'static str;
+
+    /// Whether a connection can be dead without anybody being told, as over a network. Then a
+    /// daemon that was silent for [`CLIENT_SILENCE`](limits::CLIENT_SILENCE) while something is
+    /// waited for is asked for its health, and without an answer within
+    /// [`CLIENT_ANSWER`](limits::CLIENT_ANSWER) the connection counts as lost.
+    fn may_fall_silent(&self) -> bool {
+        true
+    }
 }
 
 /// A transport on which every request has its own response, such as HTTP.
@@ -83,47 +99,17 @@ pub trait Exchange: Send + Sync + 'static {
 /// Calls a daemon. Cheap to clone; clones share one connection.
 ///
 /// Dropping the future of a call does not stop its effect; it ends the waiting of a call that
-/// waits. Must be used inside a tokio runtime.
+/// waits. Every call has a deadline ([`Self::with_deadline`]). Must be used inside a tokio runtime.
 #[derive(Clone)]
 pub struct Client {
     channel: Channel,
+    deadline: Duration,
 }
 
 #[derive(Clone)]
 enum Channel {
     Duplex(Arc<duplex::Duplex>),
     Exchange(Arc<exchange::Exchanger>),
-}
-
-/// A call, encoded, and how it may be treated.
-struct Outgoing {
-    /// Everything of the message between its `id` and its end.
-    rest: Vec<u8>,
-    /// Whether it may be sent again when nobody knows if it arrived.
-    repeatable: bool,
-    /// Whether the daemon may wait long before it answers.
-    waits: bool,
-}
-
-impl Outgoing {
-    fn new(method: &str, params: &(impl Serialize + ?Sized)) -> Result<Self, ClientError> {
-        let mut rest = b",\"method\":".to_vec();
-        serde_json::to_writer(&mut rest, method).map_err(ClientError::Encode)?;
-        rest.extend_from_slice(b",\"params\":");
-        serde_json::to_writer(&mut rest, params).map_err(ClientError::Encode)?;
-        rest.push(b'}');
-        if rest.len() > limits::REQUEST_BYTES {
-            let most = u64::try_from(limits::REQUEST_BYTES).unwrap_or(u64::MAX);
-            return Err(RpcError::oversize(limits::REQUEST_BYTES_KEY, most).into());
-        }
-        Ok(Self { rest, repeatable: false, waits: false })
-    }
-
-    fn message(&self, id: u64) -> Bytes {
-        let mut message = format!("{{\"jsonrpc\":\"2.0\",\"id\":{id}").into_bytes();
-        message.extend_from_slice(&self.rest);
-        message.into()
-    }
 }
 
 impl Client {
@@ -136,7 +122,9 @@ impl Client {
     /// A client of a service in the same process, for anybody.
     #[must_use]
     pub fn in_memory_as(rpc: Rpc, principal: Principal) -> Self {
-        Self::connect(in_memory::InMemory::new(rpc, principal))
+        // What stops in this process does not come back under the same object.
+        let reconnect = Reconnect { restarts: false, ..Reconnect::default() };
+        Self::connect_with(in_memory::InMemory::new(rpc, principal), reconnect)
     }
 
     /// A client over a duplex transport. Connects with the first call, and again when the
@@ -150,7 +138,7 @@ impl Client {
     #[must_use]
     pub fn connect_with(connector: impl Connect, reconnect: Reconnect) -> Self {
         let duplex = duplex::Duplex::new(Arc::new(connector), reconnect);
-        Self { channel: Channel::Duplex(Arc::new(duplex)) }
+        Self::over(Channel::Duplex(Arc::new(duplex)))
     }
 
     /// A client over a transport of requests and responses.
@@ -163,13 +151,40 @@ impl Client {
     #[must_use]
     pub fn exchange_with(exchange: impl Exchange, reconnect: Reconnect) -> Self {
         let exchanger = exchange::Exchanger::new(Arc::new(exchange), reconnect);
-        Self { channel: Channel::Exchange(Arc::new(exchanger)) }
+        Self::over(Channel::Exchange(Arc::new(exchanger)))
+    }
+
+    fn over(channel: Channel) -> Self {
+        Self { channel, deadline: limits::CLIENT_DEADLINE }
+    }
+
+    /// The same client, whose calls have `deadline` for everything together: the queue, the way,
+    /// the daemon's work and every repetition. A minute unless this is called.
+    ///
+    /// A call without an answer by then gives [`ClientError::Timeout`]; what it has begun goes on. A
+    /// call that waits (`agent.wait`, `event.read` and `agent.logs` with `wait_ms`) has as much
+    /// more as it asks to wait for. Subscriptions have the deadline for being opened, none
+    /// afterwards. [`Duration::MAX`] is no deadline at all.
+    ///
+    /// ```
+    /// # async fn example(client: descartes_rpc::client::Client) {
+    /// use std::time::Duration;
+    /// use descartes_rpc::wire::system::NoParams;
+    ///
+    /// let hasty = client.with_deadline(Duration::from_secs(1));
+    /// let health = hasty.system_health(NoParams {}).await;
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn with_deadline(&self, deadline: Duration) -> Self {
+        Self { channel: self.channel.clone(), deadline }
     }
 
     /// Calls the method `M`.
     ///
     /// With an idempotency key in its parameters the call is repeated when the connection is lost
-    /// before the answer came; without one it gives [`ClientError::ConnectionLost`].
+    /// before the answer came; without one it gives [`ClientError::ConnectionLost`], unless it was
+    /// certainly never sent.
     ///
     /// # Errors
     /// What the daemon answered, or why there is no answer.
@@ -177,10 +192,8 @@ impl Client {
         let declared = &M::DECLARATION;
         let mut outgoing = Outgoing::new(declared.name, &params)?;
         outgoing.waits = declared.waits;
-        outgoing.repeatable = params.idempotency_key().is_some();
-        let result = self.send(outgoing).await?;
-        serde_json::from_slice(&result)
-            .map_err(|source| ClientError::Decode { method: declared.name.to_owned(), source })
+        outgoing.key = params.idempotency_key().map(str::to_owned);
+        self.decoded(declared.name, outgoing).await
     }
 
     /// Calls a method by its name, with parameters and a result that nobody here looks into.
@@ -194,27 +207,47 @@ impl Client {
     ) -> Result<Box<RawValue>, ClientError> {
         let mut outgoing = Outgoing::new(method, params)?;
         outgoing.waits = crate::methods::waits(method);
-        outgoing.repeatable = incoming::has_idempotency_key(params);
+        outgoing.key = outgoing.asked().idempotency_key;
+        self.decoded(method, outgoing).await
+    }
+
+    /// Follows topics. The subscription goes on through lost connections and restarts of the
+    /// daemon, by its cursor.
+    ///
+    /// # Errors
+    /// What the daemon answered, or why there is no answer.
+    pub async fn subscribe(&self, params: SubscribeParams) -> Result<Subscription, ClientError> {
+        let opening = async {
+            match &self.channel {
+                Channel::Duplex(duplex) => duplex.subscribe(params).await,
+                Channel::Exchange(exchange) => exchange.subscribe(params).await,
+            }
+        };
+        let late = |_| ClientError::Timeout { after: self.deadline, idempotency_key: None };
+        timeout(self.deadline, opening).await.map_err(late)?
+    }
+
+    async fn decoded<T: DeserializeOwned>(
+        &self,
+        method: &str,
+        outgoing: Outgoing,
+    ) -> Result<T, ClientError> {
         let result = self.send(outgoing).await?;
         serde_json::from_slice(&result)
             .map_err(|source| ClientError::Decode { method: method.to_owned(), source })
     }
 
-    /// Follows topics. The subscription goes on through lost connections, by its cursor.
-    ///
-    /// # Errors
-    /// What the daemon answered, or why there is no answer.
-    pub async fn subscribe(&self, params: SubscribeParams) -> Result<Subscription, ClientError> {
-        match &self.channel {
-            Channel::Duplex(duplex) => duplex.subscribe(params).await,
-            Channel::Exchange(exchange) => exchange.subscribe(params).await,
-        }
-    }
-
     async fn send(&self, outgoing: Outgoing) -> Result<Bytes, ClientError> {
-        match &self.channel {
-            Channel::Duplex(duplex) => duplex.call(outgoing).await,
-            Channel::Exchange(exchange) => exchange.call(outgoing).await,
+        let after = self.deadline.saturating_add(outgoing.wait());
+        let answer = async {
+            match &self.channel {
+                Channel::Duplex(duplex) => duplex.call(&outgoing).await,
+                Channel::Exchange(exchange) => exchange.call(&outgoing).await,
+            }
+        };
+        match timeout(after, answer).await {
+            Ok(answer) => answer,
+            Err(_) => Err(ClientError::Timeout { after, idempotency_key: outgoing.key }),
         }
     }
 }

@@ -61,3 +61,11 @@ pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Bytes that one end of an in-memory connection may have under way.
 pub const MEMORY_PAIR_BYTES: usize = 256 * KIB;
+
+/// How long a client waits for an answer unless it is told: twice what a daemon gives a call, so
+/// that the daemon's own `timeout`, which says more, comes first.
+pub const CLIENT_DEADLINE: Duration = Duration::from_secs(60);
+/// Silence of a daemon after which a client asks for a sign of life.
+pub const CLIENT_SILENCE: Duration = Duration::from_secs(20);
+/// How long the daemon may take to give one: `system.health` is never queued behind work.
+pub const CLIENT_ANSWER: Duration = Duration::from_secs(10);

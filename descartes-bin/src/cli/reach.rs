@@ -85,7 +85,8 @@ fn over_http(url: &str) -> Result<Client, Failure> {
     Err(Failure::Usage(format!("{url} needs the cargo feature `http`, which this build lacks")))
 }
 
-/// Somebody is waiting at a terminal: a daemon that restarts is waited for, but not for minutes.
+/// Somebody is waiting at a terminal: a daemon that restarts is waited for, but not for minutes,
+/// and one that says that it stops is believed.
 fn patience() -> descartes_rpc::client::Reconnect {
-    descartes_rpc::client::Reconnect { attempts: 8, ..Default::default() }
+    descartes_rpc::client::Reconnect { attempts: 8, restarts: false, ..Default::default() }
 }

@@ -2,14 +2,16 @@
 
 mod connection;
 mod driver;
+mod link;
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
 
-use super::follower::{Feed, Line, Place, QUEUED_UPDATES};
+use super::feed::{Feed, feed};
+use super::follower::{Line, Place};
 use super::{ClientError, Connect, Outgoing, Reconnect, Subscription};
 use crate::wire::event::{SubscribeParams, Subscribed};
 
@@ -33,7 +35,10 @@ pub(super) struct Call {
     message: Bytes,
     repeatable: bool,
     waits: bool,
-    sent: bool,
+    /// How often it was handed to a connection.
+    sent: u32,
+    /// It is sent again after a pause, not with the next connection.
+    resting: bool,
     answer: oneshot::Sender<Result<Bytes, ClientError>>,
 }
 
@@ -49,40 +54,48 @@ pub(super) struct Duplex {
     connector: Arc<dyn Connect>,
     reconnect: Reconnect,
     ids: Arc<AtomicU64>,
-    commands: OnceLock<mpsc::Sender<Command>>,
+    commands: Mutex<Option<mpsc::Sender<Command>>>,
 }
 
 impl Duplex {
     pub(super) fn new(connector: Arc<dyn Connect>, reconnect: Reconnect) -> Self {
-        Self { connector, reconnect, ids: Arc::default(), commands: OnceLock::new() }
+        Self { connector, reconnect, ids: Arc::default(), commands: Mutex::default() }
     }
 
     pub(super) fn transport_name(&self) -> &'static str {
         self.connector.transport_name()
     }
 
-    /// The queue of the task that owns the connection, which begins with the first call.
-    fn commands(&self) -> &mpsc::Sender<Command> {
-        self.commands.get_or_init(|| {
-            let (sender, commands) = mpsc::channel(QUEUED_COMMANDS);
-            let connector = Arc::clone(&self.connector);
-            let ids = Arc::clone(&self.ids);
-            tokio::spawn(driver::Driver::new(connector, self.reconnect, ids, commands).run());
-            sender
-        })
+    /// The queue of the task that owns the connection, which begins with the first call, and
+    /// again when the runtime that it ran in is gone.
+    fn commands(&self) -> mpsc::Sender<Command> {
+        let mut commands = self.commands.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(sender) = commands.as_ref().filter(|sender| !sender.is_closed()) {
+            return sender.clone();
+        }
+        let (sender, receiver) = mpsc::channel(QUEUED_COMMANDS);
+        let (connector, ids) = (Arc::clone(&self.connector), Arc::clone(&self.ids));
+        tokio::spawn(driver::Driver::new(connector, self.reconnect, ids, receiver).run());
+        *commands = Some(sender.clone());
+        sender
     }
 
     fn next_id(&self) -> u64 {
         self.ids.fetch_add(1, Ordering::Relaxed) + 1
     }
 
-    pub(super) async fn call(&self, outgoing: Outgoing) -> Result<Bytes, ClientError> {
+    pub(super) async fn call(&self, outgoing: &Outgoing) -> Result<Bytes, ClientError> {
         let id = self.next_id();
         let (answer, answered) = oneshot::channel();
-        let Outgoing { repeatable, waits, .. } = outgoing;
-        let call = Call { message: outgoing.message(id), repeatable, waits, sent: false, answer };
+        let call = Call {
+            message: outgoing.message(id),
+            repeatable: outgoing.key.is_some(),
+            waits: outgoing.waits,
+            sent: 0,
+            resting: false,
+            answer,
+        };
         let commands = self.commands();
-        let gone = || ClientError::ConnectionLost { source: None };
         if commands.send(Command::Call { id, call }).await.is_err() {
             return Err(gone());
         }
@@ -97,12 +110,11 @@ impl Duplex {
         params: SubscribeParams,
     ) -> Result<Subscription, ClientError> {
         let key = self.next_id();
-        let (feed, updates) = mpsc::channel(QUEUED_UPDATES);
+        let (feed, updates) = feed();
         let (opened, is_open) = oneshot::channel();
         let commands = self.commands();
         let line = Line::new(commands.clone(), key);
-        let follow = Follow { place: Place::new(params), feed, opened };
-        let gone = || ClientError::ConnectionLost { source: None };
+        let follow = Follow { place: Place::new(params, self.reconnect.restarts), feed, opened };
         if commands.send(Command::Follow { key, follow }).await.is_err() {
             return Err(gone());
         }
@@ -111,22 +123,27 @@ impl Duplex {
     }
 }
 
+/// The task that owns the connection ended with its runtime.
+fn gone() -> ClientError {
+    ClientError::ConnectionLost { source: None }
+}
+
 /// Tells the connection's task when a call's future is dropped before its answer.
-struct Forget<'a> {
-    commands: Option<&'a mpsc::Sender<Command>>,
+struct Forget {
+    commands: Option<mpsc::Sender<Command>>,
     id: u64,
 }
 
-impl Forget<'_> {
+impl Forget {
     fn done(mut self) {
         self.commands = None;
     }
 }
 
-impl Drop for Forget<'_> {
+impl Drop for Forget {
     fn drop(&mut self) {
-        if let Some(commands) = self.commands {
-            // If the queue is full, the answer comes and finds nobody: nothing is lost.
+        if let Some(commands) = &self.commands {
+            // If the queue is full the call is found without a caller soon.
             drop(commands.try_send(Command::Forget { id: self.id }));
         }
     }

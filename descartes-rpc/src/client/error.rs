@@ -2,6 +2,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::error::{ErrorKind, RpcError};
 
@@ -12,7 +13,8 @@ pub enum ClientError {
     /// The daemon answered with an error.
     #[error(transparent)]
     Rpc(#[from] RpcError),
-    /// There is no daemon to be reached; nothing was sent.
+    /// There is no daemon to be reached; nothing was sent. A call that is made while the daemon is
+    /// away fails with this at the next attempt to connect, it does not wait for better times.
     #[error("no connection over {transport}: {source}")]
     Unreachable {
         /// Which transport.
@@ -26,6 +28,15 @@ pub enum ClientError {
     ConnectionLost {
         /// What the system said, when it said something.
         source: Option<Arc<io::Error>>,
+    },
+    /// There was no answer within the deadline ([`Client::with_deadline`](super::Client::with_deadline)).
+    /// What the call has begun goes on; repeating it with its key gives the outcome.
+    #[error("no answer within {after:?}")]
+    Timeout {
+        /// The deadline.
+        after: Duration,
+        /// The key that the call was made with, if it had one.
+        idempotency_key: Option<String>,
     },
     /// The parameters cannot be written as JSON.
     #[error("the parameters cannot be encoded")]
@@ -59,6 +70,7 @@ impl ClientError {
         match self {
             Self::Rpc(error) => error.kind(),
             Self::Unreachable { .. } | Self::ConnectionLost { .. } => ErrorKind::ConnectionLost,
+            Self::Timeout { .. } => ErrorKind::Timeout,
             Self::Encode(_) => ErrorKind::InvalidParams,
             Self::Decode { .. } | Self::Protocol => ErrorKind::Other,
         }

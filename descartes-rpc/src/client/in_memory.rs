@@ -45,4 +45,8 @@ impl Connect for InMemory {
     fn transport_name(&self) -> &'static str {
         TRANSPORT
     }
+
+    fn may_fall_silent(&self) -> bool {
+        false
+    }
 }

@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 use super::{ClientError, Update};
-use crate::error::RpcError;
+use crate::error::{ErrorKind, RpcError};
 use crate::wire::event::{EndReason, Event};
 use crate::wire::output::Gap;
 
@@ -118,16 +118,9 @@ fn notice(method: &str, params: &str) -> serde_json::Result<Incoming> {
     Ok(Incoming::Notice { subscription_id, update })
 }
 
-/// Whether `params`, an object, carry an idempotency key.
-pub(super) fn has_idempotency_key(params: &RawValue) -> bool {
-    #[derive(Deserialize)]
-    struct Key {
-        #[serde(default)]
-        idempotency_key: Option<serde::de::IgnoredAny>,
-    }
-    params.get().trim_start().starts_with('{')
-        && serde_json::from_str(params.get())
-            .is_ok_and(|Key { idempotency_key }| idempotency_key.is_some())
+/// Whether the daemon answered that it does not take work now.
+pub(super) fn is_unavailable(outcome: &Result<Bytes, RpcError>) -> bool {
+    outcome.as_ref().is_err_and(|error| error.kind() == ErrorKind::Unavailable)
 }
 
 #[cfg(test)]

@@ -5,9 +5,9 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use futures_core::Stream;
-use tokio::sync::mpsc;
 
 use super::ClientError;
+use super::feed::Updates;
 use super::follower::Line;
 use crate::wire::event::{EndReason, Event};
 use crate::wire::output::Gap;
@@ -27,6 +27,11 @@ pub enum Update {
     /// A part of a topic's history is no longer kept.
     Gap(Gap),
     /// The subscription ended at the daemon's side; nothing follows.
+    ///
+    /// A stop of the daemon (`shutdown`) or a fault of its store (`store_error`) does not end a
+    /// subscription: it goes on as after a lost connection. With
+    /// [`Reconnect::restarts`](super::Reconnect::restarts) off, and in memory, where the service
+    /// cannot come back, a stop is told here.
     Ended {
         /// Why.
         reason: EndReason,
@@ -47,23 +52,21 @@ impl Update {
     }
 }
 
-/// Updates of a subscription, in order, without gap or duplicate through lost connections.
+/// Updates of a subscription, in order, without gap or duplicate through lost connections and
+/// restarts of the daemon.
 ///
 /// A reader that is slower than the daemon costs nobody anything: what does not fit into a small
-/// queue is read again later. An error is the last item: the connection could not be made again.
-/// Dropping it unsubscribes.
+/// queue (256 KiB) is read again later. An error is the last item: the connection could not be made
+/// again within the bounds of [`Reconnect`](super::Reconnect), or the daemon will not open the
+/// subscription again. Dropping it unsubscribes.
 pub struct Subscription {
-    updates: mpsc::Receiver<Result<Update, ClientError>>,
+    updates: Updates,
     _line: Option<Line>,
     cursor: String,
 }
 
 impl Subscription {
-    pub(super) fn new(
-        updates: mpsc::Receiver<Result<Update, ClientError>>,
-        line: Option<Line>,
-        cursor: String,
-    ) -> Self {
+    pub(super) fn new(updates: Updates, line: Option<Line>, cursor: String) -> Self {
         Self { updates, _line: line, cursor }
     }
 
@@ -76,13 +79,13 @@ impl Subscription {
     /// The next update; `None` after the last.
     ///
     /// # Errors
-    /// The connection was lost and could not be made again.
+    /// The connection was lost and could not be made again, or the daemon refuses to go on.
     pub async fn next(&mut self) -> Option<Result<Update, ClientError>> {
         std::future::poll_fn(|cx| self.poll(cx)).await
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Update, ClientError>>> {
-        let polled = self.updates.poll_recv(cx);
+        let polled = self.updates.poll(cx);
         if let Poll::Ready(Some(Ok(update))) = &polled {
             update.cursor().clone_into(&mut self.cursor);
         }

@@ -165,7 +165,7 @@ async fn a_lost_connection_repeats_what_has_a_key_and_fails_the_rest() {
 async fn a_daemon_that_stays_away_is_given_up() {
     let doors = Doors::default();
     let mut daemon = doors.open();
-    let client = Client::connect(doors);
+    let client = Client::connect(doors).with_deadline(Duration::MAX);
     let keyed = raw(&json!({"idempotency_key": "k"}));
     let script = async {
         daemon.read().await.unwrap();
@@ -306,7 +306,7 @@ async fn the_end_of_a_subscription_is_its_last_update() {
     let script = async {
         let call = daemon.read().await.unwrap();
         daemon.answer(&call, &json!({"subscription_id": "s", "cursor": "0"}));
-        let params = json!({"subscription_id": "s", "reason": "shutdown", "cursor": "7"});
+        let params = json!({"subscription_id": "s", "reason": "token_expired", "cursor": "7"});
         daemon.write(&json!({"jsonrpc": "2.0", "method": "event.ended", "params": params}));
     };
     let reader = async {
@@ -375,3 +375,7 @@ async fn a_stream_cut_anywhere_goes_on_without_gap_or_duplicate() {
         assert_eq!(seen(&mut subscription, 5).await, [1, 2, 3, 4, 5], "cut after {cut}");
     }
 }
+
+mod deadlines;
+mod returning;
+mod sharing;

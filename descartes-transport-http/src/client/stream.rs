@@ -14,8 +14,8 @@ use super::{
     pool::{Connection, lost},
 };
 
-/// A server sends a comment every 15 seconds at least; after four of them it is taken for gone.
-const SILENCE: Duration = Duration::from_secs(60);
+/// A server sends something every 15 seconds; when three of these are missing it is taken for gone.
+const SILENCE: Duration = Duration::from_secs(50);
 
 struct Reading {
     body: Incoming,
