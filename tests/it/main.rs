@@ -27,6 +27,8 @@ mod peer;
 mod protocol;
 /// Every command of the README is run, and gives what it shows.
 mod readme;
+/// Typed clients follow printing agents while connections break and daemons die.
+mod reconnect;
 /// A reader that is cut off comes back with its cursor and sees exactly the rest.
 mod resume;
 /// What the tests stand on: daemons to start and end, plain clients, a look at processes.
@@ -35,6 +37,8 @@ mod rig;
 mod routes;
 /// The same idempotency key is the same deed: at once, later, after a restart.
 mod same_key;
+/// Many clients over different transports follow and control one agent.
+mod sessions;
 /// A subscriber that never reads costs nobody else anything.
 mod slow;
 /// Starting an agent: what runs, in which surroundings, and why it could not.

@@ -8,6 +8,7 @@ pub(crate) mod daemon;
 pub(crate) mod http;
 pub(crate) mod parrot;
 pub(crate) mod processes;
+pub(crate) mod proxy;
 pub(crate) mod socket;
 
 use std::io::Write as _;

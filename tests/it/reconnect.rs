@@ -1,0 +1,183 @@
+//! Typed clients follow printing agents while their connections are cut at random bytes, and while
+//! the daemon is killed and started again: each sees exactly what the log has, nothing twice.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use descartes_rpc::client::{Client, Subscription, Update};
+use descartes_rpc::wire::event::{AgentExited, Event, OutputBlock, SubscribeParams};
+use descartes_transport_http::HttpClient;
+use descartes_transport_unix::UnixClient;
+use serde_json::{Value, json};
+use tokio::runtime::Runtime;
+use tokio::time::timeout;
+
+use crate::rig::agents::{events, log, spawn, wait};
+use crate::rig::daemon::{Daemon, Home, Setup};
+use crate::rig::proxy::{Proxy, Shears, Targets};
+use crate::rig::{Caller, parrot, torture};
+
+/// How many clients follow how many agents.
+const PAIRS: usize = 20;
+/// How long a client may see nothing new; far beyond every pause that it makes.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Client number `at`, over one of the transports in turn, through `proxy`.
+fn client(proxy: &Proxy, at: usize) -> Client {
+    match at % 2 {
+        0 => {
+            let url = format!("http://{}", proxy.tcp);
+            Client::exchange(HttpClient::new(&url).expect("the proxy's address is a URL"))
+        }
+        _ => Client::connect(UnixClient::new(proxy.unix.clone())),
+    }
+}
+
+fn targets(daemon: &Daemon) -> Targets {
+    Targets { tcp: daemon.http_address(), unix: daemon.socket_path() }
+}
+
+/// What a client saw of the agents.
+#[derive(Default)]
+struct Seen {
+    /// Every event, as the daemon wrote it, in the order seen.
+    events: Vec<String>,
+    /// The output of the agent that was followed alone.
+    output: Vec<u8>,
+}
+
+impl Seen {
+    fn note(&mut self, event: &Event) {
+        self.events.push(event.json().to_owned());
+        if event.kind() == "agent.output" {
+            let block: OutputBlock = event.data().expect("a block of output");
+            self.output.extend(block.text.expect("text").into_bytes());
+        }
+    }
+}
+
+/// Takes what `subscription` brings until `is_last` says so.
+async fn follow(mut subscription: Subscription, is_last: impl Fn(&Event) -> bool) -> Seen {
+    let mut seen = Seen::default();
+    let mut synced = 0;
+    loop {
+        let next = timeout(PATIENCE, subscription.next()).await;
+        let next = next.unwrap_or_else(|_| panic!("nothing after {:?}", seen.events.last()));
+        match next.expect("it does not end").expect("it comes back") {
+            Update::Event(event) => {
+                seen.note(&event);
+                if is_last(&event) {
+                    return seen;
+                }
+            }
+            Update::Synced { .. } => synced += 1,
+            other => panic!("{other:?}"),
+        }
+        assert!(synced <= 1, "synced is said once");
+    }
+}
+
+async fn open(client: &Client, topic: String) -> Subscription {
+    let follow = SubscribeParams { topics: vec![topic], ..SubscribeParams::default() };
+    loop {
+        // The first attempt is the caller's; only what was opened comes back by itself.
+        match client.subscribe(follow.clone()).await {
+            Ok(subscription) => return subscription,
+            Err(error) if error.rpc().is_none() => tokio::task::yield_now().await,
+            Err(error) => panic!("{error}"),
+        }
+    }
+}
+
+#[test]
+fn torture_clients_whose_connections_are_cut_at_random_see_each_byte_once() {
+    let daemon = Daemon::start();
+    let mut control = daemon.socket();
+    let (cuts, runtime) = (torture(500), Runtime::new().expect("a runtime"));
+    let shears = Arc::new(Shears::new(cuts, 8 * 1024));
+    let folder = daemon.home.path();
+    let proxy = runtime.block_on(Proxy::start(targets(&daemon), Arc::clone(&shears), folder));
+    let agent = parrot::parrot(&["count", "1000000", "20"]);
+    let ids: Vec<String> = (0..PAIRS).map(|_| spawn(&mut control, &agent)).collect();
+    let follow_one = |(at, id): (usize, &String)| {
+        let (client, topic) = (client(&proxy, at), format!("agent/{id}/"));
+        let is_last = |event: &Event| event.kind() == "agent.exited";
+        runtime.spawn(async move { follow(open(&client, topic).await, is_last).await })
+    };
+    let followers: Vec<_> = ids.iter().enumerate().map(follow_one).collect();
+    runtime.block_on(shears.finished());
+    for id in &ids {
+        control.ok("agent.kill", json!({"agent_id": id, "force": true}));
+    }
+    assert_eq!(shears.done(), cuts);
+    for (id, follower) in ids.iter().zip(followers) {
+        let seen = runtime.block_on(follower).expect("the client follows to the end");
+        assert!(seen.output == log(&mut control, id, "stdout"), "the output of {id} differs");
+        assert_same(&seen.events, &mut control, &format!("agent/{id}/"));
+    }
+}
+
+/// Holds what was seen of `topic` against what the daemon has, whatever the order of members.
+#[track_caller]
+fn assert_same(seen: &[String], control: &mut impl Caller, topic: &str) {
+    let history = events(control, topic, "start");
+    let read = |text: &String| serde_json::from_str::<Value>(text).expect("an event is JSON");
+    let differs = seen.iter().zip(&history).position(|(seen, had)| read(seen) != *had);
+    assert_eq!(differs, None, "{topic}: the first event that differs");
+    assert_eq!(seen.len(), history.len(), "{topic}");
+}
+
+/// A moment between 50 and 450 ms, another one each time.
+fn moment() -> Duration {
+    use std::hash::{BuildHasher, RandomState};
+    Duration::from_micros(50_000 + RandomState::new().hash_one(()) % 400_000)
+}
+
+fn restart(home: &Home) -> Daemon {
+    // Each round leaves twenty agents behind, and all of them are compared.
+    let keep = "[retention]\nended_agents = 100000\n";
+    Setup::at(home).config(keep).start()
+}
+
+/// One life of a daemon: printing agents are started, and at some moment it is killed.
+fn live_and_die(daemon: Daemon, agent: &[String]) -> Home {
+    let mut control = daemon.socket();
+    for _ in 0..PAIRS {
+        spawn(&mut control, agent);
+    }
+    std::thread::park_timeout(moment());
+    daemon.kill9()
+}
+
+#[test]
+fn torture_clients_whose_daemon_is_killed_again_and_again_see_each_event_once() {
+    let home = Home::new();
+    let mut daemon = restart(&home);
+    let runtime = Runtime::new().expect("a runtime");
+    let whole = Arc::new(Shears::new(0, 1));
+    let proxy = runtime.block_on(Proxy::start(targets(&daemon), whole, home.path()));
+    let follow_all = |at| {
+        let client = client(&proxy, at);
+        let is_last = |event: &Event| event.kind() == "agent.exited" && ended_with(event, 77);
+        let topic = "agent/".to_owned();
+        runtime.spawn(async move { follow(open(&client, topic).await, is_last).await })
+    };
+    let followers: Vec<_> = (0..PAIRS).map(follow_all).collect();
+    let agent = parrot::parrot(&["count", "1000000", "100"]);
+    for _ in 0..torture(500) {
+        live_and_die(daemon, &agent);
+        daemon = restart(&home);
+        proxy.aim(targets(&daemon));
+    }
+    let mut control = daemon.socket();
+    let last = spawn(&mut control, &parrot::parrot(&["exit", "77"]));
+    wait(&mut control, &last);
+    for follower in followers {
+        let seen = runtime.block_on(follower).expect("the client follows to the end");
+        assert_same(&seen.events, &mut control, "agent/");
+    }
+}
+
+fn ended_with(event: &Event, code: i32) -> bool {
+    event.data::<AgentExited>().is_ok_and(|exited| exited.exit.code == Some(code))
+}
