@@ -38,7 +38,9 @@ use crate::{
 /// or [`Arrival`]s where it can tell an oversize message from a broken connection, and takes
 /// messages without framing.
 ///
-/// Dropping the future is as losing the connection: waits end, effects go on.
+/// A peer that is gone loses its waits, its streams and its answers, but what it sent before it left
+/// still begins, also when an answer finds nobody. Dropping the future ends waits too; what had
+/// begun to change goes on.
 ///
 /// # Errors
 ///
@@ -91,6 +93,8 @@ struct Driver<S: RpcService> {
     streams: SelectAll<NotificationStream>,
     outbox: Outbox,
     clock: Clock,
+    /// What the peer was lost with: nothing is written any more.
+    lost: Option<io::Error>,
     /// Counts what has arrived, so that idling can be told.
     arrived: u64,
 }
@@ -108,6 +112,7 @@ impl<S: RpcService> Driver<S> {
             streams: SelectAll::new(),
             outbox: Outbox::default(),
             clock: Clock::default(),
+            lost: None,
             arrived: 0,
         }
     }
@@ -124,16 +129,19 @@ impl<S: RpcService> Driver<S> {
         T: Stream<Item = io::Result<M>> + Sink<Bytes, Error = io::Error>,
         M: Into<Arrival>,
     {
+        if self.lost.is_some() && self.clock.poll(Mark::Lost, LINGER, cx).is_ready() {
+            return self.end();
+        }
         for _ in 0..ROUNDS {
             let mut moved = self.poll_calls(cx);
-            moved |= self.poll_read(io.as_mut(), cx)?;
+            moved |= self.poll_read(io.as_mut(), cx);
             moved |= self.poll_streams(cx);
             let before = self.outbox.progress();
-            let drained = self.outbox.poll_drain(io.as_mut(), cx)?.is_ready();
+            let drained = self.poll_write(io.as_mut(), cx);
             // Room was made: what rested for want of it is looked at again.
             moved |= self.outbox.progress() != before;
             if drained && self.is_done() {
-                return Poll::Ready(Ok(()));
+                return self.end();
             }
             if !moved {
                 return self.poll_clock(drained, cx);
@@ -141,6 +149,37 @@ impl<S: RpcService> Driver<S> {
         }
         cx.waker().wake_by_ref();
         Poll::Pending
+    }
+
+    fn end(&mut self) -> Poll<io::Result<()>> {
+        Poll::Ready(self.lost.take().map_or(Ok(()), Err))
+    }
+
+    /// The peer takes nothing any more. What it sent before it left may still be unread, or wait
+    /// for its turn: that goes on for a while.
+    fn lose(&mut self, error: io::Error) {
+        self.lost.get_or_insert(error);
+        self.outbox.clear();
+        self.streams.clear();
+        self.origin.connection.end_waits(WaitEnd::Cancelled);
+    }
+
+    /// Writes what is due; true when nothing is left.
+    fn poll_write<T>(&mut self, io: Pin<&mut T>, cx: &mut Context<'_>) -> bool
+    where
+        T: Sink<Bytes, Error = io::Error>,
+    {
+        if self.lost.is_some() {
+            return true;
+        }
+        match self.outbox.poll_drain(io, cx) {
+            Poll::Ready(Ok(())) => true,
+            Poll::Ready(Err(error)) => {
+                self.lose(error);
+                true
+            }
+            Poll::Pending => false,
+        }
     }
 
     fn is_done(&self) -> bool {
@@ -160,7 +199,7 @@ impl<S: RpcService> Driver<S> {
     }
 
     /// Takes messages as long as there is room for their answers.
-    fn poll_read<T, M>(&mut self, mut io: Pin<&mut T>, cx: &mut Context<'_>) -> io::Result<bool>
+    fn poll_read<T, M>(&mut self, mut io: Pin<&mut T>, cx: &mut Context<'_>) -> bool
     where
         T: Stream<Item = io::Result<M>>,
         M: Into<Arrival>,
@@ -171,13 +210,17 @@ impl<S: RpcService> Driver<S> {
                 break;
             }
             match io.as_mut().poll_next(cx) {
-                Poll::Ready(Some(arrival)) => self.receive(arrival?.into(), cx),
+                Poll::Ready(Some(Ok(arrival))) => self.receive(arrival.into(), cx),
+                Poll::Ready(Some(Err(error))) => {
+                    self.lose(error);
+                    self.phase = Phase::Lingering;
+                }
                 Poll::Ready(None) => self.phase = Phase::Lingering,
                 Poll::Pending => break,
             }
             moved = true;
         }
-        Ok(moved)
+        moved
     }
 
     fn receive(&mut self, arrival: Arrival, cx: &mut Context<'_>) {
@@ -230,6 +273,9 @@ impl<S: RpcService> Driver<S> {
     }
 
     fn deliver(&mut self, answered: Answered) {
+        if self.lost.is_some() {
+            return;
+        }
         if let Some(body) = answered.body {
             self.outbox.push(body);
         }
@@ -264,6 +310,7 @@ impl<S: RpcService> Driver<S> {
                 let why = "the peer takes nothing";
                 Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, why)))
             }
+            Mark::Lost => self.end(),
             Mark::Idle(_) => Poll::Ready(Ok(())),
             Mark::Lingering => {
                 // The peer is gone as far as can be told. Waits and streams end; calls go on.
@@ -278,6 +325,9 @@ impl<S: RpcService> Driver<S> {
 
     /// What must not last, and how long it may.
     fn timed(&self, drained: bool) -> Option<(Mark, Duration)> {
+        if self.lost.is_some() {
+            return Some((Mark::Lost, LINGER));
+        }
         let stall = match self.phase {
             Phase::Draining => self.limits.stall_draining,
             Phase::Open | Phase::Lingering => self.limits.stall,
@@ -300,6 +350,8 @@ enum Mark {
     Stalled(u64, Phase),
     /// The peer sends no more.
     Lingering,
+    /// The peer takes no more.
+    Lost,
     /// Nothing is under way since so many messages.
     Idle(u64),
 }

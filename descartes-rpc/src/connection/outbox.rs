@@ -27,6 +27,12 @@ impl Outbox {
         self.frames.push_back(frame);
     }
 
+    /// Forgets everything: nobody takes it any more.
+    pub(super) fn clear(&mut self) {
+        let progress = self.progress + 1;
+        *self = Self { progress, ..Self::default() };
+    }
+
     /// Bytes that the peer has not taken yet.
     pub(super) const fn unsent(&self) -> usize {
         self.queued + self.fed

@@ -13,6 +13,7 @@ use crate::{
     connection::{Answer, ConnectionLimits, answer_until, serve_connection},
     fixture::Fixture,
     frame::Arrival,
+    limits::LINGER,
     memory::{MemoryIo, pair},
     peer::Peer,
     service::Rpc,
@@ -225,6 +226,23 @@ async fn what_was_begun_is_answered_after_the_peer_stops_sending_and_its_waits_e
     fixture.open("a", 1);
     assert_eq!(client.answer().await, (1, json!("a")));
     client.served.await.unwrap().unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_peer_sent_before_it_left_still_begins_although_no_answer_finds_it() {
+    let (fixture, rpc) = Fixture::rpc();
+    let mut client = Client::of(rpc);
+    for id in 0..200 {
+        client.call(id, "echo", "").await;
+    }
+    client.call(200, "hold", "a").await;
+    client.call(201, "wait", "b").await;
+    drop(client.io);
+    let before = tokio::time::Instant::now();
+    let ended = client.served.await.unwrap().unwrap_err();
+    assert_eq!(ended.kind(), io::ErrorKind::BrokenPipe);
+    assert_eq!(before.elapsed(), LINGER);
+    assert_eq!(fixture.log()[..1], ["begin hold a"]);
 }
 
 #[tokio::test(start_paused = true)]
