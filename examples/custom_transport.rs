@@ -2,33 +2,40 @@
 //! line, and has the conformance suite judge it.
 #![expect(clippy::print_stdout, reason = "an example shows what it does")]
 
-use std::future::pending;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use descartes_core::Descartes;
-use descartes_core::testing::FakeRunner;
 use descartes_rpc::client::{Connect, FrameIo};
 use descartes_rpc::codec::LineCodec;
 use descartes_rpc::connection::{ConnectionLimits, serve_connection};
 use descartes_rpc::frame::Arrival;
 use descartes_rpc::peer::Peer;
 use descartes_rpc::service::Rpc;
-use descartes_rpc::testing::conformance::{Harness, Link, run};
+use descartes_rpc::testing::conformance::{Link, run};
+use descartes_rpc::testing::{Served, Stopped, fake_service};
 use futures_util::StreamExt;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
 use tokio_util::codec::Framed;
 
-/// The whole transport: accept, cut into messages, say who it is, hand over. This one takes
-/// whoever connects for the owner, which only a test may do.
-async fn serve(listener: TcpListener, rpc: Rpc) {
-    while let Ok((stream, _)) = listener.accept().await {
+/// The whole transport: accept, cut into messages, say who it is, hand over; when it is to stop,
+/// let each connection say its last word. This one takes whoever connects for the owner, which
+/// only a test may do.
+async fn serve(listener: TcpListener, rpc: Rpc, stopped: Stopped) {
+    let mut connections = JoinSet::new();
+    loop {
+        let stream = tokio::select! {
+            () = stopped.clone() => break,
+            Some(_ended) = connections.join_next() => continue,
+            Ok((stream, _)) = listener.accept() => stream,
+        };
         let io = Framed::new(stream, LineCodec::default());
-        let (rpc, peer) = (rpc.clone(), Peer::owner("tcp-lines"));
-        let limits = ConnectionLimits::default();
-        tokio::spawn(async move { serve_connection(rpc, peer, io, limits, pending()).await });
+        let (peer, limits) = (Peer::owner("tcp-lines"), ConnectionLimits::default());
+        connections.spawn(serve_connection(rpc.clone(), peer, io, limits, stopped.clone()));
     }
+    drop(listener);
+    while connections.join_next().await.is_some() {}
 }
 
 /// Its client's side.
@@ -49,24 +56,17 @@ impl Connect for TcpLines {
     }
 }
 
-struct UnderTest(SocketAddr);
-
-impl Harness for UnderTest {
-    fn link(&self) -> Link {
-        Link::Duplex(Arc::new(TcpLines(self.0)))
-    }
-    fn agent(&self) -> serde_json::Value {
-        serde_json::json!({"agent_type": "process", "config": {"command": ["fake"]}})
-    }
-}
-
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
-    let descartes = Descartes::builder().runner(Arc::new(FakeRunner::echo())).build().await?;
     let listener = TcpListener::bind("127.0.0.1:0").await?;
-    let address = listener.local_addr()?;
-    tokio::spawn(serve(listener, Rpc::builder(descartes).build()));
-    run(&UnderTest(address)).await.assert_passed();
+    let link = Link::Duplex(Arc::new(TcpLines(listener.local_addr()?)));
+    // Its agents exist in memory only, and echo what they are given.
+    let rpc = fake_service(0).await;
+    let served = Served::start(link, |stopped| serve(listener, rpc, stopped));
+    let report = run(&served).await;
+    println!("{report}");
+    report.assert_passed();
+    served.stop().await;
     println!("tcp-lines conforms");
     Ok(())
 }

@@ -3,8 +3,10 @@
 pub mod conformance;
 mod fake;
 mod in_memory;
+mod served;
 #[cfg(test)]
 mod tests;
 
 pub use fake::{fake_agent, fake_service};
 pub use in_memory::InMemory;
+pub use served::{Served, Stopped};

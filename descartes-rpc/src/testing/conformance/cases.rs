@@ -1,12 +1,27 @@
 //! The cases as data: a name, what is needed, and what is done.
 
+mod agents;
+mod bounds;
 mod calls;
+mod concurrency;
 mod envelope;
+mod errors;
+mod history;
+mod life;
+mod order;
+mod output;
+pub(super) mod shutdown;
 mod subscriptions;
+mod waits;
+
+use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 
 use super::{Harness, Outcome, expect::Failure};
+
+/// How long a connection whose end is due may stay open.
+const CLOSING: Duration = Duration::from_secs(10);
 
 /// What a case asks of a transport.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,6 +30,8 @@ pub(super) enum Needs {
     Nothing,
     /// A connection on which both sides send when they like.
     Duplex,
+    /// Messages that have an answer of their own.
+    Exchange,
 }
 
 pub(super) type Run<'a> = BoxFuture<'a, Result<Outcome, Failure>>;
@@ -27,12 +44,32 @@ pub(super) struct Case {
     pub(super) run: RunFn,
 }
 
-/// Every case, the one that ends the daemon last.
+/// Every case but those of the end, which are [`shutdown::CLAIMS`].
 pub(super) fn all() -> Vec<Case> {
-    let mut cases = envelope::cases();
-    cases.extend(calls::cases());
-    cases.extend(subscriptions::cases());
-    cases
+    let rooms = [
+        envelope::cases,
+        calls::cases,
+        errors::cases,
+        concurrency::cases,
+        order::cases,
+        waits::cases,
+        history::cases,
+        subscriptions::cases,
+        output::cases,
+        bounds::cases,
+        life::cases,
+    ];
+    rooms.iter().flat_map(|cases| cases()).collect()
+}
+
+/// A key of the store that no other case uses.
+fn fresh_key(of: &str) -> String {
+    format!("conformance/{of}/{}", uuid::Uuid::now_v7())
+}
+
+/// A topic on which nothing ever happens.
+fn quiet_topic() -> String {
+    format!("agent/{}/output", uuid::Uuid::now_v7())
 }
 
 /// A case from an async function over the harness.

@@ -1,17 +1,25 @@
 //! One client of the daemon under test.
 
-use std::{collections::VecDeque, sync::Arc};
+mod duplex;
+
+use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_core::stream::BoxStream;
-use futures_util::{SinkExt, StreamExt};
+use futures_util::{StreamExt, future::try_join_all};
 use serde_json::{Value, json};
 
 use super::{
     Harness, Link,
-    expect::{Failure, failure, outcome},
+    expect::{Failure, check, failure, outcome},
 };
-use crate::client::{Exchange, FrameIo};
+use crate::client::Exchange;
+
+pub(crate) use duplex::Duplex;
+
+/// Identifiers that a session gives out itself begin here, so that those of a case's own messages
+/// are none of them.
+const FIRST_ID: u64 = 1_000_000;
 
 /// A client that sends what it is told and hears what comes back.
 pub(crate) enum Session {
@@ -19,22 +27,11 @@ pub(crate) enum Session {
     Exchange { exchange: Arc<dyn Exchange>, next: u64 },
 }
 
-/// A connection, with notifications that came while an answer was awaited.
-pub(crate) struct Duplex {
-    io: Box<dyn FrameIo>,
-    next: u64,
-    notifications: VecDeque<Value>,
-}
-
 impl Session {
     pub(crate) async fn open(harness: &dyn Harness) -> Result<Self, Failure> {
         Ok(match harness.link() {
-            Link::Duplex(connect) => Self::Duplex(Duplex {
-                io: connect.connect().await?,
-                next: 1_000_000,
-                notifications: VecDeque::new(),
-            }),
-            Link::Exchange(exchange) => Self::Exchange { exchange, next: 1_000_000 },
+            Link::Duplex(connect) => Self::Duplex(Duplex::new(connect.connect().await?)),
+            Link::Exchange(exchange) => Self::Exchange { exchange, next: FIRST_ID },
         })
     }
 
@@ -42,12 +39,25 @@ impl Session {
     pub(crate) async fn ask(&mut self, message: impl Into<Bytes>) -> Result<Bytes, Failure> {
         match self {
             Self::Duplex(duplex) => {
-                duplex.io.send(message.into()).await?;
+                duplex.send(message).await?;
                 duplex.answer().await
             }
+            Self::Exchange { exchange, .. } => ask(&**exchange, message.into()).await,
+        }
+    }
+
+    /// Sends messages without waiting in between, and gives their answers in no particular order.
+    pub(crate) async fn at_once(&mut self, messages: Vec<Bytes>) -> Result<Vec<Bytes>, Failure> {
+        match self {
+            Self::Duplex(duplex) => {
+                let count = messages.len();
+                for message in messages {
+                    duplex.send(message).await?;
+                }
+                duplex.answers(count).await
+            }
             Self::Exchange { exchange, .. } => {
-                let body = exchange.exchange(message.into()).await?;
-                if body.is_empty() { Err(failure("no answer")) } else { Ok(body) }
+                try_join_all(messages.into_iter().map(|message| ask(&**exchange, message))).await
             }
         }
     }
@@ -58,18 +68,7 @@ impl Session {
         message: impl Into<Bytes>,
     ) -> Result<Option<Bytes>, Failure> {
         match self {
-            Self::Duplex(duplex) => {
-                duplex.io.send(message.into()).await?;
-                let probe = duplex.fresh();
-                duplex.io.send(call(probe, "system.health", &json!({}))).await?;
-                let first = duplex.answer().await?;
-                if is_answer_to(&first, probe) {
-                    return Ok(None);
-                }
-                let second = duplex.answer().await?;
-                let complete = is_answer_to(&second, probe);
-                complete.then_some(Some(first)).ok_or_else(|| failure("more than one answer"))
-            }
+            Self::Duplex(duplex) => duplex.tell(message).await,
             Self::Exchange { exchange, .. } => {
                 let body = exchange.exchange(message.into()).await?;
                 Ok((!body.is_empty()).then_some(body))
@@ -84,7 +83,9 @@ impl Session {
         params: Value,
     ) -> Result<Result<Value, Value>, Failure> {
         let id = self.fresh();
-        outcome(&self.ask(call(id, method, &params)).await?)
+        let answer = self.ask(call(id, method, &params)).await?;
+        check(id_of(&answer) == Some(id), || format!("{method} got the answer to another call"))?;
+        outcome(&answer)
     }
 
     /// Calls a method that must succeed.
@@ -94,24 +95,36 @@ impl Session {
     }
 
     /// Subscribes; the rest of this session is the notifications.
-    pub(crate) async fn follow(mut self, params: Value) -> Result<Feed, Failure> {
+    pub(crate) async fn follow(self, params: Value) -> Result<Feed, Failure> {
+        let opened = self.try_follow(params).await?;
+        opened.map_err(|error| failure(format!("event.subscribe answered {error}")))
+    }
+
+    /// Subscribes; the inner error is the daemon's.
+    pub(crate) async fn try_follow(
+        mut self,
+        params: Value,
+    ) -> Result<Result<Feed, Value>, Failure> {
         let id = self.fresh();
         let message = call(id, "event.subscribe", &params);
-        match self {
+        let (first, source) = match self {
             Self::Duplex(mut duplex) => {
-                duplex.io.send(message).await?;
-                let opened = outcome(&duplex.answer().await?)?;
-                let opened = opened.map_err(|error| failure(format!("refused: {error}")))?;
-                Ok(Feed { opened, source: Source::Duplex(duplex) })
+                duplex.send(message).await?;
+                let first = duplex.answer().await?;
+                check(duplex.heard_nothing(), || "a notification came before its answer".into())?;
+                (first, Source::Duplex(duplex))
             }
             Self::Exchange { exchange, .. } => {
                 let mut stream = exchange.stream(message).await?;
                 let first = stream.next().await.ok_or_else(|| failure("an empty stream"))??;
-                let opened = outcome(&first)?;
-                let opened = opened.map_err(|error| failure(format!("refused: {error}")))?;
-                Ok(Feed { opened, source: Source::Stream(stream) })
+                (first, Source::Stream(stream))
             }
-        }
+        };
+        check(id_of(&first) == Some(id), || {
+            let text = String::from_utf8_lossy(&first);
+            format!("the answer should have come first instead of {text}")
+        })?;
+        Ok(outcome(&first)?.map(|opened| Feed { opened, source }))
     }
 
     pub(crate) fn fresh(&mut self) -> u64 {
@@ -124,6 +137,16 @@ impl Session {
         }
     }
 
+    /// Fails when notifications have come that nobody asked for.
+    pub(crate) fn expect_no_notifications(&self) -> Result<(), Failure> {
+        match self {
+            Self::Duplex(duplex) if !duplex.heard_nothing() => {
+                Err(failure("notifications came that nobody asked for"))
+            }
+            Self::Duplex(_) | Self::Exchange { .. } => Ok(()),
+        }
+    }
+
     pub(crate) fn duplex(self) -> Result<Duplex, Failure> {
         match self {
             Self::Duplex(duplex) => Ok(duplex),
@@ -132,40 +155,9 @@ impl Session {
     }
 }
 
-impl Duplex {
-    pub(crate) fn fresh(&mut self) -> u64 {
-        self.next += 1;
-        self.next
-    }
-
-    /// Sends a call without waiting for its answer.
-    pub(crate) async fn begin(&mut self, method: &str, params: Value) -> Result<u64, Failure> {
-        let id = self.fresh();
-        self.io.send(call(id, method, &params)).await?;
-        Ok(id)
-    }
-
-    /// The next answer; notifications before it are kept.
-    pub(crate) async fn answer(&mut self) -> Result<Bytes, Failure> {
-        loop {
-            let frame = self.io.next().await.ok_or_else(|| failure("the connection ended"))??;
-            match notification(&frame) {
-                Some(notification) => self.notifications.push_back(notification),
-                None => return Ok(frame),
-            }
-        }
-    }
-
-    /// The next notification; nothing else may come before it.
-    async fn notification(&mut self) -> Result<Option<Value>, Failure> {
-        if let Some(kept) = self.notifications.pop_front() {
-            return Ok(Some(kept));
-        }
-        let Some(frame) = self.io.next().await else { return Ok(None) };
-        let frame = frame?;
-        let text = String::from_utf8_lossy(&frame);
-        notification(&frame).map(Some).ok_or_else(|| failure(format!("not a notification: {text}")))
-    }
+async fn ask(exchange: &dyn Exchange, message: Bytes) -> Result<Bytes, Failure> {
+    let body = exchange.exchange(message).await?;
+    if body.is_empty() { Err(failure("no answer")) } else { Ok(body) }
 }
 
 /// The notifications of a subscription, after its answer.
@@ -185,28 +177,29 @@ impl Feed {
     pub(crate) async fn next(&mut self) -> Result<Option<Value>, Failure> {
         match &mut self.source {
             Source::Duplex(duplex) => duplex.notification().await,
-            Source::Stream(stream) => match stream.next().await.transpose()? {
-                None => Ok(None),
-                Some(frame) => {
-                    let text = String::from_utf8_lossy(&frame);
-                    let why = || failure(format!("not a notification: {text}"));
-                    notification(&frame).map(Some).ok_or_else(why)
-                }
-            },
+            Source::Stream(stream) => {
+                stream.next().await.transpose()?.map(|frame| must_notify(&frame)).transpose()
+            }
         }
     }
 
-    /// The next notification, which must come and be of this subscription.
-    pub(crate) async fn expect(&mut self, method: &str) -> Result<Value, Failure> {
-        let heard = self.next().await?.ok_or_else(|| failure("the stream ended"))?;
-        let params = &heard["params"];
-        if heard["method"] != method {
-            return Err(failure(format!("{method} should have come instead of {heard}")));
-        }
-        if params["subscription_id"] != self.opened["subscription_id"] {
+    /// The next notification's method and parameters; it must come and be of this subscription.
+    pub(crate) async fn said(&mut self) -> Result<(String, Value), Failure> {
+        let mut heard = self.next().await?.ok_or_else(|| failure("the stream ended"))?;
+        if heard["params"]["subscription_id"] != self.opened["subscription_id"] {
             return Err(failure(format!("of another subscription: {heard}")));
         }
-        Ok(params.clone())
+        let method = heard["method"].as_str().unwrap_or_default().to_owned();
+        Ok((method, heard["params"].take()))
+    }
+
+    /// The next notification, which must come, be of this subscription and `method`.
+    pub(crate) async fn expect(&mut self, method: &str) -> Result<Value, Failure> {
+        let (heard, params) = self.said().await?;
+        check(heard == method, || {
+            format!("{method} should have come instead of {heard} {params}")
+        })?;
+        Ok(params)
     }
 
     /// The connection, for a duplex one.
@@ -228,12 +221,14 @@ pub(crate) fn id_of(answer: &[u8]) -> Option<u64> {
     serde_json::from_slice::<Value>(answer).ok()?.get("id")?.as_u64()
 }
 
-fn is_answer_to(answer: &[u8], id: u64) -> bool {
-    id_of(answer) == Some(id)
-}
-
+/// The message, if it is a notification.
 fn notification(frame: &[u8]) -> Option<Value> {
     let message: Value = serde_json::from_slice(frame).ok()?;
     let is_one = message.get("method").is_some() && message.get("id").is_none();
     is_one.then_some(message)
+}
+
+fn must_notify(frame: &[u8]) -> Result<Value, Failure> {
+    let text = || String::from_utf8_lossy(frame).chars().take(200).collect::<String>();
+    notification(frame).ok_or_else(|| failure(format!("not a notification: {}", text())))
 }

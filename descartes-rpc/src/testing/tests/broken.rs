@@ -1,5 +1,9 @@
 //! Transports that are broken on purpose: the suite must say which claim they break.
 
+mod close;
+mod frames;
+mod order;
+
 use std::{
     collections::VecDeque,
     io,
@@ -10,8 +14,8 @@ use std::{
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use futures_core::Stream;
-use futures_util::Sink;
+use futures_core::{Stream, stream::BoxStream};
+use futures_util::{Sink, StreamExt, stream::SplitSink};
 use serde_json::Value;
 
 use super::in_memory;
@@ -19,28 +23,69 @@ use crate::{
     client::{Connect, FrameIo},
     testing::{
         InMemory,
-        conformance::{self, Harness, Link, Report},
+        conformance::{self, Harness, Link},
     },
 };
 
-/// What a broken transport makes of a message; it may keep some back.
-type Mangle = fn(&mut VecDeque<Bytes>, Bytes) -> Vec<Bytes>;
+/// What a broken transport makes of what passes through one connection.
+trait Fault: Send {
+    /// What reaches the server when the client sends `frame`.
+    fn sent(&mut self, frame: Bytes) -> Vec<Bytes> {
+        vec![frame]
+    }
 
-fn faithful(_kept: &mut VecDeque<Bytes>, frame: Bytes) -> Vec<Bytes> {
-    vec![frame]
+    /// What the client hears when the server sends `frame`.
+    fn heard(&mut self, frame: Bytes) -> Vec<Bytes> {
+        vec![frame]
+    }
+
+    /// What else reaches the server whenever the client listens.
+    fn released(&mut self) -> Vec<Bytes> {
+        Vec::new()
+    }
+
+    /// Whether the client hears that the server has closed.
+    fn tells_the_end(&self) -> bool {
+        true
+    }
+
+    /// Whether the server hears that the client has closed.
+    fn tells_goodbye(&self) -> bool {
+        true
+    }
 }
 
+/// Does something to what the server sends.
+struct Heard<F>(F);
+
+impl<F: FnMut(Bytes) -> Vec<Bytes> + Send> Fault for Heard<F> {
+    fn heard(&mut self, frame: Bytes) -> Vec<Bytes> {
+        self.0(frame)
+    }
+}
+
+/// Does something to what the client sends.
+struct Sent<F>(F);
+
+impl<F: FnMut(Bytes) -> Vec<Bytes> + Send> Fault for Sent<F> {
+    fn sent(&mut self, frame: Bytes) -> Vec<Bytes> {
+        self.0(frame)
+    }
+}
+
+type MakeFault = Arc<dyn Fn() -> Box<dyn Fault> + Send + Sync>;
+
+/// The transport in memory, with a fault in each connection.
 struct Broken {
     whole: InMemory,
-    sent: Mangle,
-    heard: Mangle,
+    fault: MakeFault,
 }
 
 #[async_trait]
 impl Harness for Broken {
     fn link(&self) -> Link {
         let Link::Duplex(whole) = self.whole.link() else { panic!("memory is duplex") };
-        Link::Duplex(Arc::new(BrokenConnect { whole, sent: self.sent, heard: self.heard }))
+        Link::Duplex(Arc::new(BrokenConnect { whole, fault: Arc::clone(&self.fault) }))
     }
 
     fn agent(&self) -> Value {
@@ -54,20 +99,14 @@ impl Harness for Broken {
 
 struct BrokenConnect {
     whole: Arc<dyn Connect>,
-    sent: Mangle,
-    heard: Mangle,
+    fault: MakeFault,
 }
 
 #[async_trait]
 impl Connect for BrokenConnect {
     async fn connect(&self) -> io::Result<Box<dyn FrameIo>> {
-        Ok(Box::new(BrokenIo {
-            whole: self.whole.connect().await?,
-            sent: self.sent,
-            heard: self.heard,
-            kept: VecDeque::new(),
-            due: VecDeque::new(),
-        }))
+        let (whole, fault) = (self.whole.connect().await?, (self.fault)());
+        Ok(Box::new(BrokenIo { whole, fault, due: VecDeque::new() }))
     }
 
     fn transport_name(&self) -> &'static str {
@@ -77,9 +116,7 @@ impl Connect for BrokenConnect {
 
 struct BrokenIo {
     whole: Box<dyn FrameIo>,
-    sent: Mangle,
-    heard: Mangle,
-    kept: VecDeque<Bytes>,
+    fault: Box<dyn Fault>,
     due: VecDeque<Bytes>,
 }
 
@@ -88,15 +125,18 @@ impl Stream for BrokenIo {
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         loop {
+            for frame in self.fault.released() {
+                Pin::new(&mut self.whole).start_send(frame)?;
+            }
             if let Some(frame) = self.due.pop_front() {
                 return Poll::Ready(Some(Ok(frame)));
             }
-            let Some(frame) = ready!(Pin::new(&mut self.whole).poll_next(cx)?) else {
-                return Poll::Ready(None);
+            let Some(frame) = ready!(self.whole.poll_next_unpin(cx)?) else {
+                let ends = self.fault.tells_the_end();
+                return if ends { Poll::Ready(None) } else { Poll::Pending };
             };
-            let heard = self.heard;
-            let mangled = heard(&mut self.kept, frame);
-            self.due.extend(mangled);
+            let heard = self.fault.heard(frame);
+            self.due.extend(heard);
         }
     }
 }
@@ -109,8 +149,7 @@ impl Sink<Bytes> for BrokenIo {
     }
 
     fn start_send(mut self: Pin<&mut Self>, frame: Bytes) -> io::Result<()> {
-        let sent = self.sent;
-        for frame in sent(&mut VecDeque::new(), frame) {
+        for frame in self.fault.sent(frame) {
             Pin::new(&mut self.whole).start_send(frame)?;
         }
         Ok(())
@@ -121,95 +160,99 @@ impl Sink<Bytes> for BrokenIo {
     }
 
     fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if !self.fault.tells_goodbye() {
+            return Poll::Ready(Ok(()));
+        }
         Pin::new(&mut self.whole).poll_close(cx)
     }
 }
 
-async fn report(sent: Mangle, heard: Mangle) -> Report {
-    conformance::run(&Broken { whole: in_memory().await, sent, heard }).await
+/// A connection whose two directions were remade apart.
+struct Joined {
+    sink: SplitSink<Box<dyn FrameIo>, Bytes>,
+    frames: BoxStream<'static, io::Result<Bytes>>,
 }
 
-fn assert_notices(report: &Report, case: &str) {
-    assert!(report.failures().any(|(name, _)| name == case), "{case} was not noticed: {report}");
+impl Stream for Joined {
+    type Item = io::Result<Bytes>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.frames.poll_next_unpin(cx)
+    }
+}
+
+impl Sink<Bytes> for Joined {
+    type Error = io::Error;
+
+    fn poll_ready(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.sink).poll_ready(cx)
+    }
+
+    fn start_send(mut self: Pin<&mut Self>, frame: Bytes) -> io::Result<()> {
+        Pin::new(&mut self.sink).start_send(frame)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.sink).poll_flush(cx)
+    }
+
+    fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.sink).poll_close(cx)
+    }
+}
+
+/// A transport whose connections are made otherwise.
+struct Remade<C> {
+    whole: InMemory,
+    connect: Arc<C>,
+}
+
+#[async_trait]
+impl<C: Connect> Harness for Remade<C> {
+    fn link(&self) -> Link {
+        let connect: Arc<dyn Connect> = Arc::<C>::clone(&self.connect);
+        Link::Duplex(connect)
+    }
+
+    fn agent(&self) -> Value {
+        self.whole.agent()
+    }
+
+    async fn shut_down(&self) -> bool {
+        self.whole.shut_down().await
+    }
+}
+
+/// Fails unless each of `cases` fails over a transport with this fault.
+async fn assert_noticed<F: Fault + 'static>(
+    fault: impl Fn() -> F + Send + Sync + 'static,
+    cases: &[&str],
+) {
+    let fault: MakeFault = Arc::new(move || Box::new(fault()));
+    assert_noticed_by(&Broken { whole: in_memory().await, fault }, cases).await;
+}
+
+/// Fails unless each of `cases` fails over `broken`.
+async fn assert_noticed_by(broken: &dyn Harness, cases: &[&str]) {
+    let report = conformance::run_only(broken, |name| cases.contains(&name)).await;
+    for case in cases {
+        let noticed = report.failures().any(|(name, _)| name == *case);
+        assert!(noticed, "not noticed: {case}\n{report}");
+    }
+}
+
+fn parsed(frame: &[u8]) -> Value {
+    serde_json::from_slice(frame).unwrap_or_default()
 }
 
 fn method_of(frame: &[u8]) -> Option<String> {
-    let message: Value = serde_json::from_slice(frame).ok()?;
-    Some(message.get("method")?.as_str()?.to_owned())
+    Some(parsed(frame).get("method")?.as_str()?.to_owned())
 }
 
-#[tokio::test(start_paused = true)]
-async fn identifiers_that_go_through_a_number_type_are_noticed() {
-    let heard: Mangle = |_, frame| {
-        let parsed = serde_json::from_slice::<Value>(&frame);
-        vec![parsed.map_or(frame, |value| value.to_string().into())]
-    };
-    assert_notices(&report(faithful, heard).await, "an id beyond 2^64");
+fn is_event(frame: &[u8]) -> bool {
+    method_of(frame).as_deref() == Some("event.next")
 }
 
-#[tokio::test(start_paused = true)]
-async fn an_answer_to_a_notification_is_noticed() {
-    let sent: Mangle = |_, frame| match serde_json::from_slice::<Value>(&frame) {
-        Ok(Value::Object(mut call)) if call.contains_key("method") && !call.contains_key("id") => {
-            call.insert("id".into(), Value::Null);
-            vec![Value::Object(call).to_string().into()]
-        }
-        _ => vec![frame],
-    };
-    let report = report(sent, faithful).await;
-    assert_notices(&report, "a notification");
-    assert_notices(&report, "a notification of nothing");
-}
-
-#[tokio::test(start_paused = true)]
-async fn events_twice_or_missing_are_noticed() {
-    let twice: Mangle = |_, frame| match method_of(&frame).as_deref() {
-        Some("event.next") => vec![frame.clone(), frame],
-        _ => vec![frame],
-    };
-    let resumed = "whoever comes back with any cursor sees the rest and nothing twice";
-    assert_notices(&report(faithful, twice).await, resumed);
-    let missing: Mangle = |kept, frame| {
-        let event = method_of(&frame).as_deref() == Some("event.next");
-        if event && kept.is_empty() {
-            kept.push_back(frame);
-            return vec![];
-        }
-        vec![frame]
-    };
-    assert_notices(&report(faithful, missing).await, resumed);
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_notification_before_its_answer_is_noticed() {
-    // Holds back the first answer until something else has come.
-    let heard: Mangle = |kept, frame| {
-        if kept.is_empty() {
-            kept.push_back(frame);
-            return vec![];
-        }
-        let held = std::mem::replace(&mut kept[0], Bytes::new());
-        if held.is_empty() { vec![frame] } else { vec![frame, held] }
-    };
-    assert!(report(faithful, heard).await.failures().count() > 10);
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_batch_answered_in_pieces_is_noticed() {
-    let heard: Mangle = |_, frame| match serde_json::from_slice::<Vec<Value>>(&frame) {
-        Ok(answers) => answers.iter().map(|answer| answer.to_string().into()).collect(),
-        Err(_) => vec![frame],
-    };
-    assert_notices(&report(faithful, heard).await, "a mixed batch");
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_stream_that_ends_without_word_is_noticed() {
-    let heard: Mangle = |_, frame| match method_of(&frame).as_deref() {
-        Some("event.ended") => vec![],
-        _ => vec![frame],
-    };
-    let report = report(faithful, heard).await;
-    assert_notices(&report, "on shutdown a subscription ends with word");
-    assert_notices(&report, "a subscription ends when its reader asks");
+fn is_answer(frame: &[u8]) -> bool {
+    method_of(frame).is_none()
 }

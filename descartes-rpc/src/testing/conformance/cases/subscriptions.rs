@@ -1,10 +1,11 @@
-//! Subscriptions: nothing missing, nothing twice, and an end with word.
+//! Subscriptions while things happen: told apart, in order, and ended when asked.
 
+use futures_util::future::try_join_all;
 use serde_json::{Value, json};
 
-use super::{Case, Needs, calls, case};
+use super::{Case, agents, case, errors, history::history, quiet_topic};
 use crate::testing::conformance::{
-    Harness, Outcome,
+    Harness,
     expect::{Failure, check, failure, outcome},
     session::{Feed, Session},
 };
@@ -12,209 +13,217 @@ use crate::testing::conformance::{
 pub(super) fn cases() -> Vec<Case> {
     vec![
         case!("history comes first, then word that it was all, then what is new", Nothing, live),
-        case!(
-            "whoever comes back with any cursor sees the rest and nothing twice",
-            Nothing,
-            resume
-        ),
-        case!("pages of events and a subscription say the same", Nothing, pages),
-        case!("the cursor of another store is refused", Nothing, foreign),
+        case!("whoever begins now sees only what is new", Nothing, from_now),
+        case!("a topic may name the agent", Nothing, by_name),
+        case!("four followers see the same", Nothing, four),
+        case!("a subscription that cannot be is refused", Nothing, refused),
         case!("a subscription ends when its reader asks", Duplex, unsubscribe),
         case!("calls are answered between notifications", Duplex, between),
         case!("two subscriptions of one connection are told apart", Duplex, two),
-        shutdown(),
+        case!("one subscription of two ends alone", Duplex, one_of_two),
+        case!("a subscription is not ended from another connection", Duplex, other_connection),
+        case!("a connection hears only of its own subscriptions", Duplex, own_events),
     ]
 }
 
-fn topic(agent: &str) -> Value {
+fn status_of(agent: &str) -> Value {
     json!([format!("agent/{agent}/status")])
 }
 
-/// An agent that has been started and killed: a short, finished history.
-async fn finished(harness: &dyn Harness) -> Result<String, Failure> {
-    let mut session = Session::open(harness).await?;
-    let agent = calls::spawn(harness, &mut session).await?;
-    calls::kill(&mut session, &agent).await?;
-    Ok(agent)
-}
-
-/// Everything that a feed says until it says `synced`.
-async fn history(feed: &mut Feed) -> Result<Vec<Value>, Failure> {
+/// Reads on until the agent has ended; nothing but events may come.
+async fn to_its_end(feed: &mut Feed) -> Result<Vec<Value>, Failure> {
     let mut events = Vec::new();
     loop {
-        let heard = feed.next().await?.ok_or_else(|| failure("the stream ended"))?;
-        match heard["method"].as_str() {
-            Some("event.next") => events.push(heard["params"]["event"].clone()),
-            Some("event.synced") => break,
-            _ => return Err(failure(format!("unexpected {heard}"))),
+        let event = feed.expect("event.next").await?["event"].take();
+        let last = event["type"] == "agent.exited";
+        events.push(event);
+        if last {
+            return super::history::in_order(&events).map(|()| events);
         }
     }
-    in_order(&events)?;
-    Ok(events)
-}
-
-/// `seq` grows, and offsets of one topic have no holes.
-fn in_order(events: &[Value]) -> Result<(), Failure> {
-    for pair in events.windows(2) {
-        let (seq, next) = (pair[0]["seq"].as_u64(), pair[1]["seq"].as_u64());
-        check(seq.is_some() && seq < next, || format!("seq {seq:?} before {next:?}"))?;
-        if pair[0]["topic"] == pair[1]["topic"] {
-            let (offset, next) = (pair[0]["offset"].as_u64(), pair[1]["offset"].as_u64());
-            let following = offset.map(|offset| offset + 1);
-            check(following == next, || format!("offset {offset:?} before {next:?}"))?;
-        }
-    }
-    Ok(())
 }
 
 async fn live(harness: &dyn Harness) -> Result<(), Failure> {
     let mut session = Session::open(harness).await?;
-    let agent = calls::spawn(harness, &mut session).await?;
-    let params = json!({"topics": topic(&agent), "after": "start"});
+    let agent = agents::spawn(harness, &mut session).await?;
+    let params = json!({"topics": status_of(&agent), "after": "start"});
     let mut feed = Session::open(harness).await?.follow(params).await?;
     let mut events = history(&mut feed).await?;
     let first = events.first().map(|event| event["type"].clone());
     check(first == Some("agent.spawned".into()), || format!("history begins with {first:?}"))?;
-    calls::kill(&mut session, &agent).await?;
-    loop {
-        let params = feed.expect("event.next").await?;
-        let event = params["event"].clone();
-        events.push(event.clone());
-        if event["type"] == "agent.exited" {
-            break;
-        }
-    }
-    in_order(&events)
+    agents::kill(&mut session, &agent).await?;
+    events.extend(to_its_end(&mut feed).await?);
+    super::history::in_order(&events)
 }
 
-async fn resume(harness: &dyn Harness) -> Result<(), Failure> {
-    let agent = finished(harness).await?;
-    let subscribe = |after: Value| json!({"topics": topic(&agent), "after": after});
-    let mut feed = Session::open(harness).await?.follow(subscribe("start".into())).await?;
-    let all = history(&mut feed).await?;
-    check(all.len() >= 2, || format!("a history of {} events", all.len()))?;
-    let from_begin = subscribe(feed.opened["cursor"].clone());
-    let mut again = Session::open(harness).await?.follow(from_begin).await?;
-    let whole = history(&mut again).await?;
-    check(whole == all, || "the cursor of the answer does not lead to the same".into())?;
-    for (index, event) in all.iter().enumerate() {
-        let mut feed =
-            Session::open(harness).await?.follow(subscribe(event["cursor"].clone())).await?;
-        let rest = history(&mut feed).await?;
-        check(rest == all[index + 1..], || {
-            format!(
-                "{} instead of {} events after event {index}",
-                rest.len(),
-                all.len() - index - 1
-            )
-        })?;
+async fn from_now(harness: &dyn Harness) -> Result<(), Failure> {
+    let mut session = Session::open(harness).await?;
+    let agent = agents::spawn(harness, &mut session).await?;
+    let params = json!({"topics": status_of(&agent), "after": "now"});
+    let mut feed = Session::open(harness).await?.follow(params).await?;
+    let old = history(&mut feed).await?;
+    check(old.is_empty(), || format!("{} events that are not new", old.len()))?;
+    agents::kill(&mut session, &agent).await?;
+    let events = to_its_end(&mut feed).await?;
+    let spawned = events.iter().any(|event| event["type"] == "agent.spawned");
+    check(!spawned, || "what had happened before was told as new".into())
+}
+
+async fn by_name(harness: &dyn Harness) -> Result<(), Failure> {
+    let mut session = Session::open(harness).await?;
+    let agent = agents::spawn(harness, &mut session).await?;
+    let shown = session.call("agent.get", json!({"agent_id": agent})).await?;
+    let name = shown["name"].as_str().ok_or_else(|| failure(format!("no name: {shown}")))?;
+    let params = json!({"topics": [format!("agent/{name}/status")]});
+    let mut feed = Session::open(harness).await?.follow(params).await?;
+    let events = history(&mut feed).await?;
+    agents::kill(&mut session, &agent).await?;
+    let topic = status_of(&agent)[0].clone();
+    let of_it = !events.is_empty() && events.iter().all(|event| event["topic"] == topic);
+    check(of_it, || format!("not the events of {topic}: {events:?}"))
+}
+
+async fn four(harness: &dyn Harness) -> Result<(), Failure> {
+    let mut session = Session::open(harness).await?;
+    let agent = agents::spawn(harness, &mut session).await?;
+    let params = json!({"topics": status_of(&agent), "after": "now"});
+    let open = || async { Session::open(harness).await?.follow(params.clone()).await };
+    let mut feeds = try_join_all((0..4).map(|_| open())).await?;
+    for feed in &mut feeds {
+        history(feed).await?;
+    }
+    agents::kill(&mut session, &agent).await?;
+    let told = try_join_all(feeds.iter_mut().map(to_its_end)).await?;
+    check(told.iter().all(|events| *events == told[0]), || "they saw different events".into())
+}
+
+async fn refused(harness: &dyn Harness) -> Result<(), Failure> {
+    let rows = [
+        (json!({"topics": []}), "invalid_params"),
+        (json!({"topics": [""]}), "invalid_params"),
+        (json!({"topics": "system"}), "invalid_params"),
+        (json!({"topics": ["system"], "after": "yesterday"}), "invalid_params"),
+        (json!({"topics": ["agent/nobody-of-this-name/status"]}), "agent_not_found"),
+    ];
+    for (params, kind) in rows {
+        let answered = Session::open(harness).await?.try_follow(params.clone()).await?;
+        let Err(error) = answered else { return Err(failure(format!("{params} was taken"))) };
+        errors::whole(&error, kind)?;
     }
     Ok(())
 }
 
-async fn pages(harness: &dyn Harness) -> Result<(), Failure> {
-    let agent = finished(harness).await?;
-    let params = json!({"topics": topic(&agent)});
-    let mut feed = Session::open(harness).await?.follow(params).await?;
-    let all = history(&mut feed).await?;
-    let (mut read, mut after) = (Vec::new(), Value::from("start"));
-    let mut session = Session::open(harness).await?;
-    for _ in 0..=all.len() {
-        let params = json!({"topics": topic(&agent), "after": after, "limit": 1});
-        let mut page = session.call("event.read", params).await?;
-        if let Some(events) = page["events"].as_array_mut() {
-            read.append(events);
-        }
-        after = page["cursor"].clone();
-        if page["synced"] == true {
-            break;
-        }
-    }
-    check(read == all, || format!("{} events by pages, {} by subscription", read.len(), all.len()))
-}
-
-async fn foreign(harness: &dyn Harness) -> Result<(), Failure> {
-    let mut session = Session::open(harness).await?;
-    let page = session.call("event.read", json!({"topics": ["system"]})).await?;
-    let ours = page["cursor"].as_str().ok_or_else(|| failure("no cursor"))?;
-    // Another first character is another store, or no cursor at all.
-    let other = if ours.starts_with('0') { '1' } else { '0' };
-    let foreign = format!("{other}{}", ours.get(1..).unwrap_or_default());
-    let params = json!({"topics": ["system"], "after": foreign});
-    let refused = session.try_call("event.read", params).await?;
-    let kind = refused.err().map(|error| error["data"]["kind"].clone()).unwrap_or_default();
-    check(kind == "conflict" || kind == "invalid_params", || format!("answered {kind}"))
+/// Ends the subscription `id`, and gives whether there was one.
+async fn end(feed: &mut Feed, id: &Value) -> Result<Value, Failure> {
+    let said = feed.duplex()?.call("event.unsubscribe", json!({"subscription_id": id})).await?;
+    Ok(said["unsubscribed"].clone())
 }
 
 async fn unsubscribe(harness: &dyn Harness) -> Result<(), Failure> {
-    let params = json!({"topics": ["system"], "after": "now"});
+    let params = json!({"topics": [quiet_topic()], "after": "now"});
     let mut feed = Session::open(harness).await?.follow(params).await?;
     feed.expect("event.synced").await?;
     let id = feed.opened["subscription_id"].clone();
-    let duplex = feed.duplex()?;
-    duplex.begin("event.unsubscribe", json!({"subscription_id": id})).await?;
-    let answer = outcome(&duplex.answer().await?)?;
-    answer.map_err(|error| failure(format!("unsubscribing answered {error}")))?;
+    let said = end(&mut feed, &id).await?;
+    check(said == true, || format!("unsubscribing says {said}"))?;
     let ended = feed.expect("event.ended").await?;
     check(ended["reason"] == "unsubscribed", || format!("ended with {ended}"))?;
-    check(ended["cursor"].is_string(), || format!("no cursor to come back with: {ended}"))
+    check(ended["cursor"].is_string(), || format!("no cursor to come back with: {ended}"))?;
+    let said = end(&mut feed, &id).await?;
+    check(said == false, || format!("what has ended was ended again: {said}"))?;
+    let more = !feed.duplex()?.heard_nothing();
+    check(!more, || "something was said after the last word".into())
 }
 
 async fn between(harness: &dyn Harness) -> Result<(), Failure> {
-    let agent = finished(harness).await?;
-    let params = json!({"topics": topic(&agent)});
+    let agent = agents::finished(harness).await?;
+    let params = json!({"topics": status_of(&agent)});
     let mut feed = Session::open(harness).await?.follow(params).await?;
-    let duplex = feed.duplex()?;
-    duplex.begin("system.health", json!({})).await?;
-    let answer = outcome(&duplex.answer().await?)?;
-    answer.map_err(|error| failure(format!("answered {error}")))?;
+    feed.duplex()?.call("system.health", json!({})).await?;
     history(&mut feed).await.map(drop)
 }
 
-async fn two(harness: &dyn Harness) -> Result<(), Failure> {
-    let agent = finished(harness).await?;
-    let params = json!({"topics": topic(&agent)});
-    let mut feed = Session::open(harness).await?.follow(params.clone()).await?;
+/// Opens a second subscription on the connection of a first one, and gives its name.
+async fn second(feed: &mut Feed, params: Value) -> Result<Value, Failure> {
     let duplex = feed.duplex()?;
     duplex.begin("event.subscribe", params).await?;
-    let second = outcome(&duplex.answer().await?)?;
-    let second = second.map_err(|error| failure(format!("the second was refused: {error}")))?;
-    let ids = [feed.opened["subscription_id"].clone(), second["subscription_id"].clone()];
+    let opened = outcome(&duplex.answer().await?)?;
+    let opened = opened.map_err(|error| failure(format!("the second was refused: {error}")))?;
+    Ok(opened["subscription_id"].clone())
+}
+
+async fn two(harness: &dyn Harness) -> Result<(), Failure> {
+    let (agent, other) = (agents::finished(harness).await?, agents::finished(harness).await?);
+    let params = json!({"topics": status_of(&agent)});
+    let mut feed = Session::open(harness).await?.follow(params).await?;
+    let second = second(&mut feed, json!({"topics": status_of(&other)})).await?;
+    let ids = [feed.opened["subscription_id"].clone(), second];
     check(ids[0] != ids[1], || "both have one name".into())?;
-    let mut counts = [(0, false), (0, false)];
-    while counts.iter().any(|(_, synced)| !synced) {
+    let topics = [status_of(&agent)[0].clone(), status_of(&other)[0].clone()];
+    let mut synced = [false; 2];
+    while synced.contains(&false) {
         let heard = feed.next().await?.ok_or_else(|| failure("the stream ended"))?;
         let of = ids.iter().position(|id| *id == heard["params"]["subscription_id"]);
         let of = of.ok_or_else(|| failure(format!("of no subscription: {heard}")))?;
-        match heard["method"].as_str() {
-            Some("event.next") => counts[of].0 += 1,
-            _ => counts[of].1 = true,
+        check(!synced[of], || format!("after all had been said: {heard}"))?;
+        if heard["method"] == "event.synced" {
+            synced[of] = true;
+        } else {
+            let topic = &heard["params"]["event"]["topic"];
+            check(*topic == topics[of], || format!("of the other subscription: {heard}"))?;
         }
     }
-    check(counts[0] == counts[1], || format!("they saw different histories: {counts:?}"))
+    Ok(())
 }
 
-fn shutdown() -> Case {
-    Case {
-        name: "on shutdown a subscription ends with word".to_owned(),
-        needs: Needs::Nothing,
-        run: Box::new(|harness| Box::pin(ends_with_word(harness))),
+async fn one_of_two(harness: &dyn Harness) -> Result<(), Failure> {
+    let mut session = Session::open(harness).await?;
+    let agent = agents::spawn(harness, &mut session).await?;
+    let params = json!({"topics": status_of(&agent), "after": "now"});
+    let mut feed = Session::open(harness).await?.follow(params).await?;
+    let second = second(&mut feed, json!({"topics": [quiet_topic()], "after": "now"})).await?;
+    let said = end(&mut feed, &second).await?;
+    check(said == true, || format!("unsubscribing says {said}"))?;
+    agents::kill(&mut session, &agent).await?;
+    let (mut exited, mut ended) = (false, false);
+    while !(exited && ended) {
+        let heard = feed.next().await?.ok_or_else(|| failure("the stream ended"))?;
+        if heard["method"] == "event.ended" {
+            let of = &heard["params"]["subscription_id"];
+            check(*of == second, || format!("another one ended: {heard}"))?;
+            ended = true;
+        }
+        exited |= heard["params"]["event"]["type"] == "agent.exited";
     }
+    Ok(())
 }
 
-async fn ends_with_word(harness: &dyn Harness) -> Result<Outcome, Failure> {
-    let params = json!({"topics": ["agent/"], "after": "now"});
+async fn other_connection(harness: &dyn Harness) -> Result<(), Failure> {
+    let mut session = Session::open(harness).await?;
+    let agent = agents::spawn(harness, &mut session).await?;
+    let params = json!({"topics": status_of(&agent), "after": "now"});
     let mut feed = Session::open(harness).await?.follow(params).await?;
     feed.expect("event.synced").await?;
-    if !harness.shut_down().await {
-        return Ok(Outcome::Skipped("this harness has no way to shut down"));
+    let params = json!({"subscription_id": feed.opened["subscription_id"]});
+    let said = session.call("event.unsubscribe", params).await?;
+    check(said["unsubscribed"] == false, || format!("another's subscription: {said}"))?;
+    agents::kill(&mut session, &agent).await?;
+    to_its_end(&mut feed).await.map(drop)
+}
+
+async fn own_events(harness: &dyn Harness) -> Result<(), Failure> {
+    let mut session = Session::open(harness).await?;
+    let mut deaf = Session::open(harness).await?;
+    deaf.call("system.health", json!({})).await?;
+    let agent = agents::spawn(harness, &mut session).await?;
+    let params = json!({"topics": status_of(&agent), "after": "now"});
+    let mut feed = Session::open(harness).await?.follow(params).await?;
+    feed.expect("event.synced").await?;
+    agents::kill(&mut session, &agent).await?;
+    to_its_end(&mut feed).await?;
+    for session in [&mut session, &mut deaf] {
+        session.call("system.health", json!({})).await?;
+        session.expect_no_notifications()?;
     }
-    loop {
-        let heard = feed.next().await?.ok_or_else(|| failure("it ended without word"))?;
-        if heard["method"] == "event.ended" {
-            let reason = &heard["params"]["reason"];
-            check(reason == "shutdown", || format!("ended with {reason}"))?;
-            return Ok(Outcome::Passed);
-        }
-    }
+    Ok(())
 }
