@@ -53,11 +53,16 @@ pub(super) fn program(
         let candidate = directory.join(program);
         match usable(&candidate) {
             Ok(()) if !program.is_empty() => return Ok(candidate),
-            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => refused = Some(error),
+            Err(error) if is_there(&candidate) => refused = Some(error),
+            // Also a directory that may not be looked into: whether it has one is not known.
             _ => searched.push(directory),
         }
     }
     Err(failed(program, refused.unwrap_or(Errno::NOENT.into()), searched))
+}
+
+fn is_there(candidate: &Path) -> bool {
+    std::fs::metadata(candidate).is_ok()
 }
 
 fn usable(candidate: &Path) -> io::Result<()> {
@@ -79,6 +84,9 @@ fn failed(program: &str, source: io::Error, searched: Vec<PathBuf>) -> SpawnErro
 
 #[cfg(test)]
 mod tests {
+    use std::fs::Permissions;
+    use std::os::unix::fs::PermissionsExt as _;
+
     use super::*;
 
     fn errno(error: &SpawnError) -> i32 {
@@ -104,6 +112,17 @@ mod tests {
             let error = program(name, directory.path(), Some(path)).unwrap_err();
             assert_eq!((error.stage, errno(&error)), (SpawnStage::Exec, 13), "{name}");
         }
+    }
+
+    #[test]
+    fn a_directory_that_may_not_be_looked_into_has_no_program() {
+        // Nothing is closed to root, who finds nothing in it either.
+        let closed = tempfile::tempdir().unwrap();
+        std::fs::set_permissions(closed.path(), Permissions::from_mode(0)).unwrap();
+        let error = program("no-such", Path::new("/"), Some(closed.path().as_os_str()));
+        let error = error.unwrap_err();
+        assert_eq!((error.stage, errno(&error)), (SpawnStage::Lookup, 2));
+        assert_eq!(error.searched, [closed.path()]);
     }
 
     #[test]
