@@ -37,9 +37,12 @@ impl Place {
         &self.params
     }
 
-    /// The daemon said where it begins. With `tail` of many topics only an update can say where it
-    /// stands.
+    /// The daemon said what it follows and where it begins. With `tail` of many topics only an
+    /// update can say where it stands.
     pub(super) fn opened(&mut self, subscribed: &Subscribed) {
+        if let Some(topics) = &subscribed.topics {
+            self.params.topics.clone_from(topics);
+        }
         let one_topic = matches!(&self.params.topics[..], [topic] if !topic.ends_with('/'));
         if self.params.tail.is_none() || one_topic {
             self.params.tail = None;

@@ -29,11 +29,13 @@ pub(crate) async fn subscribe(
     let mut request =
         request(&call, &params.topics, params.after.as_deref(), params.types.as_deref())?;
     request.tail = params.tail;
+    let topics = request.topics.iter().map(text_of).collect();
     let journal = call.descartes().journal();
     let subscription = journal.subscribe(request).await?;
     let subscribed = Subscribed {
         subscription_id: ticket.id().as_str().to_owned(),
         cursor: subscription.begin().to_string(),
+        topics,
     };
     let notifications =
         Notifications::new(journal.clone(), subscription, ticket, encode::event_json);
@@ -146,6 +148,15 @@ fn filter(call: &Call, index: usize, text: &str) -> Result<TopicFilter, RpcError
         "status" => TopicFilter::Exact(Topic::agent_status(agent)),
         rest => TopicFilter::from_text(&format!("agent/{agent}/{rest}")),
     })
+}
+
+/// The topics as the wire names them.
+fn text_of(filter: &TopicFilter) -> Option<String> {
+    match filter {
+        TopicFilter::Exact(topic) => Some(topic.to_string()),
+        TopicFilter::Prefix(prefix) => Some(prefix.to_string()),
+        _ => None,
+    }
 }
 
 #[cfg(test)]

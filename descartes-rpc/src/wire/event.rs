@@ -31,6 +31,10 @@ shape! {
         subscription_id: String,
         /// Where it begins.
         cursor: String,
+        /// What it follows: the topics that were asked for, with identifiers in the place of
+        /// agents' names. Whoever comes back with these follows the same agents, whoever bears
+        /// their names by then.
+        topics?: Vec<String>,
     }
 }
 

@@ -399,3 +399,25 @@ async fn the_tail_of_a_topic_does_not_begin_again_later() {
         assert_eq!(asked, again, "{topic}");
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_name_is_asked_for_once() {
+    let doors = Doors::default();
+    let mut daemon = doors.open();
+    let client = Client::connect(doors.clone());
+    let script = async {
+        let call = daemon.read().await.unwrap();
+        assert_eq!(call["params"]["topics"], json!(["agent/worker/"]));
+        let topics = json!(["agent/0192aaaa/"]);
+        let opened = json!({"subscription_id": "s", "cursor": "5", "topics": topics});
+        daemon.answer(&call, &opened);
+        let mut next = doors.open();
+        drop(daemon);
+        // Another agent may bear the name by now.
+        assert_eq!(next.read().await.unwrap()["params"]["topics"], topics);
+    };
+    let topics = vec!["agent/worker/".to_owned()];
+    let params = SubscribeParams { topics, ..SubscribeParams::default() };
+    let ((), opened) = tokio::join!(script, client.subscribe(params));
+    opened.unwrap();
+}

@@ -107,3 +107,67 @@ async fn a_reader_cut_off_after_any_frame_sees_all_of_history_once() {
         }
     }
 }
+
+/// How many readers follow how many agents.
+const PAIRS: usize = 20;
+/// How often each reader is cut off.
+const CUTS: usize = 25;
+
+/// Everything that `topic` says until its agent has ended.
+async fn to_the_end(client: Client, topic: String) -> Vec<String> {
+    let follow = SubscribeParams { topics: vec![topic], ..SubscribeParams::default() };
+    let mut subscription = client.subscribe(follow).await.unwrap();
+    let mut seen = Vec::new();
+    loop {
+        if let Update::Event(event) = subscription.next().await.unwrap().unwrap() {
+            seen.push(event.json().to_owned());
+            if event.kind() == "agent.exited" {
+                return seen;
+            }
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn readers_of_agents_that_print_see_everything_once_however_often_they_are_cut_off() {
+    let rpc = Rpc::builder(descartes().await).build();
+    let own = Client::in_memory(rpc.clone());
+    let mut readers = Vec::new();
+    for at in 0..PAIRS {
+        let name = format!("agent-{at}");
+        let id = own.agent_spawn(echo(&name)).await.unwrap().agent_id;
+        // The last connection of the list is the first that is made; the first frame of each is
+        // an answer, so that some get nowhere.
+        let frames = (0..CUTS).map(|cut| 1 + (at * 7 + cut * 11) % 13).collect();
+        let fragile = Client::connect(Doors { rpc: rpc.clone(), frames: Mutex::new(frames) });
+        let topic = format!("agent/{name}/");
+        readers.push((id, tokio::spawn(to_the_end(fragile, topic))));
+    }
+    for line in 0..200 {
+        for at in 0..PAIRS {
+            let write = json!({"agent_id": format!("agent-{at}"), "text": format!("{line}\n")});
+            own.agent_write_stdin(params::<WriteParams>(write)).await.unwrap();
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    for (id, reader) in readers {
+        let close = json!({"agent_id": id, "close": true});
+        own.agent_write_stdin(params::<WriteParams>(close)).await.unwrap();
+        let whole = to_the_end(own.clone(), format!("agent/{id}/")).await;
+        let lines = whole.iter().filter(|event| event.contains("agent.output")).count();
+        assert!(lines > 100, "{lines} blocks of output");
+        assert_eq!(reader.await.unwrap(), whole);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_subscription_says_which_agents_its_names_mean() {
+    let client = client().await;
+    let id = client.agent_spawn(echo("worker")).await.unwrap().agent_id;
+    let params = json!({"topics": ["agent/worker/output", "agent/worker/", "agent/", "system"]});
+    let params = serde_json::value::to_raw_value(&params).unwrap();
+    let subscribed = client.call_raw("event.subscribe", &params).await.unwrap();
+    let subscribed: Value = serde_json::from_str(subscribed.get()).unwrap();
+    let named = [format!("agent/{id}/output"), format!("agent/{id}/")];
+    assert_eq!(subscribed["topics"], json!([named[0], named[1], "agent/", "system"]));
+}
