@@ -21,6 +21,8 @@ use crate::rig::{Caller, parrot, torture};
 const PAIRS: usize = 20;
 /// How long a client may see nothing new; far beyond every pause that it makes.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// How long all cuts together may take; a quiet machine makes 500 in a quarter of a minute.
+const LONG: Duration = Duration::from_secs(300);
 
 /// Client number `at`, over one of the transports in turn, through `proxy`.
 fn client(proxy: &Proxy, at: usize) -> Client {
@@ -105,7 +107,8 @@ fn torture_clients_whose_connections_are_cut_at_random_see_each_byte_once() {
         runtime.spawn(async move { follow(open(&client, topic).await, is_last).await })
     };
     let followers: Vec<_> = ids.iter().enumerate().map(follow_one).collect();
-    runtime.block_on(shears.finished());
+    let all_cut = runtime.block_on(async { timeout(LONG, shears.finished()).await });
+    assert!(all_cut.is_ok(), "only {} of {cuts} cuts in {LONG:?}", shears.done());
     for id in &ids {
         control.ok("agent.kill", json!({"agent_id": id, "force": true}));
     }

@@ -72,12 +72,10 @@ impl Shears {
         if self.left.load(Ordering::SeqCst) == 0 {
             return (usize::MAX, usize::MAX);
         }
-        let random = usize::try_from(RandomState::new().hash_one(()) >> 8).expect("64 bits");
-        // One in eight is cut while it asks; the others while they are answered.
-        match random % 8 {
-            0 => (random / 8 % 600, usize::MAX),
-            _ => (usize::MAX, random / 8 % self.most_bytes),
-        }
+        let random = || usize::try_from(RandomState::new().hash_one(()) >> 8).expect("64 bits");
+        // One in eight may be cut while it asks already; all are while they are answered.
+        let up = if random() % 8 == 0 { random() % 600 } else { usize::MAX };
+        (up, random() % self.most_bytes)
     }
 }
 
