@@ -159,7 +159,7 @@ fn judge(envelope: Envelope, message: &Bytes, text: &str) -> Entry {
         None => {}
     }
     match envelope.version.map(|range| &text[range]) {
-        Some("\"2.0\"") => {}
+        Some(version) if is_two(version) => {}
         Some(_) => return blame("the member jsonrpc must be \"2.0\""),
         None => return blame("the member jsonrpc is missing"),
     }
@@ -176,6 +176,12 @@ fn judge(envelope: Envelope, message: &Bytes, text: &str) -> Entry {
         Some(params) => Entry::Call(Incoming { id, method, params }),
         None => scalar_params(id),
     }
+}
+
+/// Whether a version is 2.0, also where it is written with escapes.
+fn is_two(json: &str) -> bool {
+    json == "\"2.0\""
+        || json.contains('\\') && serde_json::from_str::<String>(json).is_ok_and(|is| is == "2.0")
 }
 
 fn params(range: Option<Range<usize>>, message: &Bytes) -> Option<Params> {
@@ -225,6 +231,16 @@ mod tests {
         // What it ignores it does not check to be text.
         let text = std::str::from_utf8(bytes);
         text.is_ok_and(|text| serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok())
+    }
+
+    #[test]
+    fn a_version_may_be_written_with_escapes_like_any_text() {
+        let of = |version: &str| {
+            let text = format!(r#"{{"jsonrpc":{version},"id":1,"method":"a"}}"#);
+            matches!(parse(&Bytes::from(text)), Frame::Single(Entry::Call(_)))
+        };
+        assert!(of(r#""2.0""#) && of(r#""\u0032.0""#));
+        assert!(!of(r#""2.1""#) && !of(r#""\u0032.1""#) && !of(r#""\ud800""#) && !of("2.0"));
     }
 
     #[test]
