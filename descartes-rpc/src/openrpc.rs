@@ -69,7 +69,7 @@ impl Document {
         let empty = Map::new();
         let members = schema.get("properties").and_then(Value::as_object).unwrap_or(&empty);
         let required = schema.get("required").and_then(Value::as_array);
-        let names = P::MEMBERS.iter().map(|name| name.strip_prefix("r#").unwrap_or(name));
+        let names = P::MEMBERS.iter().copied();
         names
             .map(|name| {
                 let mut member = members.get(name).cloned().unwrap_or_else(|| json!({}));

@@ -155,6 +155,8 @@ fn scalars_and_too_many_positions_are_refused() {
     let many = fault::<NoParams>("[1]");
     assert_eq!(many.expected.as_deref(), Some("at most 0 parameters"));
     assert!(fault::<WriteParams>(r#"["a","b","c",true,"k",6]"#).available.len() == 5);
+    let waiting = fault::<WaitParams>(r#"["a","exit",1,2]"#);
+    assert_eq!(waiting.available, ["agent_id", "for", "timeout_secs"]);
 }
 
 #[test]

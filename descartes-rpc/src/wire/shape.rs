@@ -3,6 +3,14 @@
 //! Both read like a struct whose optional members are marked `name?: Type`; a member that is absent
 //! is never written as `null`.
 
+/// The member's name on the wire: a word of Rust is written `r#for` in the declaration.
+pub(crate) const fn member(field: &'static str) -> &'static str {
+    match field.as_bytes() {
+        [b'r', b'#', ..] => field.split_at(2).1,
+        _ => field,
+    }
+}
+
 /// Declares what a client sends: an unknown member is refused, members have a position.
 ///
 /// `params! { mutating pub struct … }` also takes `idempotency_key`, as the last member.
@@ -23,13 +31,13 @@ macro_rules! params {
         $crate::wire::shape::params!(@munch $meta $Name
             [$($done)* $(#[$field_meta])* #[serde(default, skip_serializing_if = "Option::is_none")]
                 pub $field: Option<$ty>,]
-            [$($names)* stringify!($field),] $kind $($rest)*);
+            [$($names)* $crate::wire::shape::member(stringify!($field)),] $kind $($rest)*);
     };
     (@munch $meta:tt $Name:ident [$($done:tt)*] [$($names:tt)*] $kind:tt
         $(#[$field_meta:meta])* $field:ident : $ty:ty, $($rest:tt)*) => {
         $crate::wire::shape::params!(@munch $meta $Name
             [$($done)* $(#[$field_meta])* pub $field: $ty,]
-            [$($names)* stringify!($field),] $kind $($rest)*);
+            [$($names)* $crate::wire::shape::member(stringify!($field)),] $kind $($rest)*);
     };
     (@munch [$($meta:tt)*] $Name:ident [$($done:tt)*] [$($names:tt)*] [$kind:ident]) => {
         $($meta)*
