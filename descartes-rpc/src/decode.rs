@@ -5,11 +5,11 @@
 
 mod fault;
 pub mod guard;
+mod positions;
 
 use std::borrow::Cow;
 
 use serde::Deserialize;
-use serde_json::value::RawValue;
 
 use crate::message::Params;
 use crate::method::MethodParams;
@@ -38,10 +38,10 @@ fn named<P: MethodParams>(text: &[u8]) -> Result<P, ParamFault> {
 
 /// The same parameters as an object: positions are the declared order.
 fn by_name<P: MethodParams>(text: &[u8]) -> Result<String, ParamFault> {
-    let values: Vec<&RawValue> =
-        serde_json::from_slice(text).map_err(|error| ParamFault::malformed(&error.to_string()))?;
-    if values.len() > P::MEMBERS.len() {
-        return Err(ParamFault::too_many_positions(values.len(), P::MEMBERS));
+    let (values, given) = positions::read(text, P::MEMBERS.len())
+        .map_err(|error| ParamFault::malformed(&error.to_string()))?;
+    if given > P::MEMBERS.len() {
+        return Err(ParamFault::too_many_positions(given, P::MEMBERS));
     }
     let mut object = String::with_capacity(text.len() + 16 * values.len() + 2);
     object.push('{');
@@ -50,7 +50,7 @@ fn by_name<P: MethodParams>(text: &[u8]) -> Result<String, ParamFault> {
             object.push(',');
         }
         object.push('"');
-        object.push_str(name.strip_prefix("r#").unwrap_or(name));
+        object.push_str(name);
         object.push_str("\":");
         object.push_str(value.get());
     }
@@ -69,7 +69,7 @@ pub(crate) fn agent_of<'a>(members: &[&str], params: &'a Params) -> Option<Cow<'
     let text = params.as_bytes()?;
     if text.first() == Some(&b'[') {
         let place = members.iter().position(|name| *name == "agent_id")?;
-        let values: Vec<&RawValue> = serde_json::from_slice(text).ok()?;
+        let (values, _) = positions::read(text, members.len()).ok()?;
         return serde_json::from_str(values.get(place)?.get()).ok();
     }
     let target: Target<'_> = serde_json::from_slice(text).ok()?;
