@@ -3,6 +3,7 @@
 //! Each guard is a pure function over a [`Head`], which is filled by one walk over the fields of
 //! the request: a call over HTTP should not pay for ten hash lookups.
 
+mod authority;
 pub(crate) mod content_type;
 pub(crate) mod forwarded;
 pub(crate) mod host;

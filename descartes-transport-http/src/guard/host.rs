@@ -8,7 +8,7 @@ use std::net::IpAddr;
 
 use http::{HeaderValue, Uri};
 
-use super::Field;
+use super::{Field, authority::Authority};
 
 /// What is wrong with the `Host` of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,7 +31,7 @@ pub(crate) fn check(
     allowed: &[String],
 ) -> Result<(), HostFault> {
     let Field::Once(host) = host else { return Err(HostFault::Invalid) };
-    let named = |text: &str| match name_of(text) {
+    let named = |text: &str| match Authority::parse(text).map(|authority| authority.name) {
         None => Err(HostFault::Invalid),
         Some(name) if is_ours(name, local) || is_allowed(text, name, allowed) => Ok(()),
         Some(_) => Err(HostFault::Misdirected),
@@ -42,24 +42,6 @@ pub(crate) fn check(
 
 fn text_of(host: &HeaderValue) -> Result<&str, HostFault> {
     host.to_str().ok().ok_or(HostFault::Invalid)
-}
-
-/// The name of `name[:port]`, with the brackets of an IPv6 literal, or nothing.
-fn name_of(text: &str) -> Option<&str> {
-    let (name, rest) = if text.starts_with('[') {
-        text.split_at(text.find(']')? + 1)
-    } else {
-        text.split_at(text.find(':').unwrap_or(text.len()))
-    };
-    let port_is_one = rest.is_empty()
-        || rest
-            .strip_prefix(':')
-            .is_some_and(|port| port.bytes().all(|byte| byte.is_ascii_digit()));
-    let name_is_one = !name.is_empty()
-        && !name
-            .bytes()
-            .any(|byte| matches!(byte, b'@' | b'/' | b'?' | b'#' | b',' | b' ' | b'\t'));
-    (port_is_one && name_is_one).then_some(name)
 }
 
 fn is_ours(name: &str, local: Option<IpAddr>) -> bool {

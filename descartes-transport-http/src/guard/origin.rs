@@ -2,7 +2,7 @@
 
 use http::HeaderValue;
 
-use super::Field;
+use super::{Field, authority::Authority};
 
 /// Whether the request was made by a page of another site.
 ///
@@ -31,13 +31,13 @@ fn text_of(value: &HeaderValue) -> Option<&str> {
 
 /// Whether `origin` (`scheme://authority`) is served under the authority `host`.
 fn is_same(origin: &str, host: &str) -> bool {
-    let (authority, default_port) = match origin.split_once("://") {
-        Some(("http", authority)) => (authority, ":80"),
-        Some(("https", authority)) => (authority, ":443"),
+    let (authority, default) = match origin.split_once("://") {
+        Some(("http", authority)) => (authority, 80),
+        Some(("https", authority)) => (authority, 443),
         _ => return false,
     };
-    let bare = |text: &str| text.strip_suffix(default_port).unwrap_or(text).to_ascii_lowercase();
-    bare(authority) == bare(host)
+    let (theirs, ours) = (Authority::parse(authority), Authority::parse(host));
+    theirs.zip(ours).is_some_and(|(theirs, ours)| theirs.is_same(ours, default))
 }
 
 #[cfg(test)]
@@ -68,6 +68,8 @@ mod tests {
             ("file://", "localhost:8080", true),
             ("chrome-extension://abc", "localhost:8080", true),
             ("http://localhost:8080 http://evil.example", "localhost:8080", true),
+            ("http://localhost:8080:80", "localhost:8080", true),
+            ("http://localhost/", "localhost", true),
         ] {
             assert_eq!(judge(origin, host, &[]), foreign, "{origin} at {host}");
         }
