@@ -7,3 +7,10 @@ pub mod store_suite;
 
 pub use fake_runner::{FakeAgent, FakeInput, FakeRunner};
 pub use faulty_store::{Fault, FaultSwitch, FaultyStore};
+
+/// The rows that `agent.logs` makes of one stream's `chunks`, for the fuzz targets.
+#[doc(hidden)]
+#[must_use]
+pub fn log_rows(chunks: &[crate::output::Chunk]) -> Vec<crate::output::LogRow> {
+    crate::output::log_rows(chunks)
+}

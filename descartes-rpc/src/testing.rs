@@ -1,12 +1,15 @@
 //! What transports, and services built on this one, are tested with (feature `test-util`).
 
 pub mod conformance;
+mod decoder;
 mod fake;
 mod in_memory;
 mod served;
 #[cfg(test)]
 mod tests;
 
+#[doc(hidden)]
+pub use decoder::{Decoder, decoders};
 pub use fake::{fake_agent, fake_service};
 pub use in_memory::InMemory;
 pub use served::{Served, Stopped};

@@ -1,7 +1,7 @@
 //! The client's side: calls and event streams over HTTP, for the typed
 //! [`Client`](descartes_rpc::client::Client).
 
-mod decoder;
+pub(crate) mod decoder;
 mod pool;
 mod stream;
 

@@ -37,6 +37,9 @@ mod same_user;
 mod serve;
 mod service;
 mod sse;
+#[cfg(feature = "test-util")]
+#[doc(hidden)]
+pub mod testing;
 
 #[cfg(feature = "client")]
 pub use client::{AddressError, HttpClient};

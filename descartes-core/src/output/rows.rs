@@ -118,29 +118,17 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::event::Extent;
-    use crate::output::Chunker;
+    use crate::output::{Chunker, log_rows};
 
     /// The rows of `bytes`, journalled as a chunker cuts them in `pieces`.
     fn rows(pieces: &[Vec<u8>]) -> Vec<LogRow> {
         let mut chunker = Chunker::default();
-        let (mut extent, mut rows, mut all) = (Extent::default(), Rows::default(), Vec::new());
         let mut chunks = Vec::new();
         for piece in pieces {
             chunker.push(piece, |chunk| chunks.push(chunk));
             chunks.extend(chunker.flush());
         }
-        for chunk in chunks {
-            let place = OutputChunk::new(StreamName::Stdout, 1, extent);
-            advance(&mut extent.stdout, &chunk.bytes);
-            let at = Timestamp::default();
-            rows.take(&place, (at, &chunk.bytes), 0, |row| {
-                all.push(row);
-                true
-            });
-        }
-        rows.flush(|row| all.push(row));
-        all
+        log_rows(&chunks)
     }
 
     fn joined(rows: &[LogRow]) -> Vec<u8> {

@@ -155,6 +155,12 @@ macro_rules! methods {
             },
         )+];
 
+        /// How each method reads its parameters, in the order of the table.
+        #[cfg(any(test, feature = "test-util"))]
+        pub(crate) static DECODERS: &[crate::testing::Decoder] = &[$(
+            crate::testing::Decoder::of::<typed::$Name>(),
+        )+];
+
         /// The row of the method `name`.
         pub(crate) fn index(name: &str) -> Option<usize> {
             #[derive(Clone, Copy)]
