@@ -1,6 +1,7 @@
 //! The suite passes over the in-memory transport and notices broken ones.
 
 mod broken;
+mod exchange;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

@@ -67,6 +67,11 @@ fn fresh_key(of: &str) -> String {
     format!("conformance/{of}/{}", uuid::Uuid::now_v7())
 }
 
+/// A name that no other agent has.
+fn fresh_name() -> String {
+    format!("conformance-{}", uuid::Uuid::now_v7().simple())
+}
+
 /// A topic on which nothing ever happens.
 fn quiet_topic() -> String {
     format!("agent/{}/output", uuid::Uuid::now_v7())

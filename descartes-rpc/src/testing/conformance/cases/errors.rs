@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Case, agents, case, fresh_key};
+use super::{Case, agents, case, fresh_key, fresh_name};
 use crate::testing::conformance::{
     Harness,
     expect::{Failure, check, failure},
@@ -143,11 +143,6 @@ async fn spawn_named(
     params["name"] = name.into();
     let spawned = session.call("agent.spawn", params).await?;
     Ok(spawned["agent_id"].clone())
-}
-
-/// A name that no other agent has.
-fn fresh_name() -> String {
-    format!("conformance-{}", uuid::Uuid::now_v7().simple())
 }
 
 async fn ambiguous(harness: &dyn Harness) -> Result<(), Failure> {

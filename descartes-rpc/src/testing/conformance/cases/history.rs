@@ -23,6 +23,7 @@ pub(super) fn cases() -> Vec<Case> {
         case!("a subscription may begin with the last of each topic", Nothing, tail),
         case!("a subscription may ask for some types only", Nothing, types),
         case!("history is the same whenever it is read", Nothing, again),
+        case!("a state and what follows its cursor are the whole", Nothing, snapshot),
         case!("what is no longer kept is told as a gap", Nothing, gap),
         case!("the cursor of another store is refused", Nothing, foreign),
     ]
@@ -205,6 +206,28 @@ async fn again(harness: &dyn Harness) -> Result<(), Failure> {
     let text = String::from_utf8_lossy(&output.bytes);
     let all = (0..LINES).all(|line| text.contains(&format!("line {line} of this history\n")));
     check(all, || format!("not what was said: {text}"))
+}
+
+async fn snapshot(harness: &dyn Harness) -> Result<(), Failure> {
+    let mut session = Session::open(harness).await?;
+    let agent = agents::spawn(harness, &mut session).await?;
+    let mut cursors = Vec::new();
+    for (method, params) in [
+        ("agent.get", json!({"agent_id": agent})),
+        ("agent.list", json!({"limit": 1})),
+        ("state.query", json!({"agent_id": agent})),
+    ] {
+        cursors.push((method, session.call(method, params).await?["cursor"].take()));
+    }
+    agents::kill(&mut session, &agent).await?;
+    let status = json!({"topics": [format!("agent/{agent}/status")]});
+    for (method, cursor) in cursors {
+        let rest = read(harness, with(status.clone(), "after", cursor)).await?;
+        let kinds: Vec<_> = rest.iter().filter_map(|event| event["type"].as_str()).collect();
+        check(kinds.last() == Some(&"agent.exited"), || format!("{method}: {kinds:?} follow"))?;
+        check(!kinds.contains(&"agent.spawned"), || format!("{method} had shown what follows it"))?;
+    }
+    Ok(())
 }
 
 /// How often the store is looked at, and the pause between.

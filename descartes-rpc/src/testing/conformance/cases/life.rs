@@ -14,7 +14,7 @@ use futures_core::{Stream, stream::BoxStream};
 use futures_util::{Sink, StreamExt};
 use serde_json::json;
 
-use super::{CLOSING, Case, agents, calls, case, fresh_key, quiet_topic};
+use super::{CLOSING, Case, agents, calls, case, fresh_key, fresh_name, quiet_topic};
 use crate::{
     client::{Client, Connect, Exchange, FrameIo, Reconnect, Update},
     testing::conformance::{
@@ -28,6 +28,7 @@ use crate::{
 pub(super) fn cases() -> Vec<Case> {
     vec![
         case!("who leaves takes back nothing that was asked for", Duplex, effects_stay),
+        case!("a call repeated after lost connections takes effect once", Duplex, once_only),
         case!("a connection ends when its client says goodbye", Duplex, goodbye),
         case!("a hundred connections come and go", Nothing, come_and_go),
         case!("who leaves in the middle of an answer disturbs nobody", Nothing, leaves_early),
@@ -44,6 +45,23 @@ async fn effects_stay(harness: &dyn Harness) -> Result<(), Failure> {
     }
     drop(duplex);
     calls::keys_of(&mut Session::open(harness).await?, &prefix, 20).await.map(drop)
+}
+
+async fn once_only(harness: &dyn Harness) -> Result<(), Failure> {
+    let mut params = harness.agent();
+    params["idempotency_key"] = fresh_key("once").into();
+    params["name"] = fresh_name().into();
+    for _ in 0..3 {
+        let mut lost = Session::open(harness).await?.duplex()?;
+        lost.begin("agent.spawn", params.clone()).await?;
+    }
+    let mut session = Session::open(harness).await?;
+    let spawned = session.call("agent.spawn", params.clone()).await?;
+    let listed = session.call("agent.list", json!({"status": "any", "limit": 1000})).await?;
+    agents::kill(&mut session, spawned["agent_id"].as_str().unwrap_or_default()).await?;
+    let entries = listed["agents"].as_array().ok_or_else(|| failure("no agents"))?;
+    let named = entries.iter().filter(|entry| entry["name"] == params["name"]).count();
+    check(named == 1, || format!("{named} agents"))
 }
 
 async fn goodbye(harness: &dyn Harness) -> Result<(), Failure> {

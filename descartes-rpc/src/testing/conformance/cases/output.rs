@@ -15,6 +15,7 @@ pub(super) fn cases() -> Vec<Case> {
         case!("bytes that are no text arrive as they were", Nothing, any_bytes),
         case!("a line of 200,000 bytes arrives whole", Nothing, long_line),
         case!("a burst of 2,000 lines arrives in order", Nothing, burst),
+        case!("whoever joins during a burst sees all of it once", Nothing, joins),
         case!("a reader that rests misses nothing and delays nobody", Nothing, slow_reader),
         case!("answers that nobody reads for long are whole", Duplex, unread_answers),
         case!("big answers come whole in one batch", Nothing, big_batch),
@@ -89,6 +90,25 @@ async fn burst(harness: &dyn Harness) -> Result<(), Failure> {
     for line in &lines {
         let at = rest.find(line).ok_or_else(|| failure(format!("{line} is missing")))?;
         rest = &rest[at + line.len()..];
+    }
+    stage.end().await
+}
+
+async fn joins(harness: &dyn Harness) -> Result<(), Failure> {
+    let mut stage = Stage::open(harness).await?;
+    let mut feeds = Vec::new();
+    for number in 0..40 {
+        let line = format!("join {number}\n");
+        agents::write(&mut stage.session, &stage.agent, &line).await?;
+        if number % 5 == 0 {
+            feeds.push(agents::output_of(harness, &stage.agent).await?);
+        }
+    }
+    stage.output.until(&mut stage.feed, b"join 39\n").await?;
+    for mut feed in feeds {
+        let mut output = agents::Output::default();
+        output.until(&mut feed, b"join 39\n").await?;
+        check(output.bytes == stage.output.bytes, || "they saw different output".into())?;
     }
     stage.end().await
 }

@@ -1,5 +1,7 @@
 //! Subscriptions while things happen: told apart, in order, and ended when asked.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use futures_util::future::try_join_all;
 use serde_json::{Value, json};
 
@@ -20,6 +22,7 @@ pub(super) fn cases() -> Vec<Case> {
         case!("a subscription ends when its reader asks", Duplex, unsubscribe),
         case!("calls are answered between notifications", Duplex, between),
         case!("two subscriptions of one connection are told apart", Duplex, two),
+        case!("subscriptions opened at once are each answered first", Duplex, opened_at_once),
         case!("one subscription of two ends alone", Duplex, one_of_two),
         case!("a subscription is not ended from another connection", Duplex, other_connection),
         case!("a connection hears only of its own subscriptions", Duplex, own_events),
@@ -172,6 +175,32 @@ async fn two(harness: &dyn Harness) -> Result<(), Failure> {
             let topic = &heard["params"]["event"]["topic"];
             check(*topic == topics[of], || format!("of the other subscription: {heard}"))?;
         }
+    }
+    Ok(())
+}
+
+async fn opened_at_once(harness: &dyn Harness) -> Result<(), Failure> {
+    let agent = agents::finished(harness).await?;
+    let mut duplex = Session::open(harness).await?.duplex()?;
+    let mut asked = BTreeSet::new();
+    for _ in 0..8 {
+        let params = json!({"topics": status_of(&agent)});
+        asked.insert(Some(duplex.begin("event.subscribe", params).await?));
+    }
+    // By name, whether all history has been said.
+    let mut open = BTreeMap::new();
+    while !asked.is_empty() || open.values().any(|synced| !synced) {
+        let frame = duplex.frame().await?.ok_or_else(|| failure("the connection ended"))?;
+        let heard: Value = serde_json::from_slice(&frame).unwrap_or_default();
+        if heard.get("method").is_none() {
+            check(asked.remove(&heard["id"].as_u64()), || format!("nobody asked for {heard}"))?;
+            open.insert(heard["result"]["subscription_id"].to_string(), false);
+            continue;
+        }
+        let of = heard["params"]["subscription_id"].to_string();
+        let synced = open.get_mut(&of).ok_or_else(|| failure(format!("unanswered: {heard}")))?;
+        check(!*synced, || format!("after all had been said: {heard}"))?;
+        *synced = heard["method"] == "event.synced";
     }
     Ok(())
 }

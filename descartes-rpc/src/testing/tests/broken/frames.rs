@@ -170,3 +170,16 @@ async fn text_that_loses_characters_is_noticed() {
     };
     assert_noticed(ascii, &["text comes back as it was sent", "an id beyond ASCII", LINE]).await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_message_of_the_transports_own_is_noticed() {
+    const PING: &[u8] = br#"{"jsonrpc":"2.0","method":"ping"}"#;
+    let chatty = || {
+        Heard(|frame: Bytes| {
+            let ping = is_answer(&frame).then(|| Bytes::from_static(PING));
+            [frame].into_iter().chain(ping).collect()
+        })
+    };
+    let cases = ["a number as id", "a connection hears only of its own subscriptions"];
+    assert_noticed(chatty, &cases).await;
+}

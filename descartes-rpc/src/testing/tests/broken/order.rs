@@ -46,24 +46,43 @@ async fn events_that_change_places_are_noticed() {
 #[tokio::test(start_paused = true)]
 async fn a_notification_before_its_answer_is_noticed() {
     let late_answers = || {
-        let mut kept: Option<Bytes> = None;
+        let mut kept = Vec::new();
         Heard(move |frame: Bytes| {
-            let opened = parsed(&frame)["result"]["subscription_id"].is_string();
-            match kept.take() {
-                Some(answer) => vec![frame, answer],
-                None if opened => {
-                    kept = Some(frame);
-                    vec![]
-                }
-                None => vec![frame],
+            if parsed(&frame)["result"]["subscription_id"].is_string() {
+                kept.push(frame);
+                return vec![];
             }
+            let due = if is_answer(&frame) { vec![] } else { std::mem::take(&mut kept) };
+            [frame].into_iter().chain(due).collect()
         })
     };
     let cases = [
         "whoever comes back with any cursor sees the rest and nothing twice",
         "history comes first, then word that it was all, then what is new",
+        "subscriptions opened at once are each answered first",
     ];
     assert_noticed(late_answers, &cases).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_event_that_waits_for_the_next_message_is_noticed() {
+    let held = || {
+        let mut kept: Option<Bytes> = None;
+        Heard(move |frame: Bytes| {
+            let event = is_event(&frame);
+            let before = kept.take().into_iter();
+            if event {
+                kept = Some(frame);
+                return before.collect();
+            }
+            before.chain([frame]).collect()
+        })
+    };
+    let cases = [
+        "history comes first, then word that it was all, then what is new",
+        "whoever joins during a burst sees all of it once",
+    ];
+    assert_noticed(held, &cases).await;
 }
 
 /// Hands calls on in pairs that have changed places.
