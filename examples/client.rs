@@ -1,5 +1,8 @@
-//! `cargo run --example client` follows an agent of a running daemon over HTTP; the daemon's URL
-//! may be given: `cargo run --example client -- http://127.0.0.1:8080`.
+//! `cargo run --example client` follows an agent of a running daemon over HTTP; the daemon's URL,
+//! or the path of its Unix socket, may be given:
+//! `cargo run --example client -- http://127.0.0.1:8080`.
+//!
+//! Stop the daemon while this runs, or cut the connection: it goes on where it was.
 #![expect(clippy::print_stdout, reason = "an example shows what it does")]
 
 use descartes_rpc::client::{Client, Update};
@@ -7,11 +10,15 @@ use descartes_rpc::wire::agent::SpawnParams;
 use descartes_rpc::wire::control::WriteParams;
 use descartes_rpc::wire::event::SubscribeParams;
 use descartes_transport_http::HttpClient;
+use descartes_transport_unix::UnixClient;
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
-    let url = std::env::args().nth(1).unwrap_or_else(|| "http://127.0.0.1:8080".to_owned());
-    let client = Client::exchange(HttpClient::new(&url)?);
+    let daemon = std::env::args().nth(1).unwrap_or_else(|| "http://127.0.0.1:8080".to_owned());
+    let client = match daemon.starts_with("http://") {
+        true => Client::exchange(HttpClient::new(&daemon)?),
+        false => Client::connect(UnixClient::new(daemon)),
+    };
 
     let agent_type = Some("basic".to_owned());
     let agent = client.agent_spawn(SpawnParams { agent_type, ..SpawnParams::default() }).await?;
@@ -27,11 +34,12 @@ async fn main() -> anyhow::Result<()> {
 
     let text = Some("hello\nexit 0\n".to_owned());
     let write = WriteParams {
+        // With a key the call is repeated if the connection is lost, and still done once.
+        idempotency_key: Some(format!("greet {}", agent.agent_id)),
         agent_id: agent.agent_id,
         text,
         data: None,
         close: None,
-        idempotency_key: None,
     };
     client.agent_write_stdin(write).await?;
 

@@ -39,8 +39,12 @@ fn each_example_runs_to_its_end() {
 #[test]
 fn the_client_follows_an_agent_of_a_running_daemon() {
     let daemon = Daemon::start();
-    let printed = run("client", &[&format!("http://{}", daemon.http_address())]);
-    assert!(printed.contains("agent.exited"), "{printed}");
+    let path = daemon.socket_path();
+    let path = path.to_str().expect("a path of text");
+    for address in [&format!("http://{}", daemon.http_address()), path] {
+        let printed = run("client", &[address]);
+        assert!(printed.contains("agent.exited"), "{address}: {printed}");
+    }
 }
 
 #[test]

@@ -11,6 +11,7 @@ use tokio::time::{Instant, Sleep, sleep, timeout};
 use super::Command;
 use super::driver::{Driver, Follower, Following, Wake};
 use super::link::{Link, Moved};
+use crate::client::backoff::STEADY;
 use crate::client::feed::Room;
 use crate::client::follower::{Means, passes};
 use crate::client::incoming::{self, Incoming};
@@ -101,7 +102,7 @@ impl<'a> Open<'a> {
 
     /// A connection that spoke and held for a while was one, even if nothing happened on it.
     fn was_useful(&self) -> bool {
-        let held = self.began.elapsed() >= crate::client::backoff::STEADY;
+        let held = self.began.elapsed() >= STEADY;
         self.useful || (held && self.heard > self.began)
     }
 
@@ -151,7 +152,7 @@ impl<'a> Open<'a> {
     /// Nobody reads the feed `key` any more.
     fn forget(&mut self, key: u64) {
         let follower = self.driver.followers.remove(&key);
-        if let Some(Following::Live(id)) = follower.map(|follower| follower.state) {
+        if let Some(Following::Live(id, _)) = follower.map(|follower| follower.state) {
             self.close(&id);
         }
     }
@@ -297,7 +298,8 @@ impl<'a> Open<'a> {
         match decoded {
             Ok(subscribed) => {
                 follower.place.opened(&subscribed);
-                follower.state = Following::Live(subscribed.subscription_id.clone());
+                let id = subscribed.subscription_id.clone();
+                follower.state = Following::Live(id, Instant::now());
                 self.subscriptions.insert(subscribed.subscription_id.clone(), key);
                 if let Some(opened) = follower.opened.take() {
                     self.useful = true;

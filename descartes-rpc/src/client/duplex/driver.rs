@@ -15,7 +15,7 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::connection::{Lost, Open, Over};
 use super::{Call, Command, Follow};
-use crate::client::backoff::Attempts;
+use crate::client::backoff::{Attempts, STEADY};
 use crate::client::feed::{Feed, Room};
 use crate::client::follower::{EndedAgain, Place};
 use crate::client::{ClientError, Connect, FrameIo, Reconnect};
@@ -62,8 +62,8 @@ pub(super) enum Following {
     Due,
     /// It was asked for.
     Asked,
-    /// It is open.
-    Live(String),
+    /// It is open under this name since then.
+    Live(String, Instant),
     /// It is closed until its reader has caught up, or until a pause is over.
     Resting,
 }
@@ -139,7 +139,7 @@ impl Driver {
     pub(super) fn sweep(&mut self) {
         self.calls.retain(|_, call| !call.answer.is_closed());
         self.followers.retain(|_, follower| {
-            matches!(follower.state, Following::Live(_)) || follower.feed.room() != Room::Gone
+            matches!(follower.state, Following::Live(..)) || follower.feed.room() != Room::Gone
         });
     }
 
@@ -158,6 +158,10 @@ impl Driver {
     /// what was the matter if it was not the daemon's own end of it.
     pub(super) fn reopen_later(&mut self, key: u64, error: Option<ClientError>) {
         let Some(follower) = self.followers.get_mut(&key) else { return };
+        if matches!(follower.state, Following::Live(_, since) if since.elapsed() >= STEADY) {
+            // It was a good one, although nothing happened on it.
+            follower.failed = 0;
+        }
         follower.failed += 1;
         if let Some(pause) = self.attempts.reconnect.pause(follower.failed) {
             follower.state = Following::Resting;
@@ -273,6 +277,8 @@ impl Driver {
     /// The daemon has been away for too long.
     fn give_up(&mut self, source: Option<&Arc<io::Error>>) {
         self.attempts.succeed();
+        let silent = || Arc::new(io::ErrorKind::UnexpectedEof.into());
+        self.refuse_fresh(&source.cloned().unwrap_or_else(silent));
         let lost = || ClientError::ConnectionLost { source: source.cloned() };
         for (_, call) in self.calls.drain() {
             drop(call.answer.send(Err(lost())));

@@ -2,13 +2,14 @@
 
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_core::stream::BoxStream;
 use futures_util::StreamExt;
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::client::backoff::Attempts;
+use crate::client::backoff::{Attempts, STEADY};
 use crate::client::feed::{Feed, Room};
 use crate::client::follower::{Means, Place, passes};
 use crate::client::incoming::{self, Incoming};
@@ -74,7 +75,7 @@ impl Follow {
             // The connection goes first: the pause is not spent holding on to it.
             drop(messages);
             let Stopped::Broken { useful } = stopped else { return };
-            let useful = useful || began.elapsed() >= crate::client::backoff::STEADY;
+            let useful = useful || began.elapsed() >= STEADY;
             let pause = self.attempts.lose(began.elapsed(), useful);
             let lost = ClientError::ConnectionLost { source: None };
             match self.reopen(pause.ok_or(lost)).await {
@@ -123,10 +124,7 @@ impl Follow {
     }
 
     /// Opens the stream again after each pause; `None` when that is given up, and the reader told.
-    async fn reopen(
-        &mut self,
-        mut next: Result<std::time::Duration, ClientError>,
-    ) -> Option<Messages> {
+    async fn reopen(&mut self, mut next: Result<Duration, ClientError>) -> Option<Messages> {
         loop {
             let pause = match next {
                 Ok(pause) => pause,
@@ -154,10 +152,7 @@ impl Follow {
         }
     }
 
-    async fn open_after(
-        &self,
-        pause: std::time::Duration,
-    ) -> Result<(Subscribed, Messages), Failed> {
+    async fn open_after(&self, pause: Duration) -> Result<(Subscribed, Messages), Failed> {
         sleep(pause).await;
         let opening = timeout(CLIENT_DEADLINE, open(&*self.exchange, &self.place)).await;
         opening.unwrap_or_else(|_| Err(Failed::Transport(io::ErrorKind::TimedOut.into())))

@@ -421,3 +421,50 @@ async fn a_name_is_asked_for_once() {
     let ((), opened) = tokio::join!(script, client.subscribe(params));
     opened.unwrap();
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_quiet_subscription_outlives_any_number_of_restarts() {
+    for duplex in [true, false] {
+        let doors = Doors::default();
+        let client = match duplex {
+            true => Client::connect(doors.clone()),
+            false => Client::exchange(Lasting(doors.clone())),
+        };
+        let script = async {
+            let mut daemon = doors.open();
+            for _ in 0..Reconnect::default().attempts * 2 {
+                open(&mut daemon).await;
+                tokio::time::sleep(Duration::from_secs(10)).await;
+                daemon.write(&ended("shutdown", "0"));
+                daemon = doors.open();
+            }
+            open(&mut daemon).await;
+            daemon.write(&next_event(1));
+            daemon
+        };
+        let reader = async {
+            let mut subscription = client.subscribe(SubscribeParams::default()).await.unwrap();
+            seq(&mut subscription).await
+        };
+        assert_eq!(tokio::join!(script, reader).1, 1);
+    }
+}
+
+/// Streams over connections that a test made before.
+struct Lasting(Doors);
+
+#[async_trait]
+impl Exchange for Lasting {
+    async fn exchange(&self, _: Bytes) -> io::Result<Bytes> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+    async fn stream(&self, message: Bytes) -> io::Result<BoxStream<'static, io::Result<Bytes>>> {
+        let next = self.0.0.lock().unwrap().pop_front();
+        let mut pipe = next.ok_or(io::ErrorKind::ConnectionRefused)?;
+        pipe.out.try_send(message).or(Err(io::ErrorKind::BrokenPipe))?;
+        Ok(Box::pin(futures_util::stream::poll_fn(move |cx| Pin::new(&mut pipe).poll_next(cx))))
+    }
+    fn transport_name(&self) -> &'static str {
+        "lasting"
+    }
+}
