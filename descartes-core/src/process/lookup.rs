@@ -118,7 +118,7 @@ mod tests {
     fn a_directory_that_may_not_be_looked_into_has_no_program() {
         // Nothing is closed to root, who finds nothing in it either.
         let closed = tempfile::tempdir().unwrap();
-        std::fs::set_permissions(closed.path(), Permissions::from_mode(0)).unwrap();
+        std::fs::set_permissions(closed.path(), Permissions::from_mode(0o000)).unwrap();
         let error = program("no-such", Path::new("/"), Some(closed.path().as_os_str()));
         let error = error.unwrap_err();
         assert_eq!((error.stage, errno(&error)), (SpawnStage::Lookup, 2));
