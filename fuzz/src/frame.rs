@@ -1,7 +1,7 @@
 //! The frame reader: what it makes of a message is what a slow reference makes of it, identifiers
 //! and parameters are byte for byte what was sent, and what it builds is bounded.
 
-mod reference;
+pub(crate) mod reference;
 
 pub(crate) use reference::Members;
 
@@ -40,14 +40,14 @@ const BUILT: u64 = 128 * 1024;
 
 /// A message, told apart from how it is represented.
 #[derive(Debug, PartialEq, Eq)]
-enum Verdict {
+pub(crate) enum Verdict {
     Malformed(ErrorKind),
     Single(Part),
     Batch(Vec<Part>),
 }
 
 #[derive(Debug, PartialEq, Eq)]
-enum Part {
+pub(crate) enum Part {
     Call { id: Option<String>, method: String, params: Option<String> },
     Refused { id: String, kind: ErrorKind },
     Ignored,

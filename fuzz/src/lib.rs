@@ -5,6 +5,7 @@
 //! drivers call them: cargo-fuzz where there is a nightly (`fuzz_targets/`), and [`driver`], which
 //! replays the corpus and mutates it on the stable compiler.
 
+mod call;
 mod cursor;
 pub mod driver;
 mod frame;
@@ -16,6 +17,7 @@ mod params;
 mod query;
 mod sse;
 
+pub use call::call;
 pub use cursor::cursor;
 pub use frame::frame;
 pub use guard::guard;
@@ -44,6 +46,7 @@ pub struct Target {
 /// Every target.
 pub const TARGETS: &[Target] = &[
     Target { name: "frame", run: frame, words: frame::WORDS },
+    Target { name: "call", run: call, words: call::WORDS },
     Target { name: "params", run: params, words: params::WORDS },
     Target { name: "lines", run: lines, words: lines::WORDS },
     Target { name: "guard", run: guard, words: guard::WORDS },

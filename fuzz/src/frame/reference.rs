@@ -11,7 +11,7 @@ use serde_json::value::RawValue;
 
 use super::{Part, Verdict};
 
-pub(super) fn read(data: &[u8]) -> Verdict {
+pub(crate) fn read(data: &[u8]) -> Verdict {
     let message = match json(data) {
         Ok(message) => message,
         Err(kind) => return Verdict::Malformed(kind),
