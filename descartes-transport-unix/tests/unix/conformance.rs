@@ -21,7 +21,7 @@ async fn the_transport_conforms() {
     });
     let report = conformance::run(&served).await;
     report.assert_passed();
-    let for_others: Vec<_> = report.skipped().map(|(name, _)| name).collect();
-    assert_eq!(for_others, ["a stream of a call that is none is its answer"]);
+    // The one that is for answers of their own, and the one that needs a service that counts.
+    assert_eq!(report.skipped().count(), 2, "{report}");
     served.stop().await;
 }

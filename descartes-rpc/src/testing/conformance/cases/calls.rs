@@ -20,6 +20,7 @@ pub(super) fn cases() -> Vec<Case> {
         case!("a page goes on where the last one ended", Nothing, lists),
         case!("text comes back as it was sent", Nothing, text),
         case!("numbers come back as they were written", Nothing, numbers),
+        case!("white space inside a call breaks nothing", Nothing, white_space),
         case!("a stream of a call that is none is its answer", Exchange, no_stream),
     ]
 }
@@ -143,6 +144,18 @@ async fn numbers(harness: &dyn Harness) -> Result<(), Failure> {
     let answer = session.ask(call(2, "state.query", &json!({"key": key}))).await?;
     let text = String::from_utf8_lossy(&answer);
     check(text.contains(VALUE), || format!("they came back as {text}"))
+}
+
+/// Carriage returns and tabs between the tokens, also of what is stored and read back. A newline
+/// may be the end of a message where messages are lines.
+async fn white_space(harness: &dyn Harness) -> Result<(), Failure> {
+    let key = fresh_key("white space");
+    let put = "{\r\"jsonrpc\":\t\"2.0\",\"id\":\r1,\"method\":\"state.put\",\"params\":{\r\t\"key\":\"KEY\",\"value\":[1,\r2,\t\r3\r]}\t}";
+    let mut session = Session::open(harness).await?;
+    let answer = session.ask(put.replace("KEY", &key)).await?;
+    outcome(&answer)?.map_err(|error| failure(format!("state.put answered {error}")))?;
+    let view = session.call("state.query", json!({"key": key})).await?;
+    check(view["state"][&key] == json!([1, 2, 3]), || format!("it came back as {view}"))
 }
 
 async fn no_stream(harness: &dyn Harness) -> Result<(), Failure> {

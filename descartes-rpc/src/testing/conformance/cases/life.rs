@@ -14,11 +14,11 @@ use futures_core::{Stream, stream::BoxStream};
 use futures_util::{Sink, StreamExt};
 use serde_json::json;
 
-use super::{CLOSING, Case, agents, calls, case, fresh_key, fresh_name, quiet_topic};
+use super::{CLOSING, Case, Needs, agents, calls, case, fresh_key, fresh_name, quiet_topic};
 use crate::{
     client::{Client, Connect, Exchange, FrameIo, Reconnect, Update},
     testing::conformance::{
-        Harness, Link,
+        Harness, Link, Outcome,
         expect::{Failure, check, failure},
         session::Session,
     },
@@ -31,6 +31,7 @@ pub(super) fn cases() -> Vec<Case> {
         case!("a call repeated after lost connections takes effect once", Duplex, once_only),
         case!("a connection ends when its client says goodbye", Duplex, goodbye),
         case!("a hundred connections come and go", Nothing, come_and_go),
+        let_go_case(),
         case!("who leaves in the middle of an answer disturbs nobody", Nothing, leaves_early),
         case!("the typed client goes on wherever it is cut off", Nothing, cut_off),
     ]
@@ -87,6 +88,46 @@ async fn come_and_go(harness: &dyn Harness) -> Result<(), Failure> {
         Session::open(harness).await?.call("system.health", json!({})).await?;
     }
     Ok(())
+}
+
+/// Connections that are lost at once, and how often it is looked whether they are gone.
+const LOST: u64 = 8;
+const LOOKS: usize = 500;
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
+
+fn let_go_case() -> Case {
+    Case {
+        name: "connections that are lost are let go".to_owned(),
+        needs: Needs::Nothing,
+        run: Box::new(|harness| Box::pin(let_go(harness))),
+    }
+}
+
+async fn let_go(harness: &dyn Harness) -> Result<Outcome, Failure> {
+    let mut session = Session::open(harness).await?;
+    let mut lost = Vec::new();
+    for _ in 0..LOST {
+        let params = json!({"topics": [quiet_topic()], "after": "now"});
+        lost.push(Session::open(harness).await?.follow(params).await?);
+    }
+    let most = connections(&mut session).await?;
+    if most < LOST {
+        return Ok(Outcome::Skipped("this service does not count its connections"));
+    }
+    drop(lost);
+    for _ in 0..LOOKS {
+        if connections(&mut session).await? <= most - LOST {
+            return Ok(Outcome::Passed);
+        }
+        tokio::time::sleep(LOOK_AGAIN).await;
+    }
+    Err(failure(format!("{} of {most} are still open", connections(&mut session).await?)))
+}
+
+/// How many connections the daemon says it has.
+async fn connections(session: &mut Session) -> Result<u64, Failure> {
+    let metrics = session.call("system.metrics", json!({})).await?;
+    Ok(metrics["system"]["active_connections"].as_u64().unwrap_or_default())
 }
 
 async fn leaves_early(harness: &dyn Harness) -> Result<(), Failure> {
