@@ -30,6 +30,10 @@ async fn serve(listener: TcpListener, rpc: Rpc, stopped: Stopped) {
             Some(_ended) = connections.join_next() => continue,
             Ok((stream, _)) = listener.accept() => stream,
         };
+        // Small messages go out at once; without it each would wait for the one before.
+        if stream.set_nodelay(true).is_err() {
+            continue;
+        }
         let io = Framed::new(stream, LineCodec::default());
         let (peer, limits) = (Peer::owner("tcp-lines"), ConnectionLimits::default());
         connections.spawn(serve_connection(rpc.clone(), peer, io, limits, stopped.clone()));
@@ -45,6 +49,7 @@ struct TcpLines(SocketAddr);
 impl Connect for TcpLines {
     async fn connect(&self) -> io::Result<Box<dyn FrameIo>> {
         let stream = TcpStream::connect(self.0).await?;
+        stream.set_nodelay(true)?;
         let lines = Framed::new(stream, LineCodec::new(16 << 20, 16 << 20));
         Ok(Box::new(lines.map(|line| match line? {
             Arrival::Message(message) => Ok(message),
