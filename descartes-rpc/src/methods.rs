@@ -31,8 +31,9 @@ const ACT: Declaration = Declaration::mutating(Scope::AgentWrite).ordered().fail
     E::Conflict,
     E::StateError,
 ]);
-const EVENTS: Declaration =
-    Declaration::reading(Scope::Authenticated).fails_with(&[E::Conflict, E::StateError]);
+const EVENTS: Declaration = Declaration::reading(Scope::Authenticated).fails_with(OF_EVENTS);
+/// Each topic has a scope of its own, and an agent's name may stand in it.
+const OF_EVENTS: &[E] = &[E::AgentNotFound, E::Conflict, E::Forbidden, E::StateError];
 const OPEN: Declaration = Declaration::reading(Scope::Authenticated);
 
 /// Most entries of one page of anything.
@@ -138,7 +139,9 @@ table::methods! {
     /// Follows topics: history first, then what happens, as notifications.
     EventSubscribe "event.subscribe" event_subscribe(e::SubscribeParams) -> e::Subscribed
         = stream event::subscribe,
-        EVENTS.followed_by(&["event.next", "event.synced", "event.gap", "event.ended"]);
+        EVENTS.fails_with(&[
+            E::InvalidRequest, E::AgentNotFound, E::Conflict, E::Forbidden, E::StateError,
+        ]).followed_by(&["event.next", "event.synced", "event.gap", "event.ended"]);
 
     /// Ends a subscription of the same connection.
     EventUnsubscribe "event.unsubscribe" event_unsubscribe(e::UnsubscribeParams) -> e::Unsubscribed

@@ -1,28 +1,18 @@
 //! The OpenRPC 1.3 document, made from the declarations.
 
+mod errors;
+mod tidy;
+
 use bytes::Bytes;
 use schemars::SchemaGenerator;
 use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value, json};
 
-use crate::error::ErrorKind;
-use crate::method::{Declaration, Method, MethodParams, Scope};
-use crate::wire;
+use crate::method::{Method, MethodParams, Scope};
+use crate::wire::{event, state};
 
 /// The version of the interface; a daemon's own version may be newer.
 pub const API_VERSION: &str = "1.0";
-
-/// Errors that any method may answer with.
-const EVERYWHERE: [ErrorKind; 8] = [
-    ErrorKind::InvalidParams,
-    ErrorKind::Internal,
-    ErrorKind::Unauthenticated,
-    ErrorKind::Forbidden,
-    ErrorKind::Unavailable,
-    ErrorKind::Timeout,
-    ErrorKind::ResourceExhausted,
-    ErrorKind::Cancelled,
-];
 
 /// Collects methods into a document.
 #[derive(Debug)]
@@ -40,8 +30,8 @@ impl Document {
         Self { schemas: settings.into_generator(), methods: Vec::new() }
     }
 
-    /// Adds one method.
-    pub(crate) fn add<M: Method>(&mut self) {
+    /// Adds one method; `immediate` if it is answered on the spot.
+    pub(crate) fn add<M: Method>(&mut self, immediate: bool) {
         let declared = M::DECLARATION;
         let result = self.schemas.subschema_for::<M::Result>();
         let mut entry = Map::new();
@@ -49,10 +39,12 @@ impl Document {
         put("name", declared.name.into());
         put("summary", declared.summary().into());
         put("description", declared.doc.into());
+        let group = declared.name.split('.').next().unwrap_or_default();
+        put("tags", json!([{ "name": group }]));
         put("paramStructure", "either".into());
         put("params", Value::Array(self.params::<M::Params>()));
         put("result", json!({ "name": "result", "schema": result }));
-        put("errors", Value::Array(errors(&declared)));
+        put("errors", Value::Array(errors::of_method(&declared, immediate)));
         put("x-since", declared.since.into());
         put("x-scope", scope(declared.scope));
         put("x-mutating", declared.mutating.into());
@@ -75,6 +67,9 @@ impl Document {
                 let mut member = members.get(name).cloned().unwrap_or_else(|| json!({}));
                 let about = member.as_object_mut().and_then(|member| member.remove("description"));
                 let needed = required.is_some_and(|names| names.iter().any(|one| one == name));
+                if !needed {
+                    tidy::without_null(&mut member);
+                }
                 let mut entry = json!({ "name": name, "required": needed, "schema": member });
                 if let Some(about) = about {
                     entry["description"] = about;
@@ -86,8 +81,14 @@ impl Document {
 
     /// The finished document as JSON.
     pub(crate) fn finish(mut self, version: &str) -> Bytes {
-        self.notifications();
-        let schemas = self.schemas.take_definitions(true);
+        let notifications = self.notifications();
+        // What only a description or a reader of unknown events refers to.
+        self.schemas.subschema_for::<event::EventHead>();
+        self.schemas.subschema_for::<state::AgentBrief>();
+        let (errors, of_errors) = errors::components(&self.methods);
+        let mut schemas = self.schemas.take_definitions(true);
+        schemas.extend(of_errors);
+        schemas.values_mut().for_each(tidy::absent_is_not_null);
         let mut document = json!({
             "openrpc": "1.3.2",
             "info": {
@@ -98,45 +99,23 @@ impl Document {
                 "x-daemon-version": version,
             },
             "methods": self.methods,
-            "components": { "schemas": schemas },
-            "x-notifications": notifications(),
+            "components": { "schemas": schemas, "errors": errors },
+            "x-notifications": notifications,
         });
-        unwrap_descriptions(&mut document);
+        tidy::unwrap_descriptions(&mut document);
         Bytes::from(document.to_string())
     }
 
-    /// Names the schemas that only notifications and events refer to.
-    fn notifications(&mut self) {
-        self.schemas.subschema_for::<wire::event::Event>();
-        self.schemas.subschema_for::<wire::output::Gap>();
-        self.schemas.subschema_for::<wire::event::EndReason>();
-        self.schemas.subschema_for::<wire::event::StatusChanged>();
-        self.schemas.subschema_for::<wire::event::AgentExited>();
-        self.schemas.subschema_for::<wire::event::OutputBlock>();
+    /// What follows the response of `event.subscribe`.
+    fn notifications(&mut self) -> Value {
+        let schemas = &mut self.schemas;
+        json!([
+            { "name": "event.next", "params": schemas.subschema_for::<event::EventNext>() },
+            { "name": "event.synced", "params": schemas.subschema_for::<event::EventSynced>() },
+            { "name": "event.gap", "params": schemas.subschema_for::<event::EventGap>() },
+            { "name": "event.ended", "params": schemas.subschema_for::<event::EventEnded>() },
+        ])
     }
-}
-
-/// Makes every description running text: in the source its lines are wrapped.
-fn unwrap_descriptions(value: &mut Value) {
-    match value {
-        Value::Object(members) => {
-            for (name, member) in members {
-                match member {
-                    Value::String(text) if name == "description" => *text = prose(text),
-                    member => unwrap_descriptions(member),
-                }
-            }
-        }
-        Value::Array(items) => items.iter_mut().for_each(unwrap_descriptions),
-        _ => {}
-    }
-}
-
-/// Doc comments as running text: lines joined, paragraphs kept.
-fn prose(doc: &str) -> String {
-    let paragraphs = doc.trim().split("\n\n");
-    let joined = paragraphs.map(|text| text.split_whitespace().collect::<Vec<_>>().join(" "));
-    joined.collect::<Vec<_>>().join("\n\n")
 }
 
 fn scope(scope: Scope) -> Value {
@@ -144,46 +123,6 @@ fn scope(scope: Scope) -> Value {
         Scope::Authenticated => Value::Null,
         named => named.as_str().into(),
     }
-}
-
-fn errors(declared: &Declaration) -> Vec<Value> {
-    let mut kinds: Vec<ErrorKind> = EVERYWHERE.to_vec();
-    kinds.extend(declared.errors.iter().filter(|kind| !EVERYWHERE.contains(kind)));
-    if declared.mutating && !kinds.contains(&ErrorKind::Conflict) {
-        // An idempotency key that was used with other parameters.
-        kinds.push(ErrorKind::Conflict);
-    }
-    kinds.sort_by_key(|kind| std::cmp::Reverse(kind.code()));
-    let entry = |kind: ErrorKind| {
-        json!({
-            "code": kind.code(),
-            "message": kind.as_str(),
-            "data": { "kind": kind.as_str(), "retryable": kind.retryable() },
-        })
-    };
-    kinds.into_iter().map(entry).collect()
-}
-
-/// What follows the response of `event.subscribe`.
-fn notifications() -> Value {
-    let text = json!({ "type": "string" });
-    let of = |name: &str, members: Value| json!({ "name": name, "params": members });
-    let schema = |name: &str| json!({ "$ref": format!("#/components/schemas/{name}") });
-    json!([
-        of("event.next", json!({ "subscription_id": text, "event": schema("Event") })),
-        of("event.synced", json!({ "subscription_id": text, "cursor": text })),
-        of(
-            "event.gap",
-            json!({
-                "subscription_id": text, "topic": text, "from_offset": { "type": "integer" },
-                "to_offset": { "type": "integer" }, "cursor": text,
-            })
-        ),
-        of(
-            "event.ended",
-            json!({ "subscription_id": text, "reason": schema("EndReason"), "cursor": text })
-        ),
-    ])
 }
 
 #[cfg(test)]
@@ -219,9 +158,40 @@ mod tests {
         }
         let document = document();
         walk(&document, &document);
-        for name in ["Agent", "Event", "Exit", "Gap"] {
+        for name in ["Agent", "AgentBrief", "Event", "EventHead", "EventNext", "Exit", "Error"] {
             assert!(document["components"]["schemas"].get(name).is_some(), "{name}");
         }
+    }
+
+    #[test]
+    fn events_are_told_apart_by_a_constant() {
+        let document = document();
+        let schemas = &document["components"]["schemas"];
+        for (word, reference) in schemas["Event"]["discriminator"]["mapping"].as_object().unwrap() {
+            let pointer = reference.as_str().unwrap().strip_prefix('#').unwrap();
+            let schema = document.pointer(pointer).unwrap();
+            assert_eq!(schema["properties"]["type"]["const"], word.as_str());
+        }
+    }
+
+    #[test]
+    fn a_method_has_only_the_errors_that_it_can_give() {
+        let document = document();
+        let errors = |name: &str| {
+            let mut methods = document["methods"].as_array().unwrap().iter();
+            let method = methods.find(|method| method["name"] == name).unwrap();
+            let errors = method["errors"].as_array().unwrap().iter();
+            let names = errors.map(|error| error["$ref"].as_str().unwrap().rsplit('/').next());
+            names.map(Option::unwrap).collect::<Vec<_>>().join(" ")
+        };
+        assert_eq!(errors("system.health"), "Unauthenticated InvalidParams Internal");
+        assert_eq!(
+            errors("agent.wait"),
+            "Unauthenticated AgentNotFound Unavailable Timeout ResourceExhausted Forbidden \
+             Cancelled InvalidParams Internal"
+        );
+        assert!(errors("event.subscribe").contains("InvalidRequest"));
+        assert!(!errors("agent.list").contains("Conflict"));
     }
 
     #[test]

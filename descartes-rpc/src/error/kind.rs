@@ -3,12 +3,12 @@
 use std::fmt;
 
 macro_rules! kinds {
-    ($($(#[$doc:meta])* $kind:ident = $code:literal $name:literal $status:literal $retry:literal;)*) => {
+    ($(#[doc = $doc:literal] $kind:ident = $code:literal $name:literal $status:literal $retry:literal;)*) => {
         /// What sort of error it is. Stable: kinds are added, never renamed.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         #[non_exhaustive]
         pub enum ErrorKind {
-            $($(#[$doc])* $kind,)*
+            $(#[doc = $doc] $kind,)*
         }
 
         impl ErrorKind {
@@ -25,6 +25,12 @@ macro_rules! kinds {
             #[must_use]
             pub const fn as_str(self) -> &'static str {
                 match self { $(Self::$kind => $name,)* }
+            }
+
+            /// What it means, in one sentence.
+            #[must_use]
+            pub fn about(self) -> &'static str {
+                match self { $(Self::$kind => $doc.trim_ascii(),)* }
             }
 
             /// The HTTP status where the answer is not a JSON-RPC body.

@@ -175,7 +175,7 @@ macro_rules! methods {
         /// The OpenRPC document of a daemon of `version`.
         pub(crate) fn document(version: &str) -> bytes::Bytes {
             let mut document = crate::openrpc::Document::new();
-            $(document.add::<typed::$Name>();)+
+            $(document.add::<typed::$Name>(table::immediate!($via));)+
             document.finish(version)
         }
 

@@ -1,5 +1,7 @@
 //! Reading the journal: `event.subscribe`, `event.unsubscribe`, `event.read`, and events themselves.
 
+pub(crate) mod kinds;
+
 use std::sync::Arc;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -182,16 +184,7 @@ impl schemars::JsonSchema for Event {
         "Event".into()
     }
     fn json_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
-        let mut schema = EventHead::json_schema(generator);
-        let data = serde_json::json!({ "description": "what the event says, by its `type`" });
-        if let Some(serde_json::Value::Object(members)) = schema.get_mut("properties") {
-            members.insert("data".to_owned(), data);
-        }
-        if let Some(serde_json::Value::Array(required)) = schema.get_mut("required") {
-            required.push("data".into());
-        }
-        schema.insert("description".to_owned(), "An event of the journal.".into());
-        schema
+        kinds::any(generator)
     }
 }
 
@@ -260,5 +253,87 @@ shape! {
         data?: String,
         /// Whether the last line goes on.
         partial: bool,
+    }
+}
+
+words! {
+    /// How the daemon before ended.
+    pub enum PreviousEnd {
+        /// In order.
+        Clean = "clean",
+        /// Otherwise.
+        Crashed = "crashed",
+    }
+}
+
+shape! {
+    /// Data of `system.started`.
+    pub struct SystemStarted {
+        /// The daemon's version.
+        version: String,
+        /// How the one before ended.
+        previous: PreviousEnd,
+    }
+}
+
+shape! {
+    /// Data of `system.degraded`.
+    pub struct SystemDegraded {
+        /// What does not work.
+        reasons: Vec<String>,
+    }
+}
+
+shape! {
+    /// Data of an event whose type says it all.
+    pub struct NoData {}
+}
+
+shape! {
+    /// Parameters of the notification `event.next`: something happened.
+    pub struct EventNext {
+        /// Which subscription this belongs to.
+        subscription_id: String,
+        /// What happened.
+        event: Event,
+    }
+}
+
+shape! {
+    /// Parameters of the notification `event.synced`: all history has been delivered.
+    pub struct EventSynced {
+        /// Which subscription this belongs to.
+        subscription_id: String,
+        /// The position reached.
+        cursor: String,
+    }
+}
+
+shape! {
+    /// Parameters of the notification `event.gap`: history between the reader's position and the
+    /// next event of a topic is no longer kept.
+    pub struct EventGap {
+        /// Which subscription this belongs to.
+        subscription_id: String,
+        /// The topic that lost events.
+        topic: String,
+        /// The first offset that is missing.
+        from_offset: u64,
+        /// The first offset that is there again.
+        to_offset: u64,
+        /// The position to come back with.
+        cursor: String,
+    }
+}
+
+shape! {
+    /// Parameters of the notification `event.ended`, the last of its subscription.
+    pub struct EventEnded {
+        /// Which subscription this belongs to.
+        subscription_id: String,
+        /// Why.
+        reason: EndReason,
+        /// The position to come back with.
+        cursor: String,
     }
 }

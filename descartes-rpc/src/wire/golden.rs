@@ -103,6 +103,18 @@ fn the_published_shapes_change_only_on_purpose() {
 }
 
 #[test]
+fn every_event_that_the_daemon_writes_has_a_schema_of_its_own() {
+    let written: std::collections::BTreeSet<String> = events()
+        .into_iter()
+        .map(|(_, json)| serde_json::from_str::<serde_json::Value>(&json).unwrap())
+        .map(|event| event["type"].as_str().unwrap().to_owned())
+        .filter(|word| !word.starts_with("app."))
+        .collect();
+    let described = crate::wire::event::kinds::words().map(str::to_owned).collect();
+    assert_eq!(written, described);
+}
+
+#[test]
 fn an_event_is_encoded_once() {
     let body = EventBody::SystemRecovered;
     let event = Event::placed(

@@ -10,7 +10,9 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::agent::{entry, exit, stamp, status};
-use crate::wire::event::{AgentExited, OutputBlock, StatusChanged};
+use crate::wire::event::{
+    AgentExited, NoData, OutputBlock, PreviousEnd, StatusChanged, SystemDegraded, SystemStarted,
+};
 use crate::wire::output::{Gap, Stream};
 
 /// An event on its way out.
@@ -24,20 +26,6 @@ struct Outgoing<'a, D: Serialize> {
     by: &'a str,
     r#type: &'a str,
     data: D,
-}
-
-#[derive(Serialize)]
-struct Empty {}
-
-#[derive(Serialize)]
-struct Started<'a> {
-    version: &'a str,
-    previous: &'a str,
-}
-
-#[derive(Serialize)]
-struct Degraded<'a> {
-    reasons: &'a [String],
 }
 
 /// The JSON of `event`, whose place is `cursor`; made by the first reader and shared by all.
@@ -54,20 +42,20 @@ fn encode(event: &core::Event, cursor: Cursor) -> Bytes {
         Ok(B::AgentOutput(chunk)) => write(event, cursor, block(&chunk, &event.payload)),
         Ok(B::SystemStarted { version, previous }) => {
             let previous = match previous {
-                core::PreviousEnd::Clean => "clean",
-                core::PreviousEnd::Crashed => "crashed",
+                core::PreviousEnd::Clean => PreviousEnd::Clean,
+                core::PreviousEnd::Crashed => PreviousEnd::Crashed,
             };
-            write(event, cursor, Started { version: &version, previous })
+            write(event, cursor, SystemStarted { version, previous })
         }
-        Ok(B::SystemDegraded { reasons }) => write(event, cursor, Degraded { reasons: &reasons }),
+        Ok(B::SystemDegraded { reasons }) => write(event, cursor, SystemDegraded { reasons }),
         Ok(B::Other(_, json)) => match serde_json::from_slice::<&RawValue>(&json) {
             Ok(data) => write(event, cursor, data),
-            Err(_) => write(event, cursor, Empty {}),
+            Err(_) => write(event, cursor, NoData {}),
         },
-        Ok(_) => write(event, cursor, Empty {}),
+        Ok(_) => write(event, cursor, NoData {}),
         Err(error) => {
             tracing::warn!(%error, position = %event.position, "an event cannot be read");
-            write(event, cursor, Empty {})
+            write(event, cursor, NoData {})
         }
     }
 }
