@@ -25,6 +25,8 @@ pub(crate) struct Alias {
 pub(crate) enum AnswerAs {
     /// The bare result as JSON.
     Result,
+    /// The OpenAPI document, made from the result.
+    OpenApi,
     /// The notifications of a subscription as server-sent events.
     Events,
     /// The rows of a log as the bytes that they were.
@@ -119,8 +121,17 @@ pub(crate) static OPENRPC: Alias = Alias {
     answer: AnswerAs::Result,
 };
 
+/// The interface description for those who call over HTTP alone.
+pub(crate) static OPENAPI: Alias = Alias {
+    path: "/openapi.json",
+    about: "The OpenAPI document: every route, and every method under its own path.",
+    method: "rpc.discover",
+    parameters: &[],
+    answer: AnswerAs::OpenApi,
+};
+
 /// Every row.
-pub(crate) static ALIASES: [&Alias; 3] = [&EVENTS, &LOGS, &OPENRPC];
+pub(crate) static ALIASES: [&Alias; 4] = [&EVENTS, &LOGS, &OPENRPC, &OPENAPI];
 
 impl Alias {
     /// What stands in `path` where this row has a parameter (nothing if it has none); `None` when

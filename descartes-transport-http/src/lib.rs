@@ -16,7 +16,7 @@
 //! | `GET /health`, `GET /ready` | one word, to anyone |
 //! | `GET /events?topic=&after=&types=&tail=` | a subscription as server-sent events |
 //! | `GET /agents/{agent}/logs?stream=&tail=&follow=1` | what an agent wrote, byte for byte |
-//! | `GET /openrpc.json` | the interface description |
+//! | `GET /openrpc.json`, `GET /openapi.json` | the interface descriptions |
 //!
 //! A `POST` that accepts `text/event-stream` may subscribe: each `data:` is a JSON-RPC message, the
 //! response first.
@@ -27,6 +27,7 @@ mod caller;
 mod client;
 mod guard;
 mod limits;
+mod openapi;
 mod options;
 mod query;
 mod refusal;

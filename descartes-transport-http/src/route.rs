@@ -61,7 +61,10 @@ fn derived(path: &str) -> Result<Found<'_>, NoRoute> {
     let found = ALIASES.iter().find_map(|alias| Some((alias, alias.value_in(path)?)));
     let (alias, value) = found.ok_or(NoRoute::NotFound)?;
     // A stream has no length that could be told without it.
-    let allow = if alias.answer == AnswerAs::Result { READ } else { "GET" };
+    let allow = match alias.answer {
+        AnswerAs::Result | AnswerAs::OpenApi => READ,
+        AnswerAs::Events | AnswerAs::Bytes => "GET",
+    };
     Ok((Some(Route::Alias(alias, value)), None, allow))
 }
 

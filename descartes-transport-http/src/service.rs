@@ -30,6 +30,7 @@ use tower::Service;
 use crate::{
     caller::{Caller, Stranger, TRANSPORT},
     guard::{Head, content_type, host, origin},
+    openapi::OpenApi,
     options::HttpOptions,
     refusal::Refusal,
     request_body,
@@ -52,7 +53,7 @@ const EVENT_STREAM: HeaderValue = HeaderValue::from_static("text/event-stream");
 /// [`Peer`]) in the extensions of the request, or [`HttpOptions::caller`] for all; without either
 /// the answer is 401.
 pub fn service<S: RpcService>(rpc: S, options: HttpOptions) -> HttpService<S> {
-    HttpService { server: Arc::new(Server { rpc, options }) }
+    HttpService { server: Arc::new(Server::new(rpc, options)) }
 }
 
 /// The routes of this transport as a [`tower::Service`]; cheap to clone, always ready.
@@ -123,6 +124,13 @@ impl Link<'_> {
 pub(crate) struct Server<S> {
     pub(crate) rpc: S,
     pub(crate) options: HttpOptions,
+    openapi: OpenApi,
+}
+
+impl<S> Server<S> {
+    pub(crate) fn new(rpc: S, options: HttpOptions) -> Self {
+        Self { rpc, options, openapi: OpenApi::default() }
+    }
 }
 
 impl<S: RpcService> Server<S> {

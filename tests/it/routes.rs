@@ -297,3 +297,24 @@ fn a_value_that_was_written_over_several_lines_breaks_no_line_protocol() {
     let answer = events.next().expect("the response").json();
     assert_eq!(answer["result"]["state"], expected);
 }
+
+#[test]
+fn the_openapi_document_has_every_method_that_is_listed() {
+    let daemon = Daemon::start();
+    let mut http = daemon.http();
+    let (openrpc, reply) = (http.get("/openrpc.json").json(), http.get("/openapi.json"));
+    let openapi = reply.json();
+    assert_eq!(reply.header("content-type"), Some("application/json"));
+    assert_eq!((&openapi["openapi"], &openapi["info"]), (&json!("3.1.0"), &openrpc["info"]));
+    for method in openrpc["methods"].as_array().expect("methods") {
+        let path = format!("/rpc/{}", text(&method["name"]));
+        assert_eq!(openapi["paths"][&path]["post"]["operationId"], method["name"]);
+    }
+    for (path, item) in openapi["paths"].as_object().expect("paths") {
+        let (get, post) = (item.get("get").is_some(), item.get("post").is_some());
+        let allowed = http.request("OPTIONS", path, &[], b"");
+        assert_eq!(allowed.status, 405, "{path} is described and not served");
+        let allow = allowed.header("allow").expect("what is served").to_owned();
+        assert_eq!((allow.contains("GET"), allow.contains("POST")), (get, post), "{path}");
+    }
+}

@@ -64,7 +64,7 @@ impl HttpTransport {
         options.shutdown = streams.clone();
         let limits = options.limits.clone();
         let registry = Registry::new(limits.newcomers, limits.connections_per_address);
-        let server = Server { rpc, options };
+        let server = Server::new(rpc, options);
         let shared = Arc::new(Shared { server, rule, registry: Arc::clone(&registry) });
         let tasks = TaskTracker::new();
         let mut shutdown = pin!(shutdown);

@@ -62,7 +62,14 @@ impl<S: RpcService> Server<S> {
         let asked = Asked::read(alias, value, query, head.last_event_id);
         let asked = asked.map_err(|error| Refusal::Query(error, alias))?;
         let answered = match alias.answer {
-            AnswerAs::Result => self.result(peer, alias, &asked).await,
+            AnswerAs::Result => self.result(peer, alias, &asked).await.map(json),
+            AnswerAs::OpenApi => match self.result(peer, alias, &asked).await {
+                Ok(openrpc) => {
+                    let made = self.openapi.of(&openrpc);
+                    made.map(json).map_err(|error| RpcError::internal(&error))
+                }
+                Err(error) => Err(error),
+            },
             AnswerAs::Events => self.events(peer, alias, &asked).await,
             AnswerAs::Bytes => self.log(peer, alias, asked).await,
         };
@@ -74,9 +81,9 @@ impl<S: RpcService> Server<S> {
         peer: &Peer,
         alias: &Alias,
         asked: &Asked<'_>,
-    ) -> Result<Response<ResponseBody>, RpcError> {
+    ) -> Result<Bytes, RpcError> {
         let call = BareCall::new(alias.method, &asked.params())?;
-        self.bare(peer, call).await.result.map(json)
+        self.bare(peer, call).await.result
     }
 
     async fn events(
