@@ -9,6 +9,20 @@ use serde_json::{Value, value::RawValue};
 #[derive(Debug)]
 pub(crate) struct Failure {
     what: String,
+    /// The channel broke, as against something wrong being heard.
+    channel: bool,
+}
+
+impl Failure {
+    /// The connection ended where something was still due.
+    pub(crate) fn ended() -> Self {
+        Self { what: "the connection ended".to_owned(), channel: true }
+    }
+
+    /// Whether the channel broke: where an end is due, that is one.
+    pub(crate) fn is_of_channel(&self) -> bool {
+        self.channel
+    }
 }
 
 impl fmt::Display for Failure {
@@ -19,12 +33,12 @@ impl fmt::Display for Failure {
 
 impl From<std::io::Error> for Failure {
     fn from(error: std::io::Error) -> Self {
-        failure(format!("the channel failed: {error}"))
+        Self { what: format!("the channel failed: {error}"), channel: true }
     }
 }
 
 pub(crate) fn failure(what: impl Into<String>) -> Failure {
-    Failure { what: what.into() }
+    Failure { what: what.into(), channel: false }
 }
 
 /// Fails with what was claimed unless it holds.

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::{Case, Needs};
+use super::{Case, Needs, case};
 use crate::testing::conformance::{
     Harness, Outcome,
     expect::{Failure, check, summary},
@@ -200,7 +200,10 @@ pub(super) fn cases() -> Vec<Case> {
     let fixed = ROWS.iter().map(|(name, message, answer)| {
         row((*name).to_owned(), Bytes::from_static(message.as_bytes()), (*answer).to_owned())
     });
-    fixed.chain(generated()).collect()
+    fixed
+        .chain(generated())
+        .chain([case!("what is not text is refused", Nothing, not_text)])
+        .collect()
 }
 
 /// Messages that are too long to be written down.
@@ -229,11 +232,6 @@ fn generated() -> Vec<Case> {
         row("nested 128 deep".to_owned(), deep(128), refused()),
         row("nested 100,000 deep".to_owned(), deep(100_000), refused()),
         row("opened 100,000 times".to_owned(), Bytes::from("[".repeat(100_000)), refused()),
-        row(
-            "not text".to_owned(),
-            Bytes::from_static(b"{\"a\":\"\xff\"}"),
-            "-32700 null".to_owned(),
-        ),
     ]
 }
 
@@ -265,4 +263,18 @@ async fn answers(
     session.call("system.health", serde_json::json!({})).await?;
     session.expect_no_notifications()?;
     Ok(Outcome::Passed)
+}
+
+/// Bytes that are not UTF-8. Where only text can be carried, the connection may end over it.
+async fn not_text(harness: &dyn Harness) -> Result<(), Failure> {
+    let mut session = Session::open(harness).await?;
+    match session.ask(&b"{\"jsonrpc\":\"2.0\",\"id\":\"\xff\"}"[..]).await {
+        Ok(answer) => {
+            let heard = summary(Some(&answer))?;
+            check(heard == "-32700 null", || format!("answered {heard}"))?;
+        }
+        Err(ended) if ended.is_of_channel() => session = Session::open(harness).await?,
+        Err(error) => return Err(error),
+    }
+    session.call("system.health", serde_json::json!({})).await.map(drop)
 }

@@ -1,6 +1,6 @@
 //! The end of the daemon. It ends once, so its claims are watched together.
 
-use std::future::Future;
+use std::{fmt, future::Future};
 
 use futures_util::future::{BoxFuture, join_all};
 use serde_json::{Value, json};
@@ -104,16 +104,20 @@ async fn ends_with_word(mut feed: Feed) -> Result<(), Failure> {
 
 async fn is_closed(mut feed: Feed) -> Result<(), Failure> {
     last_word(&mut feed).await?;
-    match within(feed.next()).await? {
-        None => Ok(()),
-        Some(more) => Err(failure(format!("after the last word came {more}"))),
-    }
+    ends(feed.next()).await
 }
 
-/// What comes of `closing`, which may not take longer than a close may.
-async fn within<T>(closing: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
-    let closed = timeout(CLOSING, closing).await;
-    closed.map_err(|_elapsed| failure(format!("still open {} s after it", CLOSING.as_secs())))?
+/// What is listened to says nothing more and ends soon, be it in order or broken off.
+async fn ends<T: fmt::Debug>(
+    listening: impl Future<Output = Result<Option<T>, Failure>>,
+) -> Result<(), Failure> {
+    match timeout(CLOSING, listening).await {
+        Ok(Ok(None)) => Ok(()),
+        Ok(Ok(Some(more))) => Err(failure(format!("before the end came {more:?}"))),
+        Ok(Err(broken)) if broken.is_of_channel() => Ok(()),
+        Ok(Err(error)) => Err(error),
+        Err(_elapsed) => Err(failure(format!("still open {} s after it", CLOSING.as_secs()))),
+    }
 }
 
 /// A call that waits, begun for certain: something that stands before it in the same message has
@@ -158,8 +162,7 @@ async fn each_ends(
                 check(ended.insert(of), || "one of them ended twice".into())?;
             }
         }
-        let more = within(feed.next()).await?;
-        check(more.is_none(), || format!("after the last word came {more:?}"))
+        ends(feed.next()).await
     })
 }
 
@@ -168,17 +171,7 @@ async fn idle(
 ) -> Result<impl Future<Output = Result<(), Failure>> + use<>, Failure> {
     let mut duplex = Session::open(harness).await?.duplex()?;
     duplex.call("system.health", json!({})).await?;
-    Ok(async move {
-        // The daemon's agents end before its connections do.
-        let heard = within(duplex.frame()).await;
-        match heard {
-            Ok(Some(frame)) => {
-                Err(failure(format!("unasked it heard {}", String::from_utf8_lossy(&frame))))
-            }
-            Ok(None) => Ok(()),
-            Err(error) => Err(error),
-        }
-    })
+    Ok(async move { ends(duplex.frame()).await })
 }
 
 /// Whoever comes now is turned away at the door, or told so.

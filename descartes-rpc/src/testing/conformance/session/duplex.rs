@@ -43,7 +43,7 @@ impl Duplex {
     /// The next answer; notifications before it are kept.
     pub(crate) async fn answer(&mut self) -> Result<Bytes, Failure> {
         loop {
-            let frame = self.frame().await?.ok_or_else(|| failure("the connection ended"))?;
+            let frame = self.frame().await?.ok_or_else(Failure::ended)?;
             match notification(&frame) {
                 Some(notification) => self.notifications.push_back(notification),
                 None => return Ok(frame),
