@@ -164,6 +164,9 @@ fn work(target: &Target, out: &mut impl Write) -> io::Result<bool> {
     let file = folder.join(format!("stable-{}-{executions}", run.seed));
     fs::write(&file, finding)?;
     let file = file.display();
-    writeln!(out, "{name}: a finding; again by `cargo run -p descartes-fuzz -- {name} {file}`")?;
+    writeln!(
+        out,
+        "{name}: a finding; again by `cargo run -p descartes-fuzz --example stable -- {name} {file}`"
+    )?;
     Ok(false)
 }
