@@ -197,12 +197,13 @@ impl<S: RpcService> Server<S> {
             Route::Method(name) => {
                 let params = self.message(&head, body_deadline, body).await?;
                 link.arrived();
-                self.method(peer, &head, (name, &params)).await
+                // In a box, so that the future of the plain call stays small.
+                Box::pin(self.method(peer, &head, (name, &params))).await
             }
             Route::Alias(alias, value) => {
                 link.arrived();
                 let query = parts.uri.query().unwrap_or_default();
-                self.alias(peer, &head, (alias, value, query)).await
+                Box::pin(self.alias(peer, &head, (alias, value, query))).await
             }
             Route::Information => {
                 link.arrived();
