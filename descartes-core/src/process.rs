@@ -65,6 +65,7 @@ impl ProcessRunner {
     /// A runner whose agents may inherit what is usual from this process's environment.
     #[must_use]
     pub fn new() -> Self {
+        os::spare::keep();
         let registry = Arc::new(Registry::default());
         let census = Census::new(Arc::clone(&registry), false);
         let host = HostEnvironment::of(std::env::vars_os());

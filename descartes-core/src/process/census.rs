@@ -1,15 +1,19 @@
 //! Passes over the process table, shared by everybody who waits for one.
 
+use std::cell::Cell;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
 use std::time::{Duration, Instant};
 
+use rustix::io::Errno;
 use rustix::process::Signal;
 use tokio::sync::watch;
 
 use super::attribution::{Known, Marks, attribute};
 use super::os::leader::{Children, children, reap_adopted};
 use super::os::signal::{self, Sent};
-use super::os::table::{self, Entry};
+use super::os::spare;
+use super::os::table::{self, Entry, NoDescriptor};
 use super::registry::{Owner, Registry, RunNumber};
 
 /// The longest wait for others to share a pass with.
@@ -19,6 +23,10 @@ const PATIENCE: Duration = Duration::from_millis(100);
 /// For so many clock ticks (a second at the usual 100 Hz) a process may still be on its way to
 /// its marks.
 const YOUNG_TICKS: u64 = 100;
+/// How long a pass waits for descriptors to look with: others give theirs back all the time.
+const DESCRIPTORS_WITHIN: Duration = Duration::from_millis(200);
+/// Between two attempts to get one.
+const DESCRIPTOR_PAUSE: Duration = Duration::from_millis(5);
 
 /// Makes passes over the process table.
 #[derive(Clone, Debug)]
@@ -46,9 +54,15 @@ struct Turn {
 pub(super) struct Pass {
     entries: Vec<Entry>,
     owners: Vec<Option<Owner>>,
+    partial: bool,
 }
 
 impl Pass {
+    /// Whether there may be processes that were not seen, or not recognised.
+    pub(super) fn is_partial(&self) -> bool {
+        self.partial
+    }
+
     /// The processes of `run` that live.
     pub(super) fn living(&self, run: RunNumber) -> impl Iterator<Item = &Entry> {
         let all = self.entries.iter().zip(&self.owners);
@@ -110,16 +124,23 @@ impl Census {
         // One at a time; who comes from here on waits for the one after this.
         let mut known = inner.known.lock().unwrap_or_else(PoisonError::into_inner);
         inner.turn.lock().unwrap_or_else(PoisonError::into_inner).next = None;
-        let entries = table::entries().unwrap_or_else(|error| {
+        let listed = entries();
+        if let Err(error) = &listed {
             tracing::error!(%error, "the process table cannot be read");
-            Vec::new()
-        });
+        }
+        let mut partial = listed.is_err();
+        let entries = listed.unwrap_or_default();
         let claims = inner.registry.claims();
         let host = std::process::id();
-        let marks = ProcMarks { now: table::ticks_since_boot() };
-        let owners = attribute(&entries, host, (&claims, &mut known), &marks);
+        let marks = ProcMarks { now: table::ticks_since_boot(), unread: Cell::new(false) };
+        // An empty list would make all that is known forgotten.
+        let owners = match &*entries {
+            [] => Vec::new(),
+            _ => attribute(&entries, host, (&claims, &mut known), &marks),
+        };
+        partial |= marks.unread.get();
         drop(known);
-        let pass = Pass { entries, owners };
+        let pass = Pass { entries, owners, partial };
         self.collect(&pass);
         let mut turn = inner.turn.lock().unwrap_or_else(PoisonError::into_inner);
         turn.last_took = began.elapsed();
@@ -153,6 +174,21 @@ impl Census {
     }
 }
 
+/// The process table; waits a little for descriptors when there are none.
+#[expect(clippy::disallowed_methods, reason = "a pass has a thread that may block")]
+fn entries() -> Result<Vec<Entry>, Errno> {
+    let deadline = Instant::now() + DESCRIPTORS_WITHIN;
+    loop {
+        spare::keep();
+        match table::entries() {
+            Err(errno) if spare::is_exhaustion(errno) && Instant::now() < deadline => {
+                thread::sleep(DESCRIPTOR_PAUSE);
+            }
+            listed => return listed,
+        }
+    }
+}
+
 /// Sends `signal` to every process; returns how many were sent it.
 pub(super) fn signal_all<'a>(
     entries: impl Iterator<Item = &'a Entry>,
@@ -163,18 +199,30 @@ pub(super) fn signal_all<'a>(
 
 struct ProcMarks {
     now: u64,
+    /// A mark could not be read although there may be one.
+    unread: Cell<bool>,
+}
+
+impl ProcMarks {
+    fn read<T>(&self, mark: Result<Option<T>, NoDescriptor>) -> Option<T> {
+        mark.unwrap_or_else(|NoDescriptor| {
+            self.unread.set(true);
+            None
+        })
+    }
 }
 
 impl Marks for ProcMarks {
     fn tag(&self, entry: &Entry) -> Option<u64> {
-        table::lock_limit(entry.pid)
+        self.read(table::lock_limit(entry.pid))
     }
 
     fn marker(&self, entry: &Entry) -> Option<String> {
-        table::variable(entry.pid, super::marker::VARIABLE)
+        self.read(table::variable(entry.pid, super::marker::VARIABLE))
     }
 
     fn is_young(&self, entry: &Entry) -> bool {
-        entry.start + YOUNG_TICKS >= self.now
+        // What was not read is not known of anybody in this pass.
+        self.unread.get() || entry.start + YOUNG_TICKS >= self.now
     }
 }

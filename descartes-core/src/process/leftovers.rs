@@ -51,7 +51,10 @@ pub(super) async fn sweep(instance: u32, agents: Vec<AgentId>) -> BTreeMap<Agent
 
 /// Kills what is there; returns it.
 fn kill_once(instance: u32, tags: &HashMap<u64, AgentId>) -> Vec<((u32, u64), Whose)> {
-    let entries = table::entries().unwrap_or_default();
+    let entries = table::entries().unwrap_or_else(|error| {
+        tracing::error!(%error, "what an earlier run left cannot be looked for");
+        Vec::new()
+    });
     let found = find(&entries, |entry| whose(entry, instance, tags));
     let mut killed = Vec::new();
     for (entry, agent) in found {
@@ -109,12 +112,12 @@ fn find(entries: &[Entry], whose: impl Fn(&Entry) -> Option<Whose>) -> Vec<(&Ent
 }
 
 fn whose(entry: &Entry, instance: u32, tags: &HashMap<u64, AgentId>) -> Option<Whose> {
-    if let Some(tag) = table::lock_limit(entry.pid)
+    if let Ok(Some(tag)) = table::lock_limit(entry.pid)
         && is_of_instance(tag, instance)
     {
         return Some(tags.get(&tag).copied());
     }
-    let value = table::variable(entry.pid, marker::VARIABLE)?;
+    let value = table::variable(entry.pid, marker::VARIABLE).ok().flatten()?;
     let mut entries = marker::entries(&value);
     entries.find(|entry| entry.instance == instance).map(|entry| Some(entry.agent))
 }

@@ -1,7 +1,8 @@
-//! What of processes is particular to Linux: `/proc`, pidfds, the tag, pipes.
+//! What of processes is particular to Linux: `/proc`, pidfds, the tag, pipes, descriptors.
 
 pub(super) mod leader;
 pub(super) mod pipe;
 pub(super) mod signal;
+pub(super) mod spare;
 pub(super) mod table;
 pub(super) mod tag;

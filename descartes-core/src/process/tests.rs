@@ -41,6 +41,10 @@ async fn written(host: &Descartes, id: AgentId, stream: StreamName) -> Vec<u8> {
     all
 }
 
+fn seen(pid: u32) -> Option<table::Entry> {
+    table::entry(pid).expect("a descriptor to look with")
+}
+
 /// Processes that run a program with `token` among its words.
 fn bearers(token: &str) -> usize {
     let entries = table::entries().expect("the process table");
@@ -170,14 +174,14 @@ async fn no_descriptor_and_no_child_is_left_over() {
     for agent in &agents {
         host.wait(agent.record.id, WaitFor::Exit).await.expect("it ends");
         let pid = agent.record.pid.expect("a process");
-        assert!(table::entry(pid).is_none_or(|entry| entry.parent != std::process::id()));
+        assert!(seen(pid).is_none_or(|entry| entry.parent != std::process::id()));
     }
     // Other tests of this process open and close descriptors of their own.
     assert!(open() < before + 60, "{} before, {} after", before, open());
 }
 
 fn lives(pid: u32) -> bool {
-    table::entry(pid).is_some_and(|entry| !entry.is_dead())
+    seen(pid).is_some_and(|entry| !entry.is_dead())
 }
 
 /// The pids that the agent has written, once it has written `count` of them.
@@ -236,7 +240,7 @@ async fn a_paused_tree_stands_still_and_goes_on() {
     let script = "sleep 1000 & echo $$; echo $!; wait";
     let id = host.spawn(shell(script), "test").await.expect("it starts").record.id;
     let tree = pids(&host, id, 2).await;
-    let stopped = |pid: &u32| table::entry(*pid).is_some_and(|entry| entry.is_stopped());
+    let stopped = |pid: &u32| seen(*pid).is_some_and(|entry| entry.is_stopped());
     let paused = host.pause(id, true, "test").await.expect("it pauses");
     assert_eq!(paused.pause.map(|(mode, _)| mode), Some(PauseMode::Forced));
     assert!(tree.iter().all(stopped));

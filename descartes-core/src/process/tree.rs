@@ -68,6 +68,13 @@ impl Tree {
             let left: Vec<&Entry> =
                 pass.living(self.run).filter(|entry| entry.pid != self.leader).collect();
             tracing::trace!(leader = self.leader, ?left, "looked at a tree");
+            if left.is_empty() && pass.is_partial() {
+                if Instant::now() >= deadline {
+                    return Err(Left("no descriptor is left to look for processes with".into()));
+                }
+                tokio::time::sleep(SWEEP_PAUSE).await;
+                continue;
+            }
             if left.is_empty() {
                 if quiet || swept.is_empty() {
                     return Ok(());
@@ -90,7 +97,7 @@ impl Tree {
             let pass = self.census.pass().await;
             let runs: Vec<&Entry> =
                 pass.living(self.run).filter(|entry| !entry.is_stopped()).collect();
-            if runs.is_empty() {
+            if runs.is_empty() && !pass.is_partial() {
                 return PauseMode::Forced;
             }
             signal_all(runs.into_iter(), Signal::STOP);

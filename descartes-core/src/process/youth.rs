@@ -24,7 +24,9 @@ pub(super) fn forgive_strangers(bearing: &Bearing, last: Option<u32>, leader: u3
     let host = std::process::id();
     let strangers = last.and_then(since).into_iter().flatten().filter(|pid| *pid != leader);
     for pid in strangers {
-        if table::entry(pid).is_some_and(|entry| entry.parent == host) {
+        if let Ok(Some(entry)) = table::entry(pid)
+            && entry.parent == host
+        {
             bearing.forgive(pid);
         }
     }
@@ -39,8 +41,11 @@ pub(super) fn left_nothing(run: &Registration, began: Instant, registry: &Regist
     let inherited = tag::own();
     // A mark that is neither the host's nor another run's may be that of a Descartes inside.
     registry.strangers(later, began).into_iter().all(|pid| {
-        table::lock_limit(pid).is_none_or(|mark| {
-            Some(mark) == inherited && mark != run.tag || registry.is_mark_of_other(mark, run)
+        // What cannot be looked at is not certain to be somebody else's.
+        table::lock_limit(pid).is_ok_and(|mark| {
+            mark.is_none_or(|mark| {
+                Some(mark) == inherited && mark != run.tag || registry.is_mark_of_other(mark, run)
+            })
         })
     })
 }

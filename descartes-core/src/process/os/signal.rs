@@ -3,6 +3,7 @@
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
+use super::spare;
 use super::table::{self, Entry};
 
 /// What became of a signal.
@@ -22,14 +23,15 @@ pub(in crate::process) enum Sent {
 /// it is the one that was seen.
 pub(in crate::process) fn send(entry: &Entry, signal: Signal) -> Sent {
     let Some(pid) = pid(entry.pid) else { return Sent::Gone };
-    let pidfd = match pidfd_open(pid, PidfdFlags::empty()) {
+    let pidfd = match spare::open(|| pidfd_open(pid, PidfdFlags::empty())) {
         Ok(pidfd) => pidfd,
         Err(Errno::SRCH) => return Sent::Gone,
         Err(_) => return Sent::Refused,
     };
     match table::entry(entry.pid) {
-        Some(now) if now.start == entry.start => {}
-        _ => return Sent::Gone,
+        Ok(Some(now)) if now.start == entry.start => {}
+        Ok(_) => return Sent::Gone,
+        Err(_) => return Sent::Refused,
     }
     match pidfd_send_signal(&pidfd, signal) {
         Ok(()) => Sent::Yes,

@@ -8,6 +8,8 @@ use rustix::fd::OwnedFd;
 use rustix::fs::{CWD, Mode, OFlags, RawDir, openat};
 use rustix::io::Errno;
 
+use super::spare::{self, Opened};
+
 /// Most bytes of an environment that are searched for the marker: the kernel's own default bound.
 const ENVIRON_BYTES: usize = 2 * 1024 * 1024;
 
@@ -56,9 +58,14 @@ impl Entry {
 }
 
 /// Every process that is not the kernel's, in the order of `/proc`, which is that of pids.
+///
+/// # Errors
+///
+/// A process that exists could not be looked at, because no descriptor is left: who is not in the
+/// table would be taken for gone.
 pub(in crate::process) fn entries() -> Result<Vec<Entry>, Errno> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let directory = openat(CWD, "/proc", flags, Mode::empty())?;
+    let directory = spare::open(|| openat(CWD, "/proc", flags, Mode::empty()))?;
     let mut names = [const { MaybeUninit::uninit() }; 16 * 1024];
     let mut listing = RawDir::new(&directory, &mut names);
     let mut all = Vec::with_capacity(256);
@@ -70,24 +77,30 @@ pub(in crate::process) fn entries() -> Result<Vec<Entry>, Errno> {
         if write!(path, "{pid}/stat").is_err() {
             continue;
         }
-        let opened = openat(&directory, &*path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty());
-        // Gone meanwhile, or hidden from us: nothing that we could own.
-        let Ok(file) = opened else { continue };
-        all.extend(read_stat(&file).filter(|entry| !entry.kernel));
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+        match spare::open(|| openat(&directory, &*path, flags, Mode::empty())) {
+            Ok(file) => all.extend(read_stat(&file).filter(|entry| !entry.kernel)),
+            Err(errno) if spare::is_exhaustion(errno) => return Err(errno),
+            // Gone meanwhile, or hidden from us: nothing that we could own.
+            Err(_) => {}
+        }
     }
     Ok(all)
 }
 
 /// One process, when there is one.
-pub(in crate::process) fn entry(pid: u32) -> Option<Entry> {
-    read_stat(&open(pid, "stat")?)
+pub(in crate::process) fn entry(pid: u32) -> Result<Option<Entry>, NoDescriptor> {
+    Ok(open(pid, "stat")?.and_then(|file| read_stat(&file)))
 }
 
 /// The soft limit of file locks of `pid`, when it has one: the tag.
-pub(in crate::process) fn lock_limit(pid: u32) -> Option<u64> {
+pub(in crate::process) fn lock_limit(pid: u32) -> Result<Option<u64>, NoDescriptor> {
+    Ok(open(pid, "limits")?.and_then(|file| read_lock_limit(&file)))
+}
+
+fn read_lock_limit(file: &Opened) -> Option<u64> {
     let mut buffer = [0; 4096];
-    let file = open(pid, "limits")?;
-    let length = fill(&file, &mut buffer)?;
+    let length = fill(file, &mut buffer)?;
     let name: &[u8] = b"Max file locks";
     let begin = memchr::memmem::find(&buffer[..length], name)? + name.len();
     buffer[begin..length]
@@ -97,12 +110,18 @@ pub(in crate::process) fn lock_limit(pid: u32) -> Option<u64> {
 }
 
 /// The value of `variable` in the environment that `pid` was started with, when we may see it.
-pub(in crate::process) fn variable(pid: u32, variable: &str) -> Option<String> {
-    let file = open(pid, "environ")?;
+pub(in crate::process) fn variable(
+    pid: u32,
+    variable: &str,
+) -> Result<Option<String>, NoDescriptor> {
+    Ok(open(pid, "environ")?.and_then(|file| read_variable(&file, variable)))
+}
+
+fn read_variable(file: &Opened, variable: &str) -> Option<String> {
     let mut all = Vec::new();
     let mut block = vec![0; 16 * 1024];
     while all.len() < ENVIRON_BYTES {
-        match rustix::io::read(&file, &mut *block) {
+        match rustix::io::read(file, &mut *block) {
             Ok(0) => break,
             Ok(length) => all.extend_from_slice(&block[..length]),
             Err(Errno::INTR) => {}
@@ -143,12 +162,22 @@ pub(in crate::process) fn ticks_since_boot() -> u64 {
     whole + u64::try_from(now.tv_nsec).unwrap_or(0) * per_second / 1_000_000_000
 }
 
-fn open(pid: u32, file: &str) -> Option<OwnedFd> {
+/// Nothing could be found out, because no descriptor is left: not even whether there is one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::process) struct NoDescriptor;
+
+/// A file of a process; `None` when it is gone or hidden from us.
+fn open(pid: u32, file: &str) -> Result<Option<Opened>, NoDescriptor> {
     let path = format!("/proc/{pid}/{file}");
-    openat(CWD, path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).ok()
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+    match spare::open(|| openat(CWD, &*path, flags, Mode::empty())) {
+        Ok(file) => Ok(Some(file)),
+        Err(errno) if spare::is_exhaustion(errno) => Err(NoDescriptor),
+        Err(_) => Ok(None),
+    }
 }
 
-fn fill(file: &OwnedFd, buffer: &mut [u8]) -> Option<usize> {
+fn fill(file: &Opened, buffer: &mut [u8]) -> Option<usize> {
     loop {
         match rustix::io::read(file, &mut *buffer) {
             Err(Errno::INTR) => {}
@@ -157,7 +186,7 @@ fn fill(file: &OwnedFd, buffer: &mut [u8]) -> Option<usize> {
     }
 }
 
-fn read_stat(file: &OwnedFd) -> Option<Entry> {
+fn read_stat(file: &Opened) -> Option<Entry> {
     let mut buffer = [0; 1024];
     let length = fill(file, &mut buffer)?;
     parse_stat(&buffer[..length])
@@ -198,7 +227,7 @@ mod tests {
 
     #[test]
     fn this_process_is_in_the_table_and_started_before_now() {
-        let me = entry(std::process::id()).unwrap();
+        let me = entry(std::process::id()).unwrap().unwrap();
         assert!(!me.is_dead());
         assert!(me.start <= ticks_since_boot());
         assert!(entries().unwrap().iter().any(|entry| entry.identity() == me.identity()));
