@@ -12,6 +12,11 @@ pub(crate) const MAX_BUFFER_BYTES: usize = 64 << 10;
 pub(crate) const MAX_DISCARDED_BYTES: u64 = 16 << 20;
 /// How long a refused body is read away; a busy machine needs more than a second for a mebibyte.
 pub(crate) const DISCARD_TIME: Duration = Duration::from_secs(10);
+/// How long a request body may come at any pace.
+pub(crate) const BODY_GRACE: Duration = Duration::from_secs(10);
+/// Bytes of a body that buy another second after that: far slower than any network, much faster
+/// than a peer that only wants to keep its place.
+pub(crate) const BODY_RATE: u64 = 1024;
 /// Pairs in a query string; a subscription names at most this many topics there.
 pub(crate) const MAX_QUERY_PAIRS: usize = 128;
 /// Rows of a log that are asked for at once, and so held for a reader that is slow to take them;
@@ -34,7 +39,8 @@ pub struct HttpLimits {
     /// From the first byte of a request head to its last; a connection that never sends one has
     /// the same time.
     pub header_deadline: Duration,
-    /// From the end of the head to the end of the body.
+    /// From the end of the head to the end of the body; one that comes slower than 1 KiB a second
+    /// has less.
     pub body_deadline: Duration,
     /// A connection between two requests is closed after this time.
     pub idle_timeout: Duration,
@@ -50,6 +56,13 @@ pub struct HttpLimits {
     pub connections_per_address: usize,
     /// Connections that have not yet sent a whole request; beyond it the oldest is cut.
     pub newcomers: usize,
+}
+
+impl HttpLimits {
+    /// How long a body may take of which so many bytes have come.
+    pub(crate) fn body_time(&self, bytes: u64) -> Duration {
+        self.body_deadline.min(BODY_GRACE + Duration::from_secs(bytes / BODY_RATE))
+    }
 }
 
 impl Default for HttpLimits {

@@ -130,7 +130,7 @@ impl<'a> Watch<'a> {
     fn phase_limit(&self, phase: Phase) -> Option<Duration> {
         match phase {
             Phase::Head => Some(self.limits.header_deadline),
-            Phase::Body => Some(self.limits.body_deadline),
+            Phase::Body => Some(self.limits.body_time(self.state.body_bytes())),
             Phase::Idle => Some(self.limits.idle_timeout),
             Phase::Discard => Some(DISCARD_TIME),
             Phase::Answer => None,
@@ -183,12 +183,39 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn each_phase_has_its_own_deadline() {
         for (phase, seconds) in
-            [(Phase::Head, 10), (Phase::Body, 30), (Phase::Idle, 300), (Phase::Discard, 10)]
+            [(Phase::Head, 10), (Phase::Body, 10), (Phase::Idle, 300), (Phase::Discard, 10)]
         {
             let (lasted, reason) = lasts(|state| state.enter(phase)).await;
             assert_eq!(reason, GivenUp::Late(phase));
             assert_eq!(lasted.as_secs(), seconds, "{phase:?}");
         }
+    }
+
+    async fn sends_a_body(bytes_a_second: usize) -> u64 {
+        let (seat, limits) = (seat(), HttpLimits::default());
+        seat.state.begin();
+        let state = &seat.state;
+        let sending = async {
+            loop {
+                tokio::time::sleep(Duration::from_secs(1)).await;
+                state.received(bytes_a_second);
+                state.waker_for_test();
+            }
+        };
+        let began = Instant::now();
+        tokio::select! {
+            () = sending => {}
+            ended = drive(Played(|| {}), state, &limits) => {
+                assert_eq!(ended.unwrap_err(), GivenUp::Late(Phase::Body));
+            }
+        }
+        began.elapsed().as_secs()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_that_trickles_is_given_up_before_one_that_comes() {
+        assert!((10..12).contains(&sends_a_body(1).await));
+        assert_eq!(sends_a_body(2048).await, 30);
     }
 
     #[tokio::test(start_paused = true)]
@@ -245,7 +272,7 @@ mod tests {
         let began = Instant::now();
         let begins = async {
             tokio::time::sleep(Duration::from_secs(100)).await;
-            state.received();
+            state.received(1);
             state.waker_for_test();
             std::future::pending::<()>().await;
         };

@@ -64,8 +64,9 @@ impl AsyncRead for WatchedStream {
     ) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
         let result = Pin::new(&mut self.stream).poll_read(cx, buffer);
-        if buffer.filled().len() > before {
-            self.state.received();
+        let received = buffer.filled().len() - before;
+        if received > 0 {
+            self.state.received(received);
         }
         result
     }

@@ -46,6 +46,7 @@ pub(crate) struct ConnectionState {
     registry: Arc<Registry>,
     phase: AtomicU8,
     steps: AtomicU32,
+    body_bytes: AtomicU64,
     written: AtomicU64,
     write_blocked: AtomicBool,
     unread_body: AtomicBool,
@@ -61,6 +62,7 @@ impl ConnectionState {
             registry,
             phase: AtomicU8::new(Phase::Head as u8),
             steps: AtomicU32::new(0),
+            body_bytes: AtomicU64::new(0),
             written: AtomicU64::new(0),
             write_blocked: AtomicBool::new(false),
             unread_body: AtomicBool::new(false),
@@ -85,10 +87,17 @@ impl ConnectionState {
     }
 
     /// Bytes came in: after an answer they begin the next request.
-    pub(super) fn received(&self) {
-        if self.phase() == Phase::Idle {
-            self.enter(Phase::Head);
+    pub(super) fn received(&self, bytes: usize) {
+        match self.phase() {
+            Phase::Idle => self.enter(Phase::Head),
+            Phase::Body => drop(self.body_bytes.fetch_add(bytes as u64, Ordering::Relaxed)),
+            Phase::Head | Phase::Answer | Phase::Discard => {}
         }
+    }
+
+    /// What has come of the present body since its head was read.
+    pub(super) fn body_bytes(&self) -> u64 {
+        self.body_bytes.load(Ordering::Relaxed)
     }
 
     pub(super) fn sent(&self, bytes: usize) {
@@ -123,6 +132,7 @@ impl ConnectionState {
     /// A new request began, so nothing of an earlier one is left.
     pub(crate) fn begin(&self) {
         self.unread_body.store(false, Ordering::Relaxed);
+        self.body_bytes.store(0, Ordering::Relaxed);
         self.enter(Phase::Body);
     }
 
