@@ -1,6 +1,7 @@
 //! `descartes-daemon`: configuration, one instance, signals, logs; composes everything else.
 
 mod container;
+mod descriptors;
 mod failure;
 mod host;
 mod lock;
@@ -70,10 +71,12 @@ fn start(flags: &Flags, began: Instant, output: &Output) -> Result<Code, Failure
         tracing::debug!(%error, "the session cannot be left");
     }
     let _lock = InstanceLock::take(&directories.data)?;
+    let connections = descriptors::connections(&config);
     let runtime = runtime(&surroundings).map_err(Failure::internal("start the runtime"))?;
     let ended = runtime.block_on(run::run(run::Plan {
         config,
         directories,
+        connections,
         contained: container::found(&surroundings),
         began,
         output,

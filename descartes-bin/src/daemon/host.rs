@@ -200,7 +200,7 @@ fn about(plan: &Plan<'_>) -> About {
             ("agents.stop_grace_secs", config.agents.stop_grace_secs),
             ("pool.max_size", config.pool.max_size),
             ("pool.min_size", config.pool.min_size),
-            ("server.max_connections", config.server.max_connections),
+            ("server.max_connections", plan.connections),
             ("server.request_timeout_secs", config.server.request_timeout_secs),
         ]
         .map(|(key, value)| (key.to_owned(), value)),

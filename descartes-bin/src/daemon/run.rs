@@ -31,6 +31,8 @@ const KEPT_FOR_OWNER: usize = 32;
 pub(super) struct Plan<'a> {
     pub(super) config: Config,
     pub(super) directories: Directories,
+    /// How many connections there may be, those for the owner included.
+    pub(super) connections: u64,
     /// Whether it runs in a container.
     pub(super) contained: bool,
     /// When its program began.
@@ -81,7 +83,7 @@ pub(super) async fn run(plan: Plan<'_>) -> Result<Code, Failure> {
 impl Plan<'_> {
     /// How many connections all transports share.
     pub(super) fn shared_connections(&self) -> usize {
-        let most = usize::try_from(self.config.server.max_connections).unwrap_or(usize::MAX);
+        let most = usize::try_from(self.connections).unwrap_or(usize::MAX);
         most.saturating_sub(KEPT_FOR_OWNER).clamp(1, Semaphore::MAX_PERMITS)
     }
 
