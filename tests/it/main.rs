@@ -13,10 +13,16 @@ mod control;
 mod crowd;
 /// Every example runs as it stands.
 mod examples;
+/// No descriptor is left: control works to its full effect, nothing spins, and it passes.
+mod exhausted;
 /// A full disk: nothing acknowledged is lost, control works, and it passes.
 mod full;
+/// Peers that mean no good are cut, leave nothing behind, and nobody else notices.
+mod hostile;
 /// The rules of the house: sizes, names, arrows, weight.
 mod house;
+/// Thousands that are connected and say nothing cost little, and nobody else anything.
+mod idle;
 /// Killing is complete: when the answer comes, nothing of the tree lives.
 mod kill;
 /// Output is exact, byte for byte, from everywhere.

@@ -6,7 +6,9 @@ use serde_json::json;
 
 use crate::rig::agents::{await_output, spawn, wait};
 use crate::rig::daemon::Daemon;
-use crate::rig::{Caller, parrot};
+use crate::rig::load::Latencies;
+use crate::rig::socket::Socket;
+use crate::rig::{Caller, measured, parrot};
 
 #[test]
 fn the_end_is_told_although_a_grandchild_holds_the_pipe() {
@@ -85,4 +87,53 @@ fn a_lost_connection_ends_its_waits_and_not_the_agent() {
     drop(lost);
     socket.ok("agent.write_stdin", json!({"agent_id": id, "text": "\n"}));
     assert_eq!(wait(&mut socket, &id)["status"], "completed");
+}
+
+/// Calls that wait on one connection.
+const WAITS: usize = 200;
+/// Connections with so many.
+const WAITERS: usize = 5;
+
+/// Lets `waiter` wait for what does not come, in the two ways that there are.
+fn wait_for_nothing(waiter: &mut Socket, agent: &str) {
+    for _ in 0..WAITS / 2 {
+        waiter.begin("agent.wait", json!({"agent_id": agent, "timeout_secs": 3_600}));
+        let topics = json!({"topics": ["system"], "after": "now", "wait_ms": 30_000});
+        waiter.begin("event.read", topics);
+    }
+}
+
+#[test]
+fn control_is_answered_at_once_while_a_thousand_wait() {
+    let daemon = Daemon::start();
+    let mut socket = daemon.socket();
+    let forever = spawn(&mut socket, &parrot::shell("read line"));
+    let mut victims: Vec<String> =
+        (0..20).map(|_| spawn(&mut socket, &parrot::shell("read line"))).collect();
+    let mut waiters: Vec<Socket> = (0..WAITERS).map(|_| daemon.socket()).collect();
+    waiters.iter_mut().for_each(|waiter| wait_for_nothing(waiter, &forever));
+
+    let mut healthy = Latencies::new();
+    let mut kills = Vec::new();
+    for waiter in &mut waiters {
+        (0..100).for_each(|_| healthy.ask(waiter));
+        for id in victims.drain(..victims.len().min(4)) {
+            let asked = Instant::now();
+            waiter.ok("agent.kill", json!({"agent_id": id, "force": true}));
+            kills.push(asked.elapsed());
+        }
+    }
+    kills.sort_unstable();
+    let (first, last) = (kills[0], kills[kills.len() - 1]);
+    measured(format_args!(
+        "beside {} waits: health p50 {:?}, p99 {:?}; kill {first:?} to {last:?}",
+        WAITS * WAITERS,
+        healthy.percentile(50),
+        healthy.percentile(99)
+    ));
+    // A machine that is busy with other tests is slow now and then, but not always.
+    assert!(healthy.percentile(50) < Duration::from_millis(100), "{:?}", healthy.percentile(50));
+    assert!(kills[kills.len() / 2] < Duration::from_millis(100), "{kills:?}");
+    drop(waiters);
+    socket.ok("agent.kill", json!({"agent_id": forever, "force": true}));
 }

@@ -56,7 +56,18 @@ impl Home {
 
     /// Runs `name` (one of our programs) in the environment of this home, and nothing else.
     pub(crate) fn command(&self, name: &str) -> Command {
-        let mut command = Command::new(program(name));
+        self.surround(Command::new(program(name)))
+    }
+
+    /// The same with at most so many descriptors.
+    fn limited_command(&self, name: &str, descriptors: u32) -> Command {
+        let mut command = Command::new("sh");
+        command.arg("-c").arg(format!("ulimit -n {descriptors}; exec \"$0\" \"$@\""));
+        command.arg(program(name));
+        self.surround(command)
+    }
+
+    fn surround(&self, mut command: Command) -> Command {
         command.env_clear().current_dir(self.path()).stdin(Stdio::null());
         for inherited in ["PATH", "USER", "LANG"] {
             if let Some(value) = std::env::var_os(inherited) {
@@ -76,6 +87,7 @@ pub(crate) struct Setup {
     flags: Vec<String>,
     env: Vec<(&'static str, &'static str)>,
     data: Option<PathBuf>,
+    descriptors: Option<u32>,
 }
 
 impl Setup {
@@ -85,7 +97,8 @@ impl Setup {
 
     pub(crate) fn at(home: &Home) -> Self {
         let config = "[agents]\nstop_grace_secs = 2\n".to_owned();
-        Self { home: home.clone(), config, flags: Vec::new(), env: Vec::new(), data: None }
+        let (flags, env) = (Vec::new(), Vec::new());
+        Self { home: home.clone(), config, flags, env, data: None, descriptors: None }
     }
 
     /// More of `daemon.toml`.
@@ -117,11 +130,20 @@ impl Setup {
         self
     }
 
+    /// No more descriptors than these.
+    pub(crate) fn descriptors(mut self, most: u32) -> Self {
+        self.descriptors = Some(most);
+        self
+    }
+
     /// The command as it would be started; free ports unless a flag says otherwise.
     pub(crate) fn command(&self) -> Command {
         let config = self.home.path().join("daemon.toml");
         fs::write(&config, &self.config).expect("the configuration is written");
-        let mut command = self.home.command("descartes-daemon");
+        let mut command = match self.descriptors {
+            Some(most) => self.home.limited_command("descartes-daemon", most),
+            None => self.home.command("descartes-daemon"),
+        };
         command.arg("--config").arg(config);
         command.arg("--data-dir").arg(self.data.clone().unwrap_or_else(|| self.home.data()));
         let chosen = self.flags.iter().any(|flag| flag.starts_with("--http-port"));

@@ -56,6 +56,11 @@ pub(crate) fn descriptors(pid: u32) -> BTreeMap<String, usize> {
     found
 }
 
+/// How many descriptors a process has open.
+pub(crate) fn open_files(pid: u32) -> usize {
+    fs::read_dir(format!("/proc/{pid}/fd")).map_or(0, Iterator::count)
+}
+
 /// Threads of a process.
 pub(crate) fn threads(pid: u32) -> usize {
     fs::read_dir(format!("/proc/{pid}/task")).map_or(0, Iterator::count)
