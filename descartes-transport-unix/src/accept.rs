@@ -3,10 +3,7 @@
 use std::{io, pin::pin, sync::Arc};
 
 use descartes_rpc::{
-    codec::LineCodec,
-    connection::{ConnectionLimits, serve_connection},
-    limits::SKIP_BYTES,
-    peer::Peer,
+    codec::LineCodec, connection::serve_connection, limits::SKIP_BYTES, peer::Peer,
     service::RpcService,
 };
 use tokio::{
@@ -14,12 +11,10 @@ use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
     time::timeout,
 };
-use tokio_util::{codec::Framed, sync::CancellationToken, task::TaskTracker};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    UnixConfig, UnixTransport,
-    limits::{ACCEPT_PAUSE, READ_BUFFER, WRITE_BUFFER},
-    peer::is_admitted,
+    UnixConfig, UnixTransport, limits::ACCEPT_PAUSE, lines::Lines, peer::is_admitted,
     refusal::Refusal,
 };
 
@@ -151,7 +146,7 @@ async fn connection<S: RpcService>(
     let served = serve_connection(
         shared.rpc.clone(),
         peer,
-        lines(stream, &limits),
+        Lines::new(stream, LineCodec::new(limits.request_bytes, SKIP_BYTES)),
         limits,
         shared.drain.cancelled(),
     );
@@ -164,12 +159,4 @@ async fn connection<S: RpcService>(
         () = shared.cut.cancelled() => {}
     }
     drop(permit);
-}
-
-/// Reads and writes many lines with one system call each.
-fn lines(stream: UnixStream, limits: &ConnectionLimits) -> Framed<UnixStream, LineCodec> {
-    let codec = LineCodec::new(limits.request_bytes, SKIP_BYTES);
-    let mut lines = Framed::with_capacity(stream, codec, READ_BUFFER);
-    lines.set_backpressure_boundary(WRITE_BUFFER);
-    lines
 }

@@ -10,6 +10,7 @@ mod claim;
 #[cfg(feature = "client")]
 mod connect;
 mod limits;
+mod lines;
 mod peer;
 mod refusal;
 

@@ -12,6 +12,8 @@ pub(crate) const DRAIN: Duration = Duration::from_secs(30);
 pub(crate) const READ_BUFFER: usize = 32 << 10;
 /// What is written at once: more adds latency and saves nothing.
 pub(crate) const WRITE_BUFFER: usize = 64 << 10;
+/// What a connection keeps to write into while it says nothing: enough for most answers.
+pub(crate) const KEPT_BUFFER: usize = 4 << 10;
 /// Shortest and longest pause of the accept loop after an error such as `EMFILE`.
 pub(crate) const ACCEPT_PAUSE: (Duration, Duration) =
     (Duration::from_millis(10), Duration::from_secs(1));
