@@ -16,6 +16,7 @@ use descartes_rpc::{
 use http::StatusCode;
 use hyper::{server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
+use rustix::net::sockopt::set_tcp_user_timeout;
 use tokio::{net::TcpStream, sync::OwnedSemaphorePermit, time::timeout};
 use tokio_util::task::TaskTracker;
 
@@ -154,6 +155,14 @@ fn refuse(stream: TcpStream, status: StatusCode, error: RpcError) {
     }
 }
 
+/// Lets answers go out at once, and a peer that has vanished be noticed: no farewell of it will
+/// ever come, and what little an event stream sends fills no buffer for hours.
+fn prepare(stream: &TcpStream, stall: Duration) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    let stall = u32::try_from(stall.as_millis()).unwrap_or(u32::MAX);
+    Ok(set_tcp_user_timeout(stream, stall)?)
+}
+
 async fn connection<S: RpcService>(
     shared: Arc<Shared<S>>,
     stream: TcpStream,
@@ -161,7 +170,8 @@ async fn connection<S: RpcService>(
     seat: Seat,
     permit: OwnedSemaphorePermit,
 ) {
-    let (Ok(local), Ok(())) = (stream.local_addr(), stream.set_nodelay(true)) else { return };
+    let stall = shared.server.options.limits.stall_timeout;
+    let (Ok(local), Ok(())) = (stream.local_addr(), prepare(&stream, stall)) else { return };
     let caller = shared.rule.judge(peer, local);
     let state = Arc::clone(&seat.state);
     let connection = Arc::new(Connection { shared, seat, caller, local, _permit: permit });
@@ -194,5 +204,23 @@ impl<S: RpcService> Connection<S> {
         let link = Link { caller: &self.caller, local: Some(self.local.ip()), state: Some(state) };
         let response = self.shared.server.respond(&link, None, request).await;
         response.map(|body| body.until(AnswerEnd(Arc::clone(state))))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rustix::net::sockopt::tcp_user_timeout;
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn the_kernel_gives_up_a_peer_that_acknowledges_nothing() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let _peer = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (stream, _) = listener.accept().await.unwrap();
+        prepare(&stream, Duration::from_secs(30)).unwrap();
+        assert_eq!(tcp_user_timeout(&stream).unwrap(), 30_000);
+        assert!(stream.nodelay().unwrap());
     }
 }
