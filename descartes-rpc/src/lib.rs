@@ -10,6 +10,7 @@ pub mod error;
 #[cfg(test)]
 mod fixture;
 pub mod frame;
+pub mod guide;
 mod idempotency;
 pub mod layer;
 pub mod limits;
