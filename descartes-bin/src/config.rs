@@ -16,7 +16,7 @@ use std::path::PathBuf;
 
 pub use error::{ConfigError, Place};
 pub use flags::Flags;
-pub use setting::{Durability, LogFormat, LogLevel, Port};
+pub use setting::{Durability, LogFormat, LogLevel, Origins, Port};
 
 /// The cargo features of this build that bring a transport.
 pub const FEATURES: &[&str] = &[
@@ -64,8 +64,8 @@ pub struct Server {
     pub max_connections: u64,
     /// `Host` names that are served beside loopback.
     pub allowed_hosts: Vec<String>,
-    /// Origins whose pages may call.
-    pub allowed_origins: Vec<String>,
+    /// Origins whose pages may call and read answers.
+    pub allowed_origins: Origins,
 }
 
 impl Server {
@@ -88,7 +88,7 @@ impl Default for Server {
             request_timeout_secs: 30,
             max_connections: 4096,
             allowed_hosts: Vec::new(),
-            allowed_origins: Vec::new(),
+            allowed_origins: Origins::default(),
         }
     }
 }

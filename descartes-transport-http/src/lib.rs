@@ -25,6 +25,7 @@ mod alias;
 mod caller;
 #[cfg(feature = "client")]
 mod client;
+mod cors;
 mod guard;
 mod limits;
 mod openapi;

@@ -13,7 +13,8 @@ pub struct HttpOptions {
     pub name: String,
     /// Names that are answered to beside loopback: `name` for any port, or `name:port`.
     pub allowed_hosts: Vec<String>,
-    /// Pages that may call beside this server's own, as `scheme://host[:port]`.
+    /// Pages that may call and read answers beside this server's own, as `scheme://host[:port]`
+    /// just as browsers write it: no path, no default port, no pattern.
     pub allowed_origins: Vec<String>,
     /// Who a caller is that the application names no principal for; `None` refuses it.
     pub caller: Option<Peer>,

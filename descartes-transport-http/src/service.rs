@@ -29,6 +29,7 @@ use tower::Service;
 
 use crate::{
     caller::{Caller, Stranger, TRANSPORT},
+    cors,
     guard::{Head, content_type, host, origin},
     openapi::OpenApi,
     options::HttpOptions,
@@ -167,6 +168,7 @@ impl<S: RpcService> Server<S> {
             }
         };
         response.headers_mut().insert(API_HEADER, API);
+        cors::tell(&parts.headers, &self.options.allowed_origins, response.headers_mut());
         response
     }
 
@@ -187,7 +189,13 @@ impl<S: RpcService> Server<S> {
             _ => {}
         }
         let head = Head::read(&parts.headers);
-        let peer = self.guard(link, &head, parts)?;
+        self.check_site(link, &head, parts)?;
+        if let Err(NoRoute::NotAllowed(methods)) = found
+            && cors::is_preflight(parts, &self.options.allowed_origins)
+        {
+            return Ok(answered(link, cors::permission(methods)));
+        }
+        let peer = Self::guard(link, &head, parts)?;
         match found.map_err(refuse_route)? {
             Route::Call => {
                 let message = self.message(&head, body_deadline, body).await?;
@@ -213,13 +221,13 @@ impl<S: RpcService> Server<S> {
         }
     }
 
-    /// Everything that is decided before the body is read.
-    fn guard<'a>(
+    /// Whether this server is meant, and by nobody's page but its own and configured ones.
+    fn check_site(
         &self,
-        link: &Link<'a>,
+        link: &Link<'_>,
         head: &Head<'_>,
         parts: &request::Parts,
-    ) -> Result<&'a Peer, Refusal> {
+    ) -> Result<(), Refusal> {
         let options = &self.options;
         if !matches!(link.caller, Caller::Vouched(_)) {
             host::check(head.host, &parts.uri, link.local, &options.allowed_hosts)
@@ -228,6 +236,15 @@ impl<S: RpcService> Server<S> {
         if origin::is_foreign(head.origin, head.host, &options.allowed_origins) {
             return Err(Refusal::ForeignOrigin);
         }
+        Ok(())
+    }
+
+    /// Who calls, and all else that is decided before the body is read.
+    fn guard<'a>(
+        link: &Link<'a>,
+        head: &Head<'_>,
+        parts: &request::Parts,
+    ) -> Result<&'a Peer, Refusal> {
         let peer = match link.caller {
             Caller::Vouched(peer) => peer,
             Caller::Known(_) if head.forwarded => {

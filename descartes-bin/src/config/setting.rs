@@ -126,6 +126,41 @@ impl Setting for Vec<String> {
     }
 }
 
+/// Origins of web pages, just as browsers write them, so that none is configured in vain.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Origins(pub Vec<String>);
+
+impl Setting for Origins {
+    fn read(value: &Value) -> Result<Self, Expected> {
+        let origins = Vec::read(value).ok();
+        origins.filter(|all| all.iter().all(|text| is_origin(text))).map(Self).ok_or(
+            "an array of origins: scheme://host, or scheme://host:port if the port is not the \
+             scheme's own, with no path and no pattern",
+        )
+    }
+
+    fn show(&self) -> Option<String> {
+        self.0.show()
+    }
+}
+
+/// Whether a browser could send `text` as an `Origin` (RFC 6454, section 6.2).
+fn is_origin(text: &str) -> bool {
+    let Some((scheme, authority)) = text.split_once("://") else { return false };
+    let default_port = match scheme {
+        "http" => ":80",
+        "https" => ":443",
+        _ => "://",
+    };
+    let is_word = |byte: u8| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte);
+    let is_name = |byte: u8| byte.is_ascii_alphanumeric() || b"-._:[]".contains(&byte);
+    !scheme.is_empty()
+        && scheme.bytes().all(is_word)
+        && !authority.is_empty()
+        && authority.bytes().all(is_name)
+        && !authority.ends_with(default_port)
+}
+
 impl Setting for IpAddr {
     fn read(value: &Value) -> Result<Self, Expected> {
         let text = String::read(value);

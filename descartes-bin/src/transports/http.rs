@@ -31,7 +31,7 @@ fn config(ground: &Ground<'_>) -> Option<HttpConfig> {
     let server = &ground.config.server;
     let mut config = HttpConfig::new(server.http()?);
     config.options.allowed_hosts.clone_from(&server.allowed_hosts);
-    config.options.allowed_origins.clone_from(&server.allowed_origins);
+    config.options.allowed_origins.clone_from(&server.allowed_origins.0);
     let idle = Duration::from_secs(ground.config.pool.idle_timeout_secs);
     config.options.limits.idle_timeout = idle;
     config.options.limits.drain = ground.drain;

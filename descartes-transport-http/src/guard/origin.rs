@@ -15,7 +15,7 @@ pub(crate) fn is_foreign(origin: Field<'_>, host: Field<'_>, allowed: &[String])
         Field::Once(origin) => origin,
     };
     let Some(text) = text_of(origin) else { return true };
-    if allowed.iter().any(|entry| entry.eq_ignore_ascii_case(text)) {
+    if is_allowed(origin, allowed) {
         return false;
     }
     let own = match host {
@@ -23,6 +23,11 @@ pub(crate) fn is_foreign(origin: Field<'_>, host: Field<'_>, allowed: &[String])
         Field::Absent | Field::Repeated => None,
     };
     own.is_none_or(|host| !is_same(text, host))
+}
+
+/// Whether `origin` is one of those that are configured.
+pub(crate) fn is_allowed(origin: &HeaderValue, allowed: &[String]) -> bool {
+    allowed.iter().any(|entry| entry.as_bytes().eq_ignore_ascii_case(origin.as_bytes()))
 }
 
 fn text_of(value: &HeaderValue) -> Option<&str> {

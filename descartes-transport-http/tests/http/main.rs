@@ -7,6 +7,7 @@ mod bounds;
 mod client;
 #[cfg(feature = "client")]
 mod conformance;
+mod cors;
 mod fake;
 mod mounted;
 mod raw;

@@ -43,6 +43,30 @@ impl Case {
 
 #[test]
 #[cfg(feature = "http")]
+fn an_origin_that_no_browser_sends_is_refused() {
+    for origin in [
+        "*",
+        "null",
+        "console.example",
+        "https://console.example/",
+        "https://console.example:443",
+        "http://console.example:80",
+        "https://*.example",
+        "://console.example",
+        "https://",
+    ] {
+        let env = [("DESCARTES_SERVER__ALLOWED_ORIGINS".to_owned(), origin.to_owned())];
+        let env = Surroundings { env: env.into() };
+        let refused = Config::load(&Flags::default(), &env).expect_err(origin).to_string();
+        assert!(refused.contains("should be an array of origins"), "{refused}");
+    }
+    let file = "[server]\nallowed_origins = [\"https://console.example\", \"http://[::1]:3000\"]\n";
+    let origins = Case::file(file).config().server.allowed_origins;
+    assert_eq!(origins.0, ["https://console.example", "http://[::1]:3000"]);
+}
+
+#[test]
+#[cfg(feature = "http")]
 fn each_layer_wins_over_the_one_before() {
     let file = "[server]\nhttp_port = 1001\nrequest_timeout_secs = 5\n[logging]\nlevel = 'warn'\n";
     let config = Case::file(file).config();
