@@ -26,6 +26,9 @@ pub(crate) const LOG_PAGE_ROWS: u32 = 1000;
 pub(crate) const LOG_WAIT_MILLIS: u64 = 30_000;
 /// Milliseconds after which an `EventSource` reconnects.
 pub(crate) const RETRY_MILLIS: u64 = 1000;
+/// Connections that wait to be accepted; as many as there may be in all. The kernel has a bound of
+/// its own (`net.core.somaxconn`).
+pub(crate) const BACKLOG: u32 = 4096;
 /// Shortest and longest pause of the accept loop after an error such as `EMFILE`.
 pub(crate) const ACCEPT_PAUSE: (Duration, Duration) =
     (Duration::from_millis(10), Duration::from_secs(1));

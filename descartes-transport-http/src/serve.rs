@@ -11,10 +11,14 @@ mod state;
 
 use std::{io as std_io, net::SocketAddr, sync::Arc};
 
-use tokio::{net::TcpListener, sync::Semaphore};
+use tokio::{
+    net::{TcpListener, TcpSocket},
+    sync::Semaphore,
+};
 
 use crate::{
     caller::SameUser,
+    limits::BACKLOG,
     options::HttpOptions,
     same_user::{KernelLookup, UidLookup},
 };
@@ -78,6 +82,16 @@ pub enum BindError {
     },
 }
 
+/// Opens the port with room for a burst: one more than the runtime's usual 128 at once, and the
+/// kernel lets each wait a second before it asks again.
+fn listen(address: SocketAddr) -> std_io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    // As the runtime does: a port that ended connections still name can be taken again.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
+}
+
 /// An open port that nobody is served on yet.
 #[derive(Debug)]
 pub struct HttpTransport {
@@ -98,7 +112,7 @@ impl HttpTransport {
             std_io::ErrorKind::AddrInUse => BindError::InUse { address: config.address },
             _ => BindError::Refused { address: config.address, source },
         };
-        let listener = TcpListener::bind(config.address).await.map_err(refused)?;
+        let listener = listen(config.address).map_err(refused)?;
         let address = listener.local_addr().map_err(refused)?;
         Ok(Self { listener, address, config })
     }

@@ -1,6 +1,10 @@
 //! Who gets anything at all.
 
-use std::{io, sync::Arc};
+use std::{
+    io,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use descartes_transport_http::{BindError, HttpConfig, HttpTransport, PeerSocket, UidLookup};
 
@@ -89,4 +93,21 @@ async fn a_taken_port_is_told_at_once() {
     assert!(matches!(&taken, BindError::InUse { address } if *address == server.address));
     assert!(taken.to_string().contains(&server.address.port().to_string()));
     server.stop().await;
+}
+
+#[tokio::test]
+async fn a_burst_of_connections_waits_for_nobody() {
+    let kernels = std::fs::read_to_string("/proc/sys/net/core/somaxconn").unwrap();
+    let burst = kernels.trim().parse::<usize>().unwrap().min(1_000) / 2;
+    let config = HttpConfig::new("127.0.0.1:0".parse().unwrap());
+    let transport = HttpTransport::bind(config).await.unwrap();
+    let connect = tokio::net::TcpStream::connect(transport.local_addr());
+    drop(connect.await.unwrap());
+    let began = Instant::now();
+    let mut all = Vec::new();
+    for _ in 0..burst {
+        all.push(tokio::net::TcpStream::connect(transport.local_addr()).await.unwrap());
+    }
+    // The kernel asks again after a second, then after two more, when there is no room.
+    assert!(began.elapsed() < Duration::from_secs(5), "{:?} for {burst}", began.elapsed());
 }
