@@ -47,6 +47,8 @@ pub struct Config {
     pub agents: Agents,
     /// The file that was read, if any.
     pub file: Option<PathBuf>,
+    /// Whether somebody has chosen the port of WebSockets: then it must be free.
+    pub ws_port_chosen: bool,
 }
 
 /// Where the daemon listens and how long it lets a request take.
@@ -56,6 +58,10 @@ pub struct Server {
     pub http_addr: IpAddr,
     /// The port of HTTP.
     pub http_port: Port,
+    /// The address of WebSockets alone; anything beyond loopback is refused.
+    pub ws_addr: IpAddr,
+    /// The port of WebSockets alone; the port of HTTP serves them too.
+    pub ws_port: Port,
     /// The path of the Unix socket; `<runtime dir>/descartes.sock` when absent.
     pub unix_socket: Option<PathBuf>,
     /// Seconds until a call that does not wait by nature is answered `timeout`.
@@ -72,10 +78,13 @@ impl Server {
     /// The address and port that HTTP is to listen on; `None` when it is off.
     #[must_use]
     pub fn http(&self) -> Option<SocketAddr> {
-        match self.http_port {
-            Port::Off => None,
-            Port::Number(port) => Some(SocketAddr::new(self.http_addr, port)),
-        }
+        self.http_port.at(self.http_addr)
+    }
+
+    /// The address and port that WebSockets alone are to listen on; `None` when it is off.
+    #[must_use]
+    pub fn ws(&self) -> Option<SocketAddr> {
+        self.ws_port.at(self.ws_addr)
     }
 }
 
@@ -84,6 +93,8 @@ impl Default for Server {
         Self {
             http_addr: IpAddr::V4(Ipv4Addr::LOCALHOST),
             http_port: Port::Number(8080),
+            ws_addr: IpAddr::V4(Ipv4Addr::LOCALHOST),
+            ws_port: Port::Number(8081),
             unix_socket: None,
             request_timeout_secs: 30,
             max_connections: 4096,

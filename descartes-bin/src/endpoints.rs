@@ -19,6 +19,9 @@ pub struct Endpoints {
     /// The URL of HTTP.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub http: Option<String>,
+    /// The URL of WebSockets.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ws: Option<String>,
     /// The path of the Unix socket.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unix: Option<PathBuf>,
@@ -107,6 +110,7 @@ mod tests {
             instance: "abc".into(),
             version: "0.1.0".into(),
             http: Some("http://127.0.0.1:8080".into()),
+            ws: Some("ws://127.0.0.1:8081".into()),
             unix: None,
         };
         let mut publication = Publication::claim(path.clone()).unwrap().unwrap();

@@ -7,6 +7,8 @@
 mod http;
 #[cfg(feature = "unix")]
 mod unix;
+#[cfg(feature = "http")]
+mod ws;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -49,22 +51,38 @@ pub(crate) struct Listener {
     pub(crate) serve: Box<dyn FnOnce(Rpc, CancellationToken) -> BoxFuture<'static, ()> + Send>,
 }
 
+/// What came of opening a transport.
+pub(crate) enum Door {
+    /// It listens.
+    Open(Listener),
+    /// Somebody else listens at its usual place, which nobody has insisted on.
+    #[cfg_attr(not(feature = "http"), expect(dead_code, reason = "only ports may be taken"))]
+    Taken {
+        /// The transport's name.
+        name: &'static str,
+        /// What is taken.
+        why: String,
+    },
+}
+
 /// Opens a transport; `None` when it is turned off.
-type Open = for<'a> fn(&'a Ground<'a>) -> BoxFuture<'a, Result<Option<Listener>, Failure>>;
+type Open = for<'a> fn(&'a Ground<'a>) -> BoxFuture<'a, Result<Option<Door>, Failure>>;
 
 /// The transports of this build.
 const ALL: &[Open] = &[
     #[cfg(feature = "http")]
     http::open,
+    #[cfg(feature = "http")]
+    ws::open,
     #[cfg(feature = "unix")]
     unix::open,
 ];
 
 /// Opens all transports that are not turned off, or none.
-pub(crate) async fn open(ground: &Ground<'_>) -> Result<Vec<Listener>, Failure> {
-    let mut listeners = Vec::new();
+pub(crate) async fn open(ground: &Ground<'_>) -> Result<Vec<Door>, Failure> {
+    let mut doors = Vec::new();
     for open in ALL {
-        listeners.extend(open(ground).await?);
+        doors.extend(open(ground).await?);
     }
-    Ok(listeners)
+    Ok(doors)
 }

@@ -77,6 +77,7 @@ impl Home {
             .env_clear()
             .env("HOME", self.path())
             .env("DESCARTES_SERVER__HTTP_PORT", if cfg!(feature = "http") { "0" } else { "off" })
+            .env("DESCARTES_SERVER__WS_PORT", "off")
             // Tests may run in a container, where loopback is not trusted by itself.
             .envs(cfg!(feature = "http").then_some(("DESCARTES_AUTH__TRUST_LOOPBACK", "true")))
             .current_dir(self.path())

@@ -43,6 +43,13 @@ impl Peer {
         Self::new(transport).with_principal(Principal::owner())
     }
 
+    /// The same peer on a connection that goes on as another transport.
+    #[must_use]
+    pub const fn over(mut self, transport: &'static str) -> Self {
+        self.transport = transport;
+        self
+    }
+
     /// Notes where the peer connects from, for logs.
     #[must_use]
     pub fn with_address(mut self, address: impl Into<Arc<str>>) -> Self {
@@ -50,8 +57,7 @@ impl Peer {
         self
     }
 
-    /// Vouches that the peer runs as `uid`; what that is worth is decided by the service
-    ///.
+    /// Vouches that the peer runs as `uid`; what that is worth is decided by the service.
     #[must_use]
     pub const fn with_uid(mut self, uid: u32) -> Self {
         let pid = match self.credentials {

@@ -1,6 +1,7 @@
 //! The client's side: calls and event streams over HTTP, for the typed
 //! [`Client`](descartes_rpc::client::Client).
 
+mod address;
 pub(crate) mod decoder;
 mod pool;
 mod stream;
@@ -15,15 +16,19 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use descartes_rpc::{client::Exchange, limits::REPLY_BYTES};
 use futures_core::stream::BoxStream;
-use http::{HeaderValue, Method, Request, Response, StatusCode, Uri, header};
+use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::body::Incoming;
 
 use crate::caller::TRANSPORT;
+
+pub use address::AddressError;
+pub(crate) use address::{Address, CONNECT_DEADLINE};
 use pool::Pool;
+pub(crate) use pool::lost;
 
 /// The largest answer, with what stands around it.
-const MAX_ANSWER_BYTES: usize = REPLY_BYTES + (1 << 20);
+pub(crate) const MAX_ANSWER_BYTES: usize = REPLY_BYTES + (1 << 20);
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const EVENT_STREAM: HeaderValue = HeaderValue::from_static("text/event-stream");
 
@@ -34,21 +39,8 @@ const EVENT_STREAM: HeaderValue = HeaderValue::from_static("text/event-stream");
 /// call goes out on a new one. Must be used inside a tokio runtime.
 #[derive(Clone)]
 pub struct HttpClient {
-    uri: Uri,
-    host: HeaderValue,
+    address: Address,
     pool: Arc<Pool>,
-}
-
-/// Why an address cannot be used.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum AddressError {
-    /// It is not a URL.
-    #[error("`{0}` is not a URL")]
-    Invalid(String),
-    /// Only plain HTTP is spoken.
-    #[error("`{0}` does not begin with http://")]
-    Scheme(String),
 }
 
 impl HttpClient {
@@ -59,26 +51,16 @@ impl HttpClient {
     ///
     /// [`AddressError`] when `url` is not a plain `http://` address.
     pub fn new(url: &str) -> Result<Self, AddressError> {
-        let invalid = || AddressError::Invalid(url.to_owned());
-        let uri: Uri = url.parse().ok().ok_or_else(invalid)?;
-        if uri.scheme_str() != Some("http") {
-            return Err(AddressError::Scheme(url.to_owned()));
-        }
-        let authority = uri.authority().ok_or_else(invalid)?;
-        let host = HeaderValue::from_str(authority.as_str()).ok().ok_or_else(invalid)?;
-        let name = authority.host().trim_start_matches('[').trim_end_matches(']');
-        let pool = Pool::new(name.to_owned(), authority.port_u16().unwrap_or(80));
-        let path = uri.path_and_query().map_or("/", |path| path.as_str());
-        let uri = path.parse().ok().ok_or_else(invalid)?;
-        Ok(Self { uri, host, pool: Arc::new(pool) })
+        let address = Address::read(url, "http")?;
+        Ok(Self { pool: Arc::new(Pool::new(address.clone())), address })
     }
 
     fn request(&self, message: Bytes, accept: HeaderValue) -> Request<Full<Bytes>> {
         let mut request = Request::new(Full::new(message));
         *request.method_mut() = Method::POST;
-        *request.uri_mut() = self.uri.clone();
+        *request.uri_mut() = self.address.path.clone();
         let headers = request.headers_mut();
-        headers.insert(header::HOST, self.host.clone());
+        headers.insert(header::HOST, self.address.host.clone());
         headers.insert(header::CONTENT_TYPE, JSON);
         headers.insert(header::ACCEPT, accept);
         request
@@ -87,7 +69,7 @@ impl HttpClient {
 
 impl fmt::Debug for HttpClient {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("HttpClient").field("host", &self.host).field("uri", &self.uri).finish()
+        f.debug_struct("HttpClient").field("address", &self.address).finish()
     }
 }
 
@@ -134,26 +116,5 @@ async fn read_answer(response: Response<Incoming>) -> io::Result<Bytes> {
             Err(io::Error::new(ErrorKind::InvalidData, "an answer beyond all bounds"))
         }
         Err(error) => Err(io::Error::new(ErrorKind::ConnectionReset, error)),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_address_is_taken_apart() {
-        for (url, host, path) in [
-            ("http://127.0.0.1:8080", "127.0.0.1:8080", "/"),
-            ("http://localhost", "localhost", "/"),
-            ("http://[::1]:80/", "[::1]:80", "/"),
-            ("http://app.example:7/descartes/rpc", "app.example:7", "/descartes/rpc"),
-        ] {
-            let client = HttpClient::new(url).unwrap();
-            assert_eq!((client.host.to_str().unwrap(), client.uri.path()), (host, path), "{url}");
-        }
-        for url in ["", "127.0.0.1:8080", "https://localhost", "unix:///run/x", "http://"] {
-            assert!(HttpClient::new(url).is_err(), "{url}");
-        }
     }
 }

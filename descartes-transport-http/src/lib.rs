@@ -1,6 +1,6 @@
-//! Descartes over HTTP/1.1: every route as one [`service`] to be mounted in an application, and
-//! [`HttpTransport`], the daemon's own server around it. With the feature `client` (default) there
-//! is the other side too: `HttpClient`.
+//! Descartes over HTTP/1.1 and WebSocket: every route as one [`service`] to be mounted in an
+//! application, and [`HttpTransport`], the daemon's own server around it. With the feature `client`
+//! (default) there is the other side too: `HttpClient` and `WsClient`.
 //!
 //! The server knows its callers by the kernel's word: on loopback the owner of the peer's socket
 //! must be the user that runs the server. Pages of browsers are kept out by `Host`, `Origin` and
@@ -42,12 +42,15 @@ mod sse;
 #[cfg(feature = "test-util")]
 #[doc(hidden)]
 pub mod testing;
+mod ws;
 
 #[cfg(feature = "client")]
 pub use client::{AddressError, HttpClient};
 pub use limits::HttpLimits;
-pub use options::HttpOptions;
+pub use options::{HttpOptions, Routes};
 pub use response_body::{Interrupted, ResponseBody};
 pub use same_user::{KernelLookup, PeerSocket, UidLookup};
 pub use serve::{BindError, HttpConfig, HttpTransport};
 pub use service::{HttpService, service};
+#[cfg(feature = "client")]
+pub use ws::client::WsClient;

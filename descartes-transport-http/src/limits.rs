@@ -33,6 +33,23 @@ pub(crate) const BACKLOG: u32 = 4096;
 pub(crate) const ACCEPT_PAUSE: (Duration, Duration) =
     (Duration::from_millis(10), Duration::from_secs(1));
 
+/// What one read of a WebSocket takes at least: some dozens of small calls that came together.
+pub(crate) const WS_READ_BUFFER: usize = 8 << 10;
+/// What one read of a WebSocket takes at most, when a long message is under way.
+pub(crate) const WS_READ_MOST: usize = 64 << 10;
+/// What is written at once; more adds latency and saves nothing.
+pub(crate) const WS_WRITE_BUFFER: usize = 64 << 10;
+/// The write buffer that is kept for the next answers; a larger one is given back when it is empty,
+/// this one too when nothing happens until the next ping.
+pub(crate) const WS_KEPT_BUFFER: usize = 16 << 10;
+/// How long a peer may take to take the close frame, and then to leave.
+pub(crate) const WS_CLOSE_WAIT: Duration = Duration::from_secs(2);
+/// Control frames, or reads, that are dealt with before others get their turn.
+pub(crate) const WS_CONTROL_PER_TURN: usize = 128;
+/// Connections beyond all room that are heard out, so that a WebSocket can be told why in a close
+/// frame, which is all that a page of a browser sees; more are refused unheard.
+pub(crate) const LOBBY: usize = 64;
+
 /// The bounds of an HTTP server; the defaults are those of the daemon.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
@@ -45,7 +62,7 @@ pub struct HttpLimits {
     /// From the end of the head to the end of the body; one that comes slower than 1 KiB a second
     /// has less.
     pub body_deadline: Duration,
-    /// A connection between two requests is closed after this time.
+    /// A connection between two requests is closed after this time; a WebSocket never is.
     pub idle_timeout: Duration,
     /// A peer that takes no byte for this time, while there is something for it, is cut.
     pub stall_timeout: Duration,
@@ -55,6 +72,8 @@ pub struct HttpLimits {
     pub drain: Duration,
     /// Silence on an event stream after which a comment is sent.
     pub heartbeat: Duration,
+    /// Time between two pings on a WebSocket; a peer that sends nothing between them is cut.
+    pub ping: Duration,
     /// Connections of one address that is not loopback.
     pub connections_per_address: usize,
     /// Connections that have not yet sent a whole request; beyond it the oldest is cut.
@@ -79,6 +98,7 @@ impl Default for HttpLimits {
             drain_stall_timeout: Duration::from_secs(5),
             drain: Duration::from_secs(30),
             heartbeat: Duration::from_secs(15),
+            ping: Duration::from_secs(20),
             connections_per_address: 64,
             newcomers: 256,
         }

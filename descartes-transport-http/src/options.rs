@@ -5,6 +5,16 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{caller::TRANSPORT, limits::HttpLimits};
 
+/// Which routes there are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Routes {
+    /// All of them, `GET /ws` included.
+    #[default]
+    All,
+    /// WebSocket alone, at `/` and `/ws`.
+    WebSocket,
+}
+
 /// Settings of [`crate::service`].
 #[derive(Clone, Debug)]
 #[non_exhaustive]
@@ -16,10 +26,12 @@ pub struct HttpOptions {
     /// Pages that may call and read answers beside this server's own, as `scheme://host[:port]`
     /// just as browsers write it: no path, no default port, no pattern.
     pub allowed_origins: Vec<String>,
+    /// What is served.
+    pub routes: Routes,
     /// Who a caller is that the application names no principal for; `None` refuses it.
     pub caller: Option<Peer>,
-    /// Cancelled, it ends every event stream with `ended`; without that streams keep a server
-    /// from shutting down.
+    /// Cancelled, it ends every event stream with `ended`, and WebSockets with 1001; without that
+    /// streams keep a server from shutting down.
     pub shutdown: CancellationToken,
     /// Bounds of bodies and streams. Those of connections matter to [`crate::HttpTransport`] only.
     pub limits: HttpLimits,
@@ -31,6 +43,7 @@ impl Default for HttpOptions {
             name: "descartes-daemon".to_owned(),
             allowed_hosts: Vec::new(),
             allowed_origins: Vec::new(),
+            routes: Routes::All,
             caller: None,
             shutdown: CancellationToken::new(),
             limits: HttpLimits::default(),

@@ -8,8 +8,13 @@ use descartes_rpc::{
 use http::{HeaderValue, Response, StatusCode, header};
 
 use crate::{
-    alias::Alias, caller::Stranger, guard::host::HostFault, query::QueryError,
-    response_body::ResponseBody, service::json,
+    alias::Alias,
+    caller::Stranger,
+    guard::host::HostFault,
+    query::QueryError,
+    response_body::ResponseBody,
+    service::json,
+    ws::handshake::{self, NoHandshake},
 };
 
 /// Why a request is refused by the transport itself.
@@ -27,14 +32,21 @@ pub(crate) enum Refusal {
     BrokenBody,
     /// The query does not fit the row that it belongs to.
     Query(QueryError, &'static Alias),
+    /// A WebSocket is served here, and the request asks for none that we speak.
+    Handshake(NoHandshake),
+    /// There are as many connections as there may be.
+    Full,
 }
 
 impl Refusal {
     fn status(&self) -> StatusCode {
         match self {
-            Self::Host(HostFault::Invalid) | Self::BrokenBody | Self::Query(..) => {
-                StatusCode::BAD_REQUEST
-            }
+            Self::Host(HostFault::Invalid)
+            | Self::BrokenBody
+            | Self::Query(..)
+            | Self::Handshake(NoHandshake::Malformed) => StatusCode::BAD_REQUEST,
+            Self::Handshake(NoHandshake::UpgradeRequired) => StatusCode::UPGRADE_REQUIRED,
+            Self::Full => StatusCode::SERVICE_UNAVAILABLE,
             Self::Host(HostFault::Misdirected) => StatusCode::MISDIRECTED_REQUEST,
             Self::ForeignOrigin => StatusCode::FORBIDDEN,
             Self::Stranger(_) => StatusCode::UNAUTHORIZED,
@@ -70,13 +82,28 @@ impl Refusal {
             Self::BrokenBody => invalid("the body ended early or was garbled"),
             Self::Query(error, alias) => RpcError::new(ErrorKind::InvalidParams, error.to_string())
                 .with("expected", alias.query_names()),
+            Self::Handshake(NoHandshake::Malformed) => invalid("not a WebSocket handshake"),
+            Self::Handshake(NoHandshake::UpgradeRequired) => {
+                invalid("WebSocket alone is served here").hint("connect with ws://, version 13")
+            }
+            Self::Full => full(),
         }
     }
 
     pub(crate) fn into_response(self) -> Response<ResponseBody> {
         let mut response = error_response(self.status(), self.error());
-        if let Self::NotAllowed(allow) = self {
-            response.headers_mut().insert(header::ALLOW, HeaderValue::from_static(allow));
+        let headers = response.headers_mut();
+        match self {
+            Self::NotAllowed(allow) => {
+                headers.insert(header::ALLOW, HeaderValue::from_static(allow));
+            }
+            // RFC 6455 section 4.4 and RFC 9110 section 15.5.22: what would be taken instead.
+            Self::Handshake(NoHandshake::UpgradeRequired) => {
+                headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+                headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
+                headers.insert(header::SEC_WEBSOCKET_VERSION, handshake::VERSION);
+            }
+            _ => {}
         }
         response
     }
@@ -86,6 +113,11 @@ impl Refusal {
 pub(crate) fn status_of(error: &RpcError) -> StatusCode {
     let code = error.kind().http_status();
     StatusCode::from_u16(code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+}
+
+/// There are as many connections as there may be.
+pub(crate) fn full() -> RpcError {
+    RpcError::new(ErrorKind::Unavailable, "too many connections").reason("no_slot")
 }
 
 /// A JSON-RPC error that belongs to no call, under an HTTP status.
@@ -125,6 +157,9 @@ mod tests {
             (Refusal::TooLarge(7), 413, -32011),
             (Refusal::BrokenBody, 400, -32600),
             (Refusal::Query(QueryError::Encoding, &crate::alias::EVENTS), 400, -32602),
+            (Refusal::Handshake(NoHandshake::Malformed), 400, -32600),
+            (Refusal::Handshake(NoHandshake::UpgradeRequired), 426, -32600),
+            (Refusal::Full, 503, -32007),
         ] {
             assert_eq!(refusal.status(), status, "{refusal:?}");
             assert_eq!(refusal.error().code(), code, "{refusal:?}");

@@ -2,7 +2,10 @@
 
 use http::Method;
 
-use crate::alias::{ALIASES, Alias, AnswerAs};
+use crate::{
+    alias::{ALIASES, Alias, AnswerAs},
+    options::Routes,
+};
 
 /// What is served.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,6 +19,7 @@ pub(crate) enum Route<'a> {
     Information,
     Health,
     Ready,
+    WebSocket,
 }
 
 /// Why nothing is served.
@@ -29,8 +33,15 @@ pub(crate) enum NoRoute {
 const READ: &str = "GET, HEAD";
 
 /// Finds what `method` and `path` ask for; the path is relative to where the service is mounted.
-pub(crate) fn find<'a>(method: &Method, path: &'a str) -> Result<Route<'a>, NoRoute> {
+pub(crate) fn find<'a>(
+    routes: Routes,
+    method: &Method,
+    path: &'a str,
+) -> Result<Route<'a>, NoRoute> {
     let (read, posted, allow) = match path {
+        "/ws" => (Some(Route::WebSocket), None, "GET"),
+        "/" | "" if routes == Routes::WebSocket => (Some(Route::WebSocket), None, "GET"),
+        _ if routes == Routes::WebSocket => return Err(NoRoute::NotFound),
         "/" | "" => (Some(Route::Information), Some(Route::Call), "GET, HEAD, POST"),
         "/rpc" => (None, Some(Route::Call), "POST"),
         "/health" => (Some(Route::Health), None, READ),
@@ -87,6 +98,9 @@ mod tests {
             (Method::GET, "/openrpc.json", Ok(Route::Alias(&OPENRPC, ""))),
             (Method::HEAD, "/openrpc.json", Ok(Route::Alias(&OPENRPC, ""))),
             (Method::GET, "/agents/a%20b/logs", Ok(Route::Alias(&LOGS, "a%20b"))),
+            (Method::GET, "/ws", Ok(Route::WebSocket)),
+            (Method::POST, "/ws", Err(NoRoute::NotAllowed("GET"))),
+            (Method::HEAD, "/ws", Err(NoRoute::NotAllowed("GET"))),
             (Method::GET, "/rpc", Err(NoRoute::NotAllowed("POST"))),
             (Method::GET, "/rpc/system.health", Err(NoRoute::NotAllowed("POST"))),
             (Method::HEAD, "/events", Err(NoRoute::NotAllowed("GET"))),
@@ -105,7 +119,20 @@ mod tests {
             (Method::GET, "//", Err(NoRoute::NotFound)),
             (Method::GET, "/../health", Err(NoRoute::NotFound)),
         ] {
-            assert_eq!(find(&method, path), expected, "{method} {path}");
+            assert_eq!(find(Routes::All, &method, path), expected, "{method} {path}");
+        }
+    }
+    #[test]
+    fn a_port_for_websocket_alone_serves_nothing_else() {
+        for (method, path, expected) in [
+            (Method::GET, "/", Ok(Route::WebSocket)),
+            (Method::GET, "", Ok(Route::WebSocket)),
+            (Method::GET, "/ws", Ok(Route::WebSocket)),
+            (Method::POST, "/", Err(NoRoute::NotAllowed("GET"))),
+            (Method::POST, "/rpc", Err(NoRoute::NotFound)),
+            (Method::GET, "/health", Err(NoRoute::NotFound)),
+        ] {
+            assert_eq!(find(Routes::WebSocket, &method, path), expected, "{method} {path}");
         }
     }
 }

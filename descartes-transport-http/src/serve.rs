@@ -8,6 +8,7 @@ mod driver;
 mod io;
 mod registry;
 mod state;
+mod upgraded;
 
 use std::{io as std_io, net::SocketAddr, sync::Arc};
 
@@ -24,6 +25,7 @@ use crate::{
 };
 
 pub(crate) use state::{AnswerEnd, ConnectionState, Phase};
+pub(crate) use upgraded::Upgraded;
 
 /// Connections of a daemon that has no budget of its own.
 const CONNECTIONS: usize = 4096;

@@ -3,6 +3,7 @@
 mod aliases;
 mod log;
 mod pages;
+mod upgrade;
 
 use std::{
     convert::Infallible,
@@ -25,6 +26,7 @@ use http::{
     Extensions, HeaderName, HeaderValue, Method, Request, Response, StatusCode, header, request,
 };
 use http_body::Body;
+use hyper::upgrade::OnUpgrade;
 use tower::Service;
 
 use crate::{
@@ -37,8 +39,9 @@ use crate::{
     request_body,
     response_body::ResponseBody,
     route::{self, NoRoute, Route},
-    serve::{ConnectionState, Phase},
+    serve::{ConnectionState, Phase, Upgraded},
     sse::{EventBody, Framing},
+    ws::handshake::NoHandshake,
 };
 
 const API_HEADER: HeaderName = HeaderName::from_static("descartes-api");
@@ -91,7 +94,8 @@ where
         let server = Arc::clone(&self.server);
         Box::pin(async move {
             let caller = server.mounted_caller(request.extensions());
-            let link = Link { caller: &caller, local: None, state: None };
+            let link =
+                Link { caller: &caller, local: None, state: None, upgraded: None, full: false };
             let deadline = server.options.limits.body_deadline;
             Ok(server.respond(&link, Some(deadline), request).await)
         })
@@ -106,15 +110,29 @@ pub(crate) struct Link<'a> {
     pub(crate) local: Option<IpAddr>,
     /// The connection, when it is one of our own accept loop; it watches the deadlines.
     pub(crate) state: Option<&'a ConnectionState>,
+    /// Where the connection is told what it becomes; without it that is a task of its own.
+    pub(crate) upgraded: Option<&'a Upgraded>,
+    /// There is no room for the connection: it is only heard so that it can be told.
+    pub(crate) full: bool,
 }
 
-impl Link<'_> {
+impl<'a> Link<'a> {
+    /// Who calls.
+    fn identify(&self, head: &Head<'_>) -> Result<&'a Peer, Stranger> {
+        match self.caller {
+            Caller::Vouched(peer) => Ok(peer),
+            Caller::Known(_) if head.forwarded => Err(Stranger::Forwarded),
+            Caller::Known(peer) => Ok(peer),
+            Caller::Stranger(stranger) => Err(*stranger),
+        }
+    }
+
     /// The request is whole. A stranger stays a newcomer, so that another user's connections give
     /// way however many they are.
     fn arrived(&self) {
         let Some(state) = self.state else { return };
         state.enter(Phase::Answer);
-        if !matches!(self.caller, Caller::Stranger(_)) {
+        if !self.full && !matches!(self.caller, Caller::Stranger(_)) {
             state.settle();
         }
     }
@@ -142,12 +160,12 @@ impl<S: RpcService> Server<S> {
         body_deadline: Option<std::time::Duration>,
         request: Request<B>,
     ) -> Response<ResponseBody> {
-        let (parts, body) = request.into_parts();
+        let (mut parts, body) = request.into_parts();
         if let Some(state) = link.state {
             state.begin();
         }
         let unread = !body.is_end_stream();
-        let mut response = match self.route(link, body_deadline, &parts, body).await {
+        let mut response = match self.route(link, body_deadline, &mut parts, body).await {
             Ok(response) => response,
             Err(refusal) => {
                 if let Some(state) = link.state {
@@ -158,7 +176,8 @@ impl<S: RpcService> Server<S> {
                 }
                 // What is too long is not read to its end, so no other request can follow: said, or
                 // a client would send one on a connection that is about to close.
-                let ends = link.state.is_some() && matches!(refusal, Refusal::TooLarge(_));
+                let last = matches!(refusal, Refusal::TooLarge(_) | Refusal::Full);
+                let ends = link.state.is_some() && last;
                 let mut response = refusal.into_response();
                 if ends {
                     let close = HeaderValue::from_static("close");
@@ -176,11 +195,19 @@ impl<S: RpcService> Server<S> {
         &self,
         link: &Link<'_>,
         body_deadline: Option<std::time::Duration>,
-        parts: &request::Parts,
+        parts: &mut request::Parts,
         body: B,
     ) -> Result<Response<ResponseBody>, Refusal> {
-        let found = route::find(&parts.method, parts.uri.path());
+        let found = route::find(self.options.routes, &parts.method, parts.uri.path());
         match found {
+            Ok(Route::WebSocket) if body.is_end_stream() => {
+                let upgrade = parts.extensions.remove::<OnUpgrade>();
+                let head = Head::read(&parts.headers);
+                self.check_site(link, &head, parts)?;
+                link.arrived();
+                return self.websocket(link, &head, parts, upgrade);
+            }
+            _ if link.full => return Err(Refusal::Full),
             Ok(Route::Health) => return Ok(answered(link, text("OK"))),
             Ok(Route::Ready) => {
                 link.arrived();
@@ -195,7 +222,7 @@ impl<S: RpcService> Server<S> {
         {
             return Ok(answered(link, cors::permission(methods)));
         }
-        let peer = Self::guard(link, &head, parts)?;
+        let peer = self.guard(link, &head, parts)?;
         match found.map_err(refuse_route)? {
             Route::Call => {
                 let message = self.message(&head, body_deadline, body).await?;
@@ -217,6 +244,7 @@ impl<S: RpcService> Server<S> {
                 link.arrived();
                 Ok(self.information(peer).await)
             }
+            Route::WebSocket => Err(Refusal::Handshake(NoHandshake::Malformed)),
             Route::Health | Route::Ready => Err(Refusal::NotFound),
         }
     }
@@ -241,23 +269,18 @@ impl<S: RpcService> Server<S> {
 
     /// Who calls, and all else that is decided before the body is read.
     fn guard<'a>(
+        &self,
         link: &Link<'a>,
         head: &Head<'_>,
         parts: &request::Parts,
     ) -> Result<&'a Peer, Refusal> {
-        let peer = match link.caller {
-            Caller::Vouched(peer) => peer,
-            Caller::Known(_) if head.forwarded => {
-                return Err(Refusal::Stranger(Stranger::Forwarded));
-            }
-            Caller::Known(peer) => peer,
-            Caller::Stranger(stranger) => return Err(Refusal::Stranger(*stranger)),
-        };
+        let peer = link.identify(head).map_err(Refusal::Stranger)?;
         if parts.method == Method::POST
             && !content_type::is_json(head.content_type, head.credentials)
         {
             // A path that takes no POST says so whatever the type was.
-            route::find(&parts.method, parts.uri.path()).map_err(refuse_route)?;
+            route::find(self.options.routes, &parts.method, parts.uri.path())
+                .map_err(refuse_route)?;
             return Err(Refusal::ContentType);
         }
         Ok(peer)

@@ -153,10 +153,10 @@ fn without_a_daemon_it_says_how_to_start_one() {
 #[test]
 fn the_daemon_is_started_in_the_background_and_stopped() {
     let home = Home::new();
-    let started = prints(&home, &["daemon", "start", "--http-port", "0"]);
+    let started = prints(&home, &["daemon", "start", "--http-port", "0", "--ws-port", "off"]);
     assert!(started.contains("started"), "{started}");
     let told = json_of(&home, &["daemon", "status"]);
-    let again = prints(&home, &["daemon", "start", "--http-port", "0"]);
+    let again = prints(&home, &["daemon", "start", "--http-port", "0", "--ws-port", "off"]);
     assert!(again.contains("already running"), "{again}");
     prints(&home, &["spawn", "-q", "-n", "b", "-t", "basic"]);
     prints(&home, &["daemon", "stop", "--timeout", "5"]);

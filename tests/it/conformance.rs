@@ -1,14 +1,14 @@
-//! One suite, every transport: here over HTTP and Unix to the real daemon, with its real agents.
+//! One suite, every transport: here over HTTP, WebSocket and Unix to the real daemon, with its real agents.
 //! In memory it runs beside the suite itself.
 
 use std::sync::Arc;
 
 use descartes_rpc::testing::conformance::{Harness, Link, run};
-use descartes_transport_http::HttpClient;
+use descartes_transport_http::{HttpClient, WsClient};
 use descartes_transport_unix::UnixClient;
 use rustix::process::Signal;
 
-use crate::rig::daemon::Daemon;
+use crate::rig::daemon::{Daemon, Setup};
 
 /// The daemon, reached in one way.
 struct UnderTest {
@@ -34,6 +34,25 @@ async fn the_daemon_conforms_over_http() {
     let url = format!("http://{}", daemon.http_address());
     let exchange = HttpClient::new(&url).expect("the daemon's address is a URL");
     let link = Link::Exchange(Arc::new(exchange));
+    run(&UnderTest { daemon, link }).await.assert_passed();
+}
+
+#[tokio::test]
+async fn the_daemon_conforms_over_http_as_websocket() {
+    let daemon = Daemon::start();
+    conforms_as_websocket(&format!("ws://{}/ws", daemon.http_address()), daemon).await;
+}
+
+#[tokio::test]
+async fn the_daemon_conforms_over_http_on_the_port_of_websockets() {
+    let daemon = Setup::new().flag("--ws-port=0").start();
+    let url = daemon.endpoints["ws"].as_str().expect("the port is told").to_owned();
+    conforms_as_websocket(&url, daemon).await;
+}
+
+async fn conforms_as_websocket(url: &str, daemon: Daemon) {
+    let connect = WsClient::new(url).expect("the daemon's address is a URL");
+    let link = Link::Duplex(Arc::new(connect));
     run(&UnderTest { daemon, link }).await.assert_passed();
 }
 

@@ -80,6 +80,7 @@ fn session(home: &Home, steps: &[&Step]) -> Vec<String> {
     }
     bash.env("PATH", format!("{}:{path}", programs.display()));
     bash.env("DESCARTES_SERVER__HTTP_PORT", "0");
+    bash.env("DESCARTES_SERVER__WS_PORT", "0");
     let output = bash.arg(&script).current_dir(home.path()).stdin(Stdio::null()).output();
     let output = output.expect("bash runs");
     assert_eq!(String::from_utf8_lossy(&output.stderr), "", "nothing goes wrong");

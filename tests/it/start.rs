@@ -115,6 +115,23 @@ fn a_taken_port_is_told_with_its_flag() {
 }
 
 #[test]
+fn a_port_of_websockets_is_insisted_on_only_when_it_was_chosen() {
+    let taken = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let port = taken.local_addr().expect("an address").port();
+    let (code, log) = refusal(Setup::new().flag(&format!("--ws-port={port}")));
+    assert_eq!(code, 69, "{log}");
+    assert!(log.contains(&port.to_string()) && log.contains("--ws-port"), "{log}");
+
+    // Whoever has the usual port, this daemon or somebody else, its start goes on.
+    let daemon = Setup::new().usual_ws_port().start();
+    let info = daemon.socket().ok("system.info", json!({}));
+    let transports = info["transports"].as_array().expect("transports");
+    let ws = transports.iter().find(|transport| transport["name"] == "ws").expect("it is told");
+    let (address, error) = (ws["address"].as_str(), ws["error"].as_str());
+    assert!(address.is_some_and(|at| at.ends_with(":8081")) != error.is_some(), "{ws}");
+}
+
+#[test]
 fn nothing_listens_beyond_loopback_without_authentication() {
     for address in ["0.0.0.0", "::", "192.0.2.1"] {
         let (code, log) = refusal(Setup::new().flag(&format!("--http-addr={address}")));

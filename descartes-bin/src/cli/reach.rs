@@ -41,7 +41,7 @@ impl Reach {
     /// A client of the daemon. Nothing is sent yet.
     pub(super) fn connect(&self) -> Result<Client, Failure> {
         if let Some(url) = &self.url {
-            return over_http(url);
+            return over_tcp(url);
         }
         match self.endpoints()? {
             Some(endpoints) => client_of(&endpoints),
@@ -59,8 +59,8 @@ pub(super) fn client_of(endpoints: &Endpoints) -> Result<Client, Failure> {
     if let Some(path) = &endpoints.unix {
         return Ok(over_unix(path));
     }
-    match &endpoints.http {
-        Some(url) => over_http(url),
+    match endpoints.http.as_ref().or(endpoints.ws.as_ref()) {
+        Some(url) => over_tcp(url),
         None => {
             let why = "this build has no transport in common with it".to_owned();
             Err(Failure::NoDaemon { why })
@@ -74,14 +74,20 @@ fn over_unix(path: &std::path::Path) -> Client {
 }
 
 #[cfg(feature = "http")]
-fn over_http(url: &str) -> Result<Client, Failure> {
-    let exchange = descartes_transport_http::HttpClient::new(url)
-        .map_err(|error| Failure::Usage(format!("--url {url}: {error}")))?;
+fn over_tcp(url: &str) -> Result<Client, Failure> {
+    use descartes_transport_http::{AddressError, HttpClient, WsClient};
+
+    let refused = |error: AddressError| Failure::Usage(format!("--url {url}: {error}"));
+    if url.starts_with("ws:") {
+        let connect = WsClient::new(url).map_err(refused)?;
+        return Ok(Client::connect_with(connect, patience()));
+    }
+    let exchange = HttpClient::new(url).map_err(refused)?;
     Ok(Client::exchange_with(exchange, patience()))
 }
 
 #[cfg(not(feature = "http"))]
-fn over_http(url: &str) -> Result<Client, Failure> {
+fn over_tcp(url: &str) -> Result<Client, Failure> {
     Err(Failure::Usage(format!("{url} needs the cargo feature `http`, which this build lacks")))
 }
 

@@ -24,6 +24,9 @@ pub struct Flags {
     /// The port of HTTP: a number, 0 for any free one, or off
     #[arg(long, value_name = "PORT")]
     pub http_port: Option<String>,
+    /// The port of WebSockets alone: a number, 0 for any free one, or off
+    #[arg(long, value_name = "PORT")]
+    pub ws_port: Option<String>,
     /// The path of the Unix socket
     #[arg(long, value_name = "PATH")]
     pub unix_socket: Option<PathBuf>,
@@ -55,6 +58,7 @@ impl Flags {
         let given = [
             ("--http-addr", ("server", "http_addr"), self.http_addr.clone()),
             ("--http-port", ("server", "http_port"), self.http_port.clone()),
+            ("--ws-port", ("server", "ws_port"), self.ws_port.clone()),
             ("--unix-socket", ("server", "unix_socket"), self.unix_socket.as_ref().map(path)),
             ("--log-level", ("logging", "level"), self.log_level.clone()),
             ("--verbose", ("logging", "level"), verbose),

@@ -44,6 +44,8 @@ pub(super) const KEYS: &[Key] = keys! {
     server {
         http_addr needs "http",
         http_port needs "http",
+        ws_addr needs "http",
+        ws_port needs "http",
         unix_socket needs "unix",
         request_timeout_secs,
         max_connections,

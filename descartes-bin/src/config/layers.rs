@@ -30,6 +30,7 @@ pub(super) fn load(flags: &Flags, surroundings: &Surroundings) -> Result<Config,
         layers.set(key, &Value::Word(text), Place::Flag(flag))?;
     }
     layers.check()?;
+    layers.config.ws_port_chosen = layers.said.contains_key(&("server", "ws_port"));
     Ok(layers.config)
 }
 
@@ -91,10 +92,20 @@ impl Layers {
     fn check(&self) -> Result<(), ConfigError> {
         self.check_features()?;
         let server = &self.config.server;
-        let listens = server.http_port != Port::Off && FEATURES.contains(&"http");
-        if listens && !server.http_addr.is_loopback() {
-            let place = self.said[&("server", "http_addr")].clone();
-            return Err(ConfigError::BeyondLoopback { place, address: server.http_addr });
+        let mut listens = false;
+        let doors = [
+            ("http_addr", server.http_addr, server.http_port),
+            ("ws_addr", server.ws_addr, server.ws_port),
+        ];
+        for (key, address, port) in doors {
+            if port == Port::Off || !FEATURES.contains(&"http") {
+                continue;
+            }
+            listens = true;
+            if !address.is_loopback() {
+                let place = self.said[&("server", key)].clone();
+                return Err(ConfigError::BeyondLoopback { place, address });
+            }
         }
         if !listens && !FEATURES.contains(&"unix") {
             return Err(ConfigError::Unreachable);
@@ -110,7 +121,13 @@ impl Layers {
             let key = keys::find(section, name).expect("only keys of the table are remembered");
             let Some(feature) = key.missing() else { continue };
             // Turning off what is not there is no mistake.
-            if name == "http_port" && self.config.server.http_port == Port::Off {
+            let server = &self.config.server;
+            let off = match name {
+                "http_port" => server.http_port == Port::Off,
+                "ws_port" => server.ws_port == Port::Off,
+                _ => false,
+            };
+            if off {
                 continue;
             }
             let key = format!("{section}.{name}");

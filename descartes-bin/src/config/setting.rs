@@ -1,6 +1,6 @@
 //! The kinds of values that a key can have: how each is read and written.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 /// A value as it was written, before its key has looked at it.
@@ -179,6 +179,16 @@ pub enum Port {
     Number(u16),
     /// None.
     Off,
+}
+
+impl Port {
+    /// The socket address with this port; `None` when it is off.
+    pub(super) fn at(self, address: IpAddr) -> Option<SocketAddr> {
+        match self {
+            Self::Off => None,
+            Self::Number(port) => Some(SocketAddr::new(address, port)),
+        }
+    }
 }
 
 impl Setting for Port {

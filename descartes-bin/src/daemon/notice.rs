@@ -8,7 +8,7 @@ use crate::endpoints::Endpoints;
 
 /// The notice of a daemon that was ready `after` its start.
 pub(super) fn ready(endpoints: &Endpoints, directories: &Directories, after: Duration) -> String {
-    let Endpoints { pid, version, http, unix, .. } = endpoints;
+    let Endpoints { pid, version, http, ws, unix, .. } = endpoints;
     let mut text =
         format!("descartes-daemon {version} is ready after {} ms (pid {pid})", after.as_millis());
     let mut line = |name: &str, value: String| {
@@ -16,6 +16,9 @@ pub(super) fn ready(endpoints: &Endpoints, directories: &Directories, after: Dur
     };
     if let Some(url) = http {
         line("http", url.clone());
+    }
+    if let Some(url) = ws {
+        line("ws", url.clone());
     }
     if let Some(path) = unix {
         line("unix", path.display().to_string());

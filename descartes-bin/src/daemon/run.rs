@@ -17,7 +17,7 @@ use crate::directories::Directories;
 use crate::endpoints::{Endpoints, Publication};
 use crate::exit::Code;
 use crate::output::Output;
-use crate::transports::{self, Ground, Listener};
+use crate::transports::{self, Door, Ground, Listener};
 
 /// How long calls and agents may take to end when nobody says how long.
 const DRAIN: Duration = Duration::from_secs(30);
@@ -48,8 +48,9 @@ pub(super) async fn run(plan: Plan<'_>) -> Result<Code, Failure> {
     let (hook, mut asked) = host::shutdown_hook();
     let connections = Arc::new(Semaphore::new(plan.shared_connections()));
     // Before the store is touched: a start that fails here has changed nothing.
-    let listeners = transports::open(&plan.ground(&connections)).await?;
+    let doors = transports::open(&plan.ground(&connections)).await?;
     let host = Host::start(&plan, hook, &connections).await?;
+    let listeners = told(&host, doors);
     let endpoints = Plan::endpoints(&host, &listeners);
     let served = Served::start(&host, listeners);
     let published = plan.publish(&endpoints)?;
@@ -78,6 +79,25 @@ pub(super) async fn run(plan: Plan<'_>) -> Result<Code, Failure> {
     }
     host.force().await;
     Ok(Code::Failed)
+}
+
+/// Those that listen; what does not is told where it is looked for.
+fn told(host: &Host, doors: Vec<Door>) -> Vec<Listener> {
+    let mut listeners = Vec::new();
+    for door in doors {
+        match door {
+            Door::Open(listener) => {
+                let address = listener.address.clone();
+                host.transports().add(TransportInfo::listening(listener.name, address));
+                listeners.push(listener);
+            }
+            Door::Taken { name, why } => {
+                tracing::warn!(transport = name, "{why}; done without");
+                host.transports().add(TransportInfo::failed(name, why));
+            }
+        }
+    }
+    listeners
 }
 
 impl Plan<'_> {
@@ -133,8 +153,7 @@ struct Served {
 impl Served {
     fn start(host: &Host, listeners: Vec<Listener>) -> Self {
         let (mut tasks, stop) = (JoinSet::new(), CancellationToken::new());
-        for Listener { name, address, serve, .. } in listeners {
-            host.transports().add(TransportInfo::listening(name, address));
+        for Listener { serve, .. } in listeners {
             tasks.spawn(serve(host.rpc(), stop.clone()));
         }
         Self { tasks, stop }

@@ -1,5 +1,6 @@
 //! HTTP.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -7,29 +8,31 @@ use descartes_transport_http::{BindError, HttpConfig, HttpTransport};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 
-use super::{Ground, Listener};
+use super::{Door, Ground, Listener};
 use crate::daemon::Failure;
 
 /// Opens the port.
-pub(super) fn open<'a>(ground: &'a Ground<'a>) -> BoxFuture<'a, Result<Option<Listener>, Failure>> {
+pub(super) fn open<'a>(ground: &'a Ground<'a>) -> BoxFuture<'a, Result<Option<Door>, Failure>> {
     async move {
-        let Some(config) = config(ground) else { return Ok(None) };
+        let Some(address) = ground.config.server.http() else { return Ok(None) };
+        let config = config(ground, address);
         let transport = HttpTransport::bind(config).await.map_err(failure)?;
-        Ok(Some(Listener {
+        Ok(Some(Door::Open(Listener {
             name: "http",
             address: format!("http://{}", transport.local_addr()),
             publish: |endpoints, address| endpoints.http = Some(address),
             serve: Box::new(|rpc, stop| {
                 async move { transport.serve(rpc, stop.cancelled_owned()).await }.boxed()
             }),
-        }))
+        })))
     }
     .boxed()
 }
 
-fn config(ground: &Ground<'_>) -> Option<HttpConfig> {
+/// What every port of this kind is served with.
+pub(super) fn config(ground: &Ground<'_>, address: SocketAddr) -> HttpConfig {
     let server = &ground.config.server;
-    let mut config = HttpConfig::new(server.http()?);
+    let mut config = HttpConfig::new(address);
     config.options.allowed_hosts.clone_from(&server.allowed_hosts);
     config.options.allowed_origins.clone_from(&server.allowed_origins.0);
     let idle = Duration::from_secs(ground.config.pool.idle_timeout_secs);
@@ -37,7 +40,7 @@ fn config(ground: &Ground<'_>) -> Option<HttpConfig> {
     config.options.limits.drain = ground.drain;
     config.trust_loopback = ground.trust_loopback;
     config.connections = Arc::clone(&ground.connections);
-    Some(config)
+    config
 }
 
 fn failure(error: BindError) -> Failure {

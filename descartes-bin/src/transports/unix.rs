@@ -7,18 +7,18 @@ use descartes_transport_unix::{BindError, UnixConfig, UnixTransport};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 
-use super::{Ground, Listener};
+use super::{Door, Ground, Listener};
 use crate::daemon::Failure;
 
 /// Takes the socket.
-pub(super) fn open<'a>(ground: &'a Ground<'a>) -> BoxFuture<'a, Result<Option<Listener>, Failure>> {
+pub(super) fn open<'a>(ground: &'a Ground<'a>) -> BoxFuture<'a, Result<Option<Door>, Failure>> {
     async move {
         let configured = ground.config.server.unix_socket.clone();
         let mut config = UnixConfig::new(configured.unwrap_or_else(|| ground.directories.socket()));
         config.connections = Arc::clone(&ground.connections);
         config.drain = ground.drain;
         let transport = UnixTransport::bind(config).map_err(failure)?;
-        Ok(Some(Listener {
+        Ok(Some(Door::Open(Listener {
             name: "unix",
             address: transport.path().display().to_string(),
             publish: |endpoints, address| endpoints.unix = Some(PathBuf::from(address)),
@@ -30,7 +30,7 @@ pub(super) fn open<'a>(ground: &'a Ground<'a>) -> BoxFuture<'a, Result<Option<Li
                 }
                 .boxed()
             }),
-        }))
+        })))
     }
     .boxed()
 }

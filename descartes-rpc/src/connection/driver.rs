@@ -198,6 +198,15 @@ impl<S: RpcService> Driver<S> {
         moved
     }
 
+    /// The peer sends no more: what was begun may end, for as long as it may still listen.
+    fn hear_out(&mut self) {
+        self.phase = Phase::Lingering;
+        if !self.limits.half_close {
+            self.streams.clear();
+            self.origin.connection.end_waits(WaitEnd::Cancelled);
+        }
+    }
+
     /// Takes messages as long as there is room for their answers.
     fn poll_read<T, M>(&mut self, mut io: Pin<&mut T>, cx: &mut Context<'_>) -> bool
     where
@@ -215,7 +224,7 @@ impl<S: RpcService> Driver<S> {
                     self.lose(error);
                     self.phase = Phase::Lingering;
                 }
-                Poll::Ready(None) => self.phase = Phase::Lingering,
+                Poll::Ready(None) => self.hear_out(),
                 Poll::Pending => break,
             }
             moved = true;

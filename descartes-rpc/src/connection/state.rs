@@ -44,6 +44,9 @@ pub struct ConnectionLimits {
     pub stall_draining: Duration,
     /// A connection on which nothing is under way for so long is closed; `None`: never.
     pub idle: Option<Duration>,
+    /// Whether a peer that sends no more may still listen, as on a socket of which one side can be
+    /// closed. Where the end is the end of both, streams and waits end with it.
+    pub half_close: bool,
 }
 
 impl Default for ConnectionLimits {
@@ -59,6 +62,7 @@ impl Default for ConnectionLimits {
             stall: limits::STALL,
             stall_draining: limits::STALL_DRAINING,
             idle: None,
+            half_close: true,
         }
     }
 }

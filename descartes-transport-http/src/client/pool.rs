@@ -3,7 +3,6 @@
 use std::{
     fmt, io,
     sync::{Mutex, PoisonError},
-    time::Duration,
 };
 
 use bytes::Bytes;
@@ -14,31 +13,30 @@ use hyper::{
     client::conn::http1::{SendRequest, handshake},
 };
 use hyper_util::rt::TokioIo;
-use tokio::{net::TcpStream, time::timeout};
+
+use super::address::Address;
 
 /// How many connections are kept; more calls at once open more, which are closed afterwards.
 const KEPT_CONNECTIONS: usize = 8;
-const CONNECT_DEADLINE: Duration = Duration::from_secs(10);
 
 /// A connection that one request can be sent on.
 pub(super) type Connection = SendRequest<Full<Bytes>>;
 
 /// The connections to one server.
 pub(super) struct Pool {
-    host: String,
-    port: u16,
+    address: Address,
     idle: Mutex<Vec<Connection>>,
 }
 
 impl fmt::Debug for Pool {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Pool").field("host", &self.host).field("port", &self.port).finish()
+        f.debug_struct("Pool").field("address", &self.address).finish()
     }
 }
 
 impl Pool {
-    pub(super) fn new(host: String, port: u16) -> Self {
-        Self { host, port, idle: Mutex::default() }
+    pub(super) fn new(address: Address) -> Self {
+        Self { address, idle: Mutex::default() }
     }
 
     /// Sends `request` on a connection that waits, or on a new one.
@@ -77,9 +75,7 @@ impl Pool {
     }
 
     async fn connect(&self) -> io::Result<Connection> {
-        let connected = timeout(CONNECT_DEADLINE, TcpStream::connect((&*self.host, self.port)));
-        let stream = connected.await.map_err(io::Error::from)??;
-        stream.set_nodelay(true)?;
+        let stream = self.address.connect().await?;
         let (sender, connection) = handshake(TokioIo::new(stream)).await.map_err(lost)?;
         tokio::spawn(async move {
             if let Err(error) = connection.await {
@@ -91,6 +87,6 @@ impl Pool {
 }
 
 /// Whether the message arrived is not known.
-pub(super) fn lost(error: hyper::Error) -> io::Error {
+pub(crate) fn lost(error: hyper::Error) -> io::Error {
     io::Error::new(io::ErrorKind::ConnectionReset, error)
 }

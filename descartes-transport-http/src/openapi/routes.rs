@@ -93,7 +93,23 @@ pub(super) fn fixed() -> Map<String, Value> {
     put("/health", json!({ "get": word("health", "OK, to anyone.", None) }));
     let not_ready = Some("`NOT READY: ` and which checks say no.");
     put("/ready", json!({ "get": word("ready", "READY, to anyone.", not_ready) }));
+    put("/ws", json!({ "get": websocket() }));
     paths
+}
+
+fn websocket() -> Value {
+    json!({
+        "operationId": "websocket",
+        "tags": ["http"],
+        "summary": "JSON-RPC both ways over WebSocket (RFC 6455), with subscriptions.",
+        "description": "One message, or batch, in each text frame. Closed with 1000, 1001 (the \
+                        server stops), 1002, 1003 (bytes), 1007 (not UTF-8), 1009 (too long), 1013 \
+                        (no room), 4401 (not admitted). `openrpc.json` describes the messages.",
+        "responses": {
+            "101": { "description": "The connection is a WebSocket." },
+            "default": refused(),
+        },
+    })
 }
 
 fn front_page() -> Value {

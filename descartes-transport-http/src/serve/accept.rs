@@ -9,15 +9,16 @@ use std::{
     time::Duration,
 };
 
-use descartes_rpc::{
-    error::{ErrorKind, RpcError},
-    service::RpcService,
-};
+use descartes_rpc::{error::RpcError, service::RpcService};
 use http::StatusCode;
 use hyper::{server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
 use rustix::net::sockopt::set_tcp_user_timeout;
-use tokio::{net::TcpStream, sync::OwnedSemaphorePermit, time::timeout};
+use tokio::{
+    net::TcpStream,
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::timeout,
+};
 use tokio_util::task::TaskTracker;
 
 use super::{
@@ -26,10 +27,11 @@ use super::{
     io::WatchedStream,
     registry::{Registry, Seat},
     state::AnswerEnd,
+    upgraded::Upgraded,
 };
 use crate::{
     caller::{Caller, SameUser},
-    limits::{ACCEPT_PAUSE, MAX_BUFFER_BYTES},
+    limits::{ACCEPT_PAUSE, LOBBY, MAX_BUFFER_BYTES},
     refusal,
     service::{Link, Server},
 };
@@ -41,6 +43,23 @@ struct Shared<S> {
     server: Server<S>,
     rule: SameUser,
     registry: Arc<Registry>,
+    connections: Arc<Semaphore>,
+    lobby: Arc<Semaphore>,
+}
+
+/// What a connection holds as long as it lasts.
+struct Place {
+    /// There was no room: the connection is in the lobby, to hear so.
+    full: bool,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl<S> Shared<S> {
+    fn place(&self) -> Option<Place> {
+        let take = |from: &Arc<Semaphore>| Arc::clone(from).try_acquire_owned().ok();
+        let room = take(&self.connections).map(|_permit| Place { full: false, _permit });
+        room.or_else(|| take(&self.lobby).map(|_permit| Place { full: true, _permit }))
+    }
 }
 
 /// What all requests of a connection share.
@@ -49,7 +68,8 @@ struct Connection<S> {
     seat: Seat,
     caller: Caller,
     local: SocketAddr,
-    _permit: OwnedSemaphorePermit,
+    place: Place,
+    upgraded: Upgraded,
 }
 
 impl HttpTransport {
@@ -59,14 +79,20 @@ impl HttpTransport {
     pub async fn serve<S: RpcService>(self, rpc: S, shutdown: impl Future<Output = ()> + Send) {
         let rule = self.rule();
         let Self { listener, config, .. } = self;
-        let (connections, mut options) = (config.connections, config.options);
+        let mut options = config.options;
         // A child: stopping this server must not cancel what the application hangs on its token.
         let streams = options.shutdown.child_token();
         options.shutdown = streams.clone();
         let limits = options.limits.clone();
         let registry = Registry::new(limits.newcomers, limits.connections_per_address);
         let server = Server::new(rpc, options);
-        let shared = Arc::new(Shared { server, rule, registry: Arc::clone(&registry) });
+        let shared = Arc::new(Shared {
+            server,
+            rule,
+            registry: Arc::clone(&registry),
+            connections: config.connections,
+            lobby: Arc::new(Semaphore::new(LOBBY)),
+        });
         let tasks = TaskTracker::new();
         let mut shutdown = pin!(shutdown);
         let mut pause = ACCEPT_PAUSE.0;
@@ -79,8 +105,7 @@ impl HttpTransport {
             match accepted {
                 Ok((stream, peer)) => {
                     pause = ACCEPT_PAUSE.0;
-                    let permit = Arc::clone(&connections).try_acquire_owned().ok();
-                    if let Some(connection) = admit(&shared, stream, peer, permit) {
+                    if let Some(connection) = admit(&shared, stream, peer) {
                         tasks.spawn(connection);
                     }
                 }
@@ -128,11 +153,9 @@ fn admit<S: RpcService>(
     shared: &Arc<Shared<S>>,
     stream: TcpStream,
     peer: SocketAddr,
-    permit: Option<OwnedSemaphorePermit>,
 ) -> Option<impl Future<Output = ()> + Send + use<S>> {
-    let Some(permit) = permit else {
-        let full = RpcError::new(ErrorKind::Unavailable, "too many connections").reason("no_slot");
-        refuse(stream, StatusCode::SERVICE_UNAVAILABLE, full);
+    let Some(place) = shared.place() else {
+        refuse(stream, StatusCode::SERVICE_UNAVAILABLE, refusal::full());
         return None;
     };
     let Ok(seat) = shared.registry.enter(peer.ip()) else {
@@ -141,7 +164,7 @@ fn admit<S: RpcService>(
         refuse(stream, StatusCode::TOO_MANY_REQUESTS, full);
         return None;
     };
-    Some(connection(Arc::clone(shared), stream, peer, seat, permit))
+    Some(connection(Arc::clone(shared), stream, peer, seat, place))
 }
 
 /// Answers without reading and closes. The socket's send buffer is empty, so this cannot block.
@@ -168,13 +191,15 @@ async fn connection<S: RpcService>(
     stream: TcpStream,
     peer: SocketAddr,
     seat: Seat,
-    permit: OwnedSemaphorePermit,
+    place: Place,
 ) {
     let stall = shared.server.options.limits.stall_timeout;
     let (Ok(local), Ok(())) = (stream.local_addr(), prepare(&stream, stall)) else { return };
     let caller = shared.rule.judge(peer, local);
     let state = Arc::clone(&seat.state);
-    let connection = Arc::new(Connection { shared, seat, caller, local, _permit: permit });
+    let upgraded = Upgraded::default();
+    let connection = Arc::new(Connection { shared, seat, caller, local, place, upgraded });
+    let after = Arc::clone(&connection);
     let limits = &Arc::clone(&connection.shared).server.options.limits;
     let io = TokioIo::new(WatchedStream::new(stream, Arc::clone(&state)));
     let service = service_fn(move |request| {
@@ -187,9 +212,10 @@ async fn connection<S: RpcService>(
     let served = http1::Builder::new()
         .header_read_timeout(None)
         .max_buf_size(MAX_BUFFER_BYTES)
-        .serve_connection(io, service);
+        .serve_connection(io, service)
+        .with_upgrades();
     match drive(served, &state, limits).await {
-        Ok(Ok(())) => {}
+        Ok(Ok(())) => after.go_on().await,
         Ok(Err(error)) => tracing::debug!(%peer, %error, "connection ended"),
         Err(reason) => tracing::debug!(%peer, ?reason, "connection cut"),
     }
@@ -201,9 +227,23 @@ impl<S: RpcService> Connection<S> {
         request: http::Request<hyper::body::Incoming>,
     ) -> http::Response<crate::ResponseBody> {
         let state = &self.seat.state;
-        let link = Link { caller: &self.caller, local: Some(self.local.ip()), state: Some(state) };
+        let link = Link {
+            caller: &self.caller,
+            local: Some(self.local.ip()),
+            state: Some(state),
+            upgraded: Some(&self.upgraded),
+            full: self.place.full,
+        };
         let response = self.shared.server.respond(&link, None, request).await;
         response.map(|body| body.until(AnswerEnd(Arc::clone(state))))
+    }
+    /// Goes on as what the connection has become, if it has become something.
+    async fn go_on(&self) {
+        let Some(next) = self.upgraded.take() else { return };
+        tokio::select! {
+            () = next => {}
+            () = self.seat.state.cut_ordered() => {}
+        }
     }
 }
 

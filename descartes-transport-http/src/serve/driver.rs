@@ -18,11 +18,11 @@ pub(super) trait Drain: Future {
     fn drain(self: Pin<&mut Self>);
 }
 
-impl<I, S, B> Drain for http1::Connection<I, S>
+impl<I, S, B> Drain for http1::UpgradeableConnection<I, S>
 where
     S: HttpService<hyper::body::Incoming, ResBody = B>,
     S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-    I: rt::Read + rt::Write + Unpin,
+    I: rt::Read + rt::Write + Unpin + Send + 'static,
     B: Body + 'static,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {

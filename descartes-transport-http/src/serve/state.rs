@@ -1,11 +1,12 @@
 //! Where a connection stands, as seen by its socket, its requests and the server.
 
 use std::{
+    future::poll_fn,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering},
     },
-    task::Waker,
+    task::{Poll, Waker},
 };
 
 use futures_util::task::AtomicWaker;
@@ -152,6 +153,15 @@ impl ConnectionState {
     /// Close now.
     pub(super) fn cut(&self) {
         self.order(CUT);
+    }
+
+    /// Completes when the connection has to close now.
+    pub(super) async fn cut_ordered(&self) {
+        poll_fn(|cx| {
+            self.watch(cx.waker());
+            if self.is_cut() { Poll::Ready(()) } else { Poll::Pending }
+        })
+        .await;
     }
 
     pub(super) fn is_draining(&self) -> bool {

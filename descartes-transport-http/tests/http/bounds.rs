@@ -171,7 +171,7 @@ async fn beyond_the_budget_a_connection_is_refused_and_later_ones_are_served() {
     let mut first = server.connect().await;
     first.send(post(ECHO)).await;
     assert_eq!(first.answer().await.status, 200);
-    let answer = server.connect().await.answer().await;
+    let answer = server.ask(post(ECHO)).await;
     assert_eq!((answer.status, answer.code()), (503, Some(-32007)));
     drop(first);
     drop(tokio::time::timeout(crate::fake::PATIENCE, connections.acquire()).await.unwrap());

@@ -13,3 +13,4 @@ mod mounted;
 mod raw;
 mod server;
 mod streams;
+mod websocket;

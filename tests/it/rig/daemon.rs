@@ -88,6 +88,7 @@ pub(crate) struct Setup {
     env: Vec<(&'static str, &'static str)>,
     data: Option<PathBuf>,
     descriptors: Option<u32>,
+    usual_ws_port: bool,
 }
 
 impl Setup {
@@ -97,8 +98,15 @@ impl Setup {
 
     pub(crate) fn at(home: &Home) -> Self {
         let config = "[agents]\nstop_grace_secs = 2\n".to_owned();
-        let (flags, env) = (Vec::new(), Vec::new());
-        Self { home: home.clone(), config, flags, env, data: None, descriptors: None }
+        Self {
+            home: home.clone(),
+            config,
+            flags: Vec::new(),
+            env: Vec::new(),
+            data: None,
+            descriptors: None,
+            usual_ws_port: false,
+        }
     }
 
     /// More of `daemon.toml`.
@@ -110,6 +118,12 @@ impl Setup {
     /// All of `daemon.toml`.
     pub(crate) fn only_config(mut self, toml: &str) -> Self {
         toml.clone_into(&mut self.config);
+        self
+    }
+
+    /// Leaves the port of WebSockets to the daemon, which does without when it is taken.
+    pub(crate) fn usual_ws_port(mut self) -> Self {
+        self.usual_ws_port = true;
         self
     }
 
@@ -149,6 +163,10 @@ impl Setup {
         let chosen = self.flags.iter().any(|flag| flag.starts_with("--http-port"));
         if !chosen && has_transport("http") {
             command.arg("--http-port=0");
+        }
+        let chosen = self.flags.iter().any(|flag| flag.starts_with("--ws-port"));
+        if !chosen && !self.usual_ws_port && has_transport("http") {
+            command.arg("--ws-port=off");
         }
         command.args(&self.flags).envs(self.env.iter().copied());
         command

@@ -150,7 +150,11 @@ fn a_bind_beyond_loopback_is_refused_for_safety() {
     assert!(error.is_safety(), "{error}");
     assert!(error.to_string().contains("daemon.toml:2:13: refusing to listen on 0.0.0.0"));
 
-    let off = Case::file("[server]\nhttp_addr = '0.0.0.0'\nhttp_port = 'off'\n");
+    let ws = Case::file("[server]\nws_addr = '0.0.0.0'\n").load().0.unwrap_err();
+    assert!(ws.is_safety(), "{ws}");
+
+    let off = "[server]\nhttp_addr = '0.0.0.0'\nhttp_port = 'off'\nws_port = 'off'\n";
+    let off = Case::file(off);
     #[cfg(feature = "unix")]
     assert!(off.load().0.is_ok(), "an address that nobody listens on harms nobody");
     #[cfg(not(feature = "unix"))]
@@ -188,7 +192,9 @@ fn what_is_printed_reads_back_as_the_same() {
 
     let printed = config.to_toml();
     let again = Case::file(Box::leak(printed.into_boxed_str())).config();
-    assert_eq!(Config { file: None, ..again }, Config { file: None, ..config });
+    // Whoever writes everything down has chosen everything.
+    let config = Config { file: None, ws_port_chosen: cfg!(feature = "http"), ..config };
+    assert_eq!(Config { file: None, ..again }, config);
 }
 
 #[test]

@@ -1,0 +1,52 @@
+//! `GET /ws`: the request with which a connection becomes a WebSocket.
+
+use descartes_rpc::{error::RpcError, service::RpcService};
+use futures_util::FutureExt;
+use http::{Response, request};
+use hyper::upgrade::OnUpgrade;
+
+use super::{Link, Server};
+use crate::{
+    guard::Head,
+    refusal::{self, Refusal},
+    response_body::ResponseBody,
+    ws::{
+        Admission, Close, CloseCode, Session, TRANSPORT,
+        handshake::{self, NoHandshake},
+    },
+};
+
+impl<S: RpcService> Server<S> {
+    /// Whoever may not stay is told so after the upgrade: a page sees no status, only close codes.
+    pub(super) fn websocket(
+        &self,
+        link: &Link<'_>,
+        head: &Head<'_>,
+        parts: &request::Parts,
+        upgrade: Option<OnUpgrade>,
+    ) -> Result<Response<ResponseBody>, Refusal> {
+        let key = handshake::read(parts.version, &parts.headers).map_err(Refusal::Handshake)?;
+        // Whoever serves this service must offer upgrades; hyper does so for HTTP/1.1 only.
+        let upgrade = upgrade.ok_or(Refusal::Handshake(NoHandshake::UpgradeRequired))?;
+        let response = handshake::accepted(key);
+        let admission = admission(link, head);
+        let session = Session::new(self.rpc.clone(), admission, upgrade, &self.options);
+        match link.upgraded {
+            Some(connection) => connection.go_on_as(session.run().boxed()),
+            None => drop(tokio::spawn(session.run_for(self.options.limits.drain))),
+        }
+        Ok(response)
+    }
+}
+
+fn admission(link: &Link<'_>, head: &Head<'_>) -> Admission {
+    let refused =
+        |code, why: &RpcError| Admission::Refused(Close::new(code, why.message().to_owned()));
+    if link.full {
+        return refused(CloseCode::Overloaded, &refusal::full());
+    }
+    match link.identify(head) {
+        Ok(peer) => Admission::Granted(peer.clone().over(TRANSPORT)),
+        Err(stranger) => refused(CloseCode::Unauthenticated, &stranger.error()),
+    }
+}
