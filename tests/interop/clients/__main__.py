@@ -10,12 +10,15 @@ from daemon import Daemon
 from pages import Pages
 from claims import Skipped, claims
 
-CLIENTS = ["with_httpx", "with_curl", "on_unix", "with_guide", "with_documents", "in_chromium"]
+# The daemon is killed and started again by some; the one that ends it for good comes last.
+CLIENTS = ["with_httpx", "with_curl", "on_unix", "with_guide", "with_documents", "in_chromium",
+           "with_websockets"]
 
 
 def judge(name, function, stage):
     began = time.monotonic()
     try:
+        sys.modules[function.__module__].__dict__.get("requires", lambda _: None)(stage)
         function(stage)
         outcome, why = "ok", ""
     except Skipped as skipped:

@@ -6,6 +6,7 @@ import pathlib
 import signal
 import subprocess
 import time
+import urllib.error
 import urllib.request
 
 PATIENCE = 60
@@ -26,6 +27,8 @@ class Daemon:
         """Starts it; a second time on the ports that it had."""
         command = [self.programs / "descartes-daemon", "--config", self.home / "daemon.toml",
                    "--data-dir", self.home / "data", f"--http-port={self.port('http')}"]
+        if self.ends and "ws" in self.ends:
+            command.append(f"--ws-port={self.port('ws')}")
         environment = dict(os.environ, HOME=str(self.home), DESCARTES_RUNTIME_DIR=str(self.runtime))
         published = self.runtime / "endpoints.json"
         published.unlink(missing_ok=True)
@@ -47,6 +50,20 @@ class Daemon:
         return self.ends["http"].rstrip("/")
 
     @property
+    def sockets(self):
+        """Where WebSockets are served: on the port of HTTP, and alone; nowhere before they are."""
+        try:
+            urllib.request.urlopen(f"{self.url}/ws", timeout=PATIENCE).close()
+        except urllib.error.HTTPError as refused:
+            if refused.code == 404:
+                return []
+        return [self.ws] + ([self.ends["ws"]] if "ws" in self.ends else [])
+
+    @property
+    def ws(self):
+        return self.url.replace("http", "ws", 1) + "/ws"
+
+    @property
     def socket(self):
         return self.ends["unix"]
 
@@ -59,13 +76,6 @@ class Daemon:
 
     def begin_stop(self):
         self.process.send_signal(signal.SIGTERM)
-
-    def stop(self):
-        """In order, as an operator does it."""
-        self.begin_stop()
-        code = self.process.wait(PATIENCE)
-        if code != 0:
-            raise AssertionError(f"the daemon ended with {code}:\n{self.log()}")
 
     def log(self):
         return (self.home / "log").read_text(errors="replace")
