@@ -26,9 +26,8 @@ class Daemon:
     def start(self):
         """Starts it; a second time on the ports that it had."""
         command = [self.programs / "descartes-daemon", "--config", self.home / "daemon.toml",
-                   "--data-dir", self.home / "data", f"--http-port={self.port('http')}"]
-        if self.ends and "ws" in self.ends:
-            command.append(f"--ws-port={self.port('ws')}")
+                   "--data-dir", self.home / "data", f"--http-port={self.port('http')}",
+                   f"--ws-port={self.port('ws')}"]
         environment = dict(os.environ, HOME=str(self.home), DESCARTES_RUNTIME_DIR=str(self.runtime))
         published = self.runtime / "endpoints.json"
         published.unlink(missing_ok=True)
@@ -57,7 +56,7 @@ class Daemon:
         except urllib.error.HTTPError as refused:
             if refused.code == 404:
                 return []
-        return [self.ws] + ([self.ends["ws"]] if "ws" in self.ends else [])
+        return [self.ws, self.ends["ws"]]
 
     @property
     def ws(self):
