@@ -60,7 +60,7 @@ fn reference(path: &str, query: &str) -> Option<Option<Asked>> {
     if path == "/events" {
         return Some(events(query));
     }
-    if path == "/openrpc.json" {
+    if ["/openrpc.json", "/openapi.json"].contains(&path) {
         let nothing = query.bytes().all(|byte| byte == b'&');
         return Some(nothing.then(|| (Map::new(), false)));
     }
