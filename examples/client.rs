@@ -1,6 +1,6 @@
 //! `cargo run --example client` follows an agent of a running daemon over HTTP; the daemon's URL,
 //! or the path of its Unix socket, may be given:
-//! `cargo run --example client -- http://127.0.0.1:8080`.
+//! `cargo run --example client -- ws://127.0.0.1:8080/ws`.
 //!
 //! Stop the daemon while this runs, or cut the connection: it goes on where it was.
 #![expect(clippy::print_stdout, reason = "an example shows what it does")]
@@ -9,15 +9,18 @@ use descartes_rpc::client::{Client, Update};
 use descartes_rpc::wire::agent::SpawnParams;
 use descartes_rpc::wire::control::WriteParams;
 use descartes_rpc::wire::event::SubscribeParams;
-use descartes_transport_http::HttpClient;
+use descartes_transport_http::{HttpClient, WsClient};
 use descartes_transport_unix::UnixClient;
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let daemon = std::env::args().nth(1).unwrap_or_else(|| "http://127.0.0.1:8080".to_owned());
-    let client = match daemon.starts_with("http://") {
-        true => Client::exchange(HttpClient::new(&daemon)?),
-        false => Client::connect(UnixClient::new(daemon)),
+    let client = if daemon.starts_with("http://") {
+        Client::exchange(HttpClient::new(&daemon)?)
+    } else if daemon.starts_with("ws://") {
+        Client::connect(WsClient::new(&daemon)?)
+    } else {
+        Client::connect(UnixClient::new(daemon))
     };
 
     let agent_type = Some("basic".to_owned());

@@ -41,7 +41,9 @@ fn the_client_follows_an_agent_of_a_running_daemon() {
     let daemon = Daemon::start();
     let path = daemon.socket_path();
     let path = path.to_str().expect("a path of text");
-    for address in [&format!("http://{}", daemon.http_address()), path] {
+    let [http, ws] = [("http", ""), ("ws", "/ws")]
+        .map(|(scheme, path)| format!("{scheme}://{}{path}", daemon.http_address()));
+    for address in [&http, &ws, path] {
         let printed = run("client", &[address]);
         assert!(printed.contains("agent.exited"), "{address}: {printed}");
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use descartes_rpc::client::{Client, Subscription, Update};
 use descartes_rpc::wire::event::{AgentExited, Event, OutputBlock, SubscribeParams};
-use descartes_transport_http::HttpClient;
+use descartes_transport_http::{HttpClient, WsClient};
 use descartes_transport_unix::UnixClient;
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
@@ -26,10 +26,15 @@ const LONG: Duration = Duration::from_secs(300);
 
 /// Client number `at`, over one of the transports in turn, through `proxy`.
 fn client(proxy: &Proxy, at: usize) -> Client {
-    match at % 2 {
+    let url = |scheme, path| format!("{scheme}://{}{path}", proxy.tcp);
+    match at % 3 {
         0 => {
-            let url = format!("http://{}", proxy.tcp);
-            Client::exchange(HttpClient::new(&url).expect("the proxy's address is a URL"))
+            let http = HttpClient::new(&url("http", ""));
+            Client::exchange(http.expect("the proxy's address is a URL"))
+        }
+        1 => {
+            let ws = WsClient::new(&url("ws", "/ws"));
+            Client::connect(ws.expect("the proxy's address is a URL"))
         }
         _ => Client::connect(UnixClient::new(proxy.unix.clone())),
     }

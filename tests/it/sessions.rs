@@ -8,7 +8,7 @@ use descartes_rpc::client::{Client, Subscription, Update};
 use descartes_rpc::wire::agent::{AgentStatus, SpawnParams, WaitParams};
 use descartes_rpc::wire::control::{KillParams, WriteParams};
 use descartes_rpc::wire::event::SubscribeParams;
-use descartes_transport_http::HttpClient;
+use descartes_transport_http::{HttpClient, WsClient};
 use descartes_transport_unix::UnixClient;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -19,9 +19,11 @@ use crate::rig::{Caller, parrot};
 
 /// One client over each transport, with its name.
 fn clients(daemon: &Daemon) -> Vec<(&'static str, Client)> {
-    let url = format!("http://{}", daemon.http_address());
+    let http = format!("http://{}", daemon.http_address());
+    let ws = format!("ws://{}/ws", daemon.http_address());
     vec![
-        ("http", Client::exchange(HttpClient::new(&url).expect("the daemon's address is a URL"))),
+        ("http", Client::exchange(HttpClient::new(&http).expect("the daemon's address is a URL"))),
+        ("ws", Client::connect(WsClient::new(&ws).expect("the daemon's address is a URL"))),
         ("unix", Client::connect(UnixClient::new(daemon.socket_path()))),
         ("another unix", Client::connect(UnixClient::new(daemon.socket_path()))),
     ]
