@@ -27,7 +27,7 @@ mod idle;
 mod kill;
 /// Output is exact, byte for byte, from everywhere.
 mod output;
-/// A client that nobody here wrote: jsonrpsee over HTTP.
+/// A client that nobody here wrote: jsonrpsee over HTTP and WebSocket.
 mod peer;
 /// What is said on the wire, to the letter, over HTTP and over the Unix socket.
 mod protocol;

@@ -1,13 +1,13 @@
-//! A client that nobody here wrote: jsonrpsee over HTTP.
+//! A client that nobody here wrote: jsonrpsee over HTTP and WebSocket.
 
 use jsonrpsee_core::ClientError;
-use jsonrpsee_core::client::ClientT;
+use jsonrpsee_core::client::{ClientT, Subscription, SubscriptionClientT};
 use jsonrpsee_core::params::{ArrayParams, BatchRequestBuilder, ObjectParams};
 use jsonrpsee_http_client::{HttpClient, HttpClientBuilder};
+use jsonrpsee_ws_client::{WsClient, WsClientBuilder};
 use serde_json::Value;
 
-use crate::rig::daemon::Daemon;
-use crate::rig::parrot;
+use crate::rig::{PATIENCE, daemon::Daemon, parrot};
 
 fn client(daemon: &Daemon) -> HttpClient {
     HttpClientBuilder::default()
@@ -82,4 +82,44 @@ async fn a_notification_is_taken_and_has_its_effect() {
     client.notification("state.put", named([("key", "k"), ("value", "v")])).await.expect("taken");
     let state: Value = client.request("state.query", named([("key", "k")])).await.expect("state");
     assert_eq!(state["state"]["k"], "v");
+}
+
+async fn websocket(daemon: &Daemon) -> WsClient {
+    let url = format!("ws://{}/ws", daemon.http_address());
+    WsClientBuilder::default().build(url).await.expect("a connection")
+}
+
+#[tokio::test]
+async fn many_calls_share_a_websocket() {
+    let daemon = Daemon::start();
+    let client = websocket(&daemon).await;
+    let waiting = named([("agent_id", serde_json::json!("nobody"))]);
+    let error = client.request::<Value, _>("agent.wait", waiting).await.expect_err("it fails");
+    let ClientError::Call(error) = error else { panic!("{error:?}") };
+    assert_eq!(error.code(), -32002);
+    let calls = (0..100).map(|_| client.request::<Value, _>("system.health", ArrayParams::new()));
+    for health in futures_util::future::join_all(calls).await {
+        assert_eq!(health.expect("health")["status"], "healthy");
+    }
+}
+
+#[tokio::test]
+async fn a_subscription_is_heard_as_notifications() {
+    let daemon = Daemon::start();
+    let client = websocket(&daemon).await;
+    let mut events: Subscription<Value> =
+        client.subscribe_to_method("event.next").await.expect("a place for them");
+    let mut follow = named([("topics", serde_json::json!(["agent/"]))]);
+    follow.insert("types", ["agent.exited"]).expect("it is JSON");
+    let opened: Value = client.request("event.subscribe", follow).await.expect("a subscription");
+    let mut spawn = named([("agent_type", "process")]);
+    let config = serde_json::json!({"command": parrot::shell("exit 3")});
+    spawn.insert("config", config).expect("it is JSON");
+    let spawned: Value = client.request("agent.spawn", spawn).await.expect("an agent");
+    let heard = tokio::time::timeout(PATIENCE, events.next()).await.expect("an event in time");
+    let heard = heard.expect("the connection lives").expect("it is JSON");
+    assert_eq!(heard["subscription_id"], opened["subscription_id"]);
+    assert_eq!(heard["event"]["data"]["exit"]["code"], 3);
+    let topic = format!("agent/{}/status", spawned["agent_id"].as_str().expect("an identifier"));
+    assert_eq!(heard["event"]["topic"], topic);
 }
