@@ -102,5 +102,6 @@ fn who_is_slow_on_purpose_is_cut_and_nobody_else_notices() {
     assert!(took < CUT_WITHIN, "the last of {count} was cut after {took:?}");
     let allowed = usual * 5 + Duration::from_millis(2);
     assert!(under_attack < allowed, "{usual:?} became {under_attack:?}");
-    before.check(&daemon, 8 << 20);
+    // A thousand at once leave the allocator up to 10 MB that it gives to the next ones.
+    before.check(&daemon, 16 << 20);
 }
