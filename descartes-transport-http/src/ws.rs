@@ -17,6 +17,8 @@ mod socket;
 pub(crate) mod client;
 
 pub(crate) use close::{Close, CloseCode};
+#[cfg(feature = "test-util")]
+pub(crate) use reader::{Bounds, Inbound, Reader};
 pub(crate) use session::{Admission, Session};
 
 /// The name of this transport in peers, logs and metrics.

@@ -20,7 +20,7 @@ const COPIED: usize = 4096;
 
 /// What a peer has sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Inbound {
+pub(crate) enum Inbound {
     Message(Arrival),
     Ping(Bytes),
     Pong,
@@ -29,18 +29,18 @@ pub(super) enum Inbound {
 
 /// How much of a message is taken.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Bounds {
+pub(crate) struct Bounds {
     /// Beyond this a message is told as [`Arrival::Oversize`] and skipped.
-    pub(super) message: usize,
+    pub(crate) message: usize,
     /// Beyond this it ends the connection.
-    pub(super) skip: usize,
+    pub(crate) skip: usize,
     /// Whether frames come masked: those of clients must, those of servers must not (section 5.1).
-    pub(super) masked: bool,
+    pub(crate) masked: bool,
 }
 
 /// Puts frames together. It keeps its place between calls, however the bytes are cut.
 #[derive(Debug)]
-pub(super) struct Reader {
+pub(crate) struct Reader {
     bounds: Bounds,
     buffer: BytesMut,
     message: Message,
@@ -60,12 +60,12 @@ enum Message {
 }
 
 impl Reader {
-    pub(super) fn new(bounds: Bounds) -> Self {
+    pub(crate) fn new(bounds: Bounds) -> Self {
         Self { bounds, buffer: BytesMut::new(), message: Message::None, skipping: 0 }
     }
 
     /// Where bytes that were read belong, with room for some more.
-    pub(super) fn room(&mut self) -> &mut BytesMut {
+    pub(crate) fn room(&mut self) -> &mut BytesMut {
         let missing = match Head::read(&self.buffer) {
             Ok(Some((head, size))) => (size as u64).saturating_add(head.length),
             _ => 0,
@@ -77,8 +77,15 @@ impl Reader {
         &mut self.buffer
     }
 
+    /// Bytes that are held.
+    #[cfg(feature = "test-util")]
+    pub(crate) fn held(&self) -> usize {
+        let begun = if let Message::Begun(fragments) = &self.message { fragments.len() } else { 0 };
+        self.buffer.len() + begun
+    }
+
     /// Gives memory back that is not needed while nothing comes.
-    pub(super) fn rest(&mut self) {
+    pub(crate) fn rest(&mut self) {
         if self.buffer.is_empty() {
             self.buffer = BytesMut::new();
         }
@@ -89,7 +96,7 @@ impl Reader {
     /// # Errors
     ///
     /// What the peer did wrong, to be answered with; nothing can be read after it.
-    pub(super) fn next(&mut self) -> Result<Option<Inbound>, Close> {
+    pub(crate) fn next(&mut self) -> Result<Option<Inbound>, Close> {
         loop {
             if !self.skip() {
                 return Ok(None);
