@@ -47,8 +47,11 @@ pub(crate) const WS_CLOSE_WAIT: Duration = Duration::from_secs(2);
 /// Control frames, or reads, that are dealt with before others get their turn.
 pub(crate) const WS_CONTROL_PER_TURN: usize = 128;
 /// Connections beyond all room that are heard out, so that a WebSocket can be told why in a close
-/// frame, which is all that a page of a browser sees; more are refused unheard.
-pub(crate) const LOBBY: usize = 64;
+/// frame, which is all that a page of a browser sees; more are refused unheard. Few, because they
+/// take descriptors that nobody has counted on.
+pub(crate) const LOBBY: usize = 8;
+/// How long one of them may say nothing before it is refused unheard too.
+pub(crate) const LOBBY_SILENCE: Duration = Duration::from_secs(1);
 
 /// The bounds of an HTTP server; the defaults are those of the daemon.
 #[derive(Clone, Debug)]

@@ -31,7 +31,7 @@ use super::{
 };
 use crate::{
     caller::{Caller, SameUser},
-    limits::{ACCEPT_PAUSE, LOBBY, MAX_BUFFER_BYTES},
+    limits::{ACCEPT_PAUSE, LOBBY, LOBBY_SILENCE, MAX_BUFFER_BYTES},
     refusal,
     service::{Link, Server},
 };
@@ -195,6 +195,10 @@ async fn connection<S: RpcService>(
 ) {
     let stall = shared.server.options.limits.stall_timeout;
     let (Ok(local), Ok(())) = (stream.local_addr(), prepare(&stream, stall)) else { return };
+    // Who waits to be greeted is refused like those whom the lobby has no room for.
+    if place.full && timeout(LOBBY_SILENCE, stream.peek(&mut [0])).await.is_err() {
+        return refuse(stream, StatusCode::SERVICE_UNAVAILABLE, refusal::full());
+    }
     let caller = shared.rule.judge(peer, local);
     let state = Arc::clone(&seat.state);
     let upgraded = Upgraded::default();
@@ -237,6 +241,7 @@ impl<S: RpcService> Connection<S> {
         let response = self.shared.server.respond(&link, None, request).await;
         response.map(|body| body.until(AnswerEnd(Arc::clone(state))))
     }
+
     /// Goes on as what the connection has become, if it has become something.
     async fn go_on(&self) {
         let Some(next) = self.upgraded.take() else { return };

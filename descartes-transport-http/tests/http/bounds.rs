@@ -173,6 +173,15 @@ async fn beyond_the_budget_a_connection_is_refused_and_later_ones_are_served() {
     assert_eq!(first.answer().await.status, 200);
     let answer = server.ask(post(ECHO)).await;
     assert_eq!((answer.status, answer.code()), (503, Some(-32007)));
+    // Also those that say nothing: a few that are waited for, and all the others.
+    let mut silent = Vec::new();
+    for _ in 0..20 {
+        silent.push(server.connect().await);
+    }
+    for (at, talk) in silent.iter_mut().enumerate() {
+        let words = talk.rest().await;
+        assert!(words.starts_with("HTTP/1.1 503"), "{at}: {words:?}");
+    }
     drop(first);
     drop(tokio::time::timeout(crate::fake::PATIENCE, connections.acquire()).await.unwrap());
     assert_eq!(server.ask(post(ECHO)).await.status, 200);
