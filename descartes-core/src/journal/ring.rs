@@ -100,8 +100,9 @@ impl Ring {
             state.push(Arc::clone(group), self.bytes_max);
         }
         state.head = head;
-        apply();
+        // Before whoever waits can learn of it and ask for the events: they wait for this lock.
         self.head.store(head.0, Ordering::Release);
+        apply();
         group
     }
 
@@ -164,5 +165,16 @@ impl State {
                 self.bytes -= weight;
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_learns_what_a_commit_changed_finds_its_events() {
+        let ring = Ring::new(Position(4), 1024);
+        ring.publish(Vec::new(), Position(5), || assert_eq!(ring.head(), Position(5)));
     }
 }
