@@ -129,7 +129,7 @@ fn scope(scope: Scope) -> Value {
 mod tests {
     use serde_json::Value;
 
-    use crate::methods;
+    use crate::{methods, testing::published};
 
     fn document() -> Value {
         serde_json::from_slice(&methods::document("golden")).unwrap()
@@ -138,26 +138,14 @@ mod tests {
     #[test]
     fn the_published_document_changes_only_on_purpose() {
         let now = format!("{:#}\n", document());
-        crate::wire::published::assert_unchanged("openrpc.json", &now);
+        let this = (env!("CARGO_MANIFEST_DIR"), env!("CARGO_PKG_NAME"));
+        published::assert_unchanged(this, "openrpc.json", &now);
     }
 
     #[test]
     fn every_reference_of_the_document_leads_somewhere() {
-        fn walk(value: &Value, root: &Value) {
-            match value {
-                Value::Object(members) => {
-                    if let Some(Value::String(reference)) = members.get("$ref") {
-                        let pointer = reference.strip_prefix('#').expect("a local reference");
-                        assert!(root.pointer(pointer).is_some(), "{reference}");
-                    }
-                    members.values().for_each(|value| walk(value, root));
-                }
-                Value::Array(items) => items.iter().for_each(|value| walk(value, root)),
-                _ => {}
-            }
-        }
         let document = document();
-        walk(&document, &document);
+        published::assert_references_lead_somewhere(&document);
         for name in ["Agent", "AgentBrief", "Event", "EventHead", "EventNext", "Exit", "Error"] {
             assert!(document["components"]["schemas"].get(name).is_some(), "{name}");
         }

@@ -4,6 +4,8 @@ pub mod conformance;
 mod decoder;
 mod fake;
 mod in_memory;
+#[doc(hidden)]
+pub mod published;
 mod served;
 #[cfg(test)]
 mod tests;

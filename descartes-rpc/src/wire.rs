@@ -20,24 +20,3 @@ pub mod state;
 pub mod system;
 
 pub(crate) use shape::{params, shape, words};
-
-/// Files that hold what was published.
-#[cfg(test)]
-pub(crate) mod published {
-    /// Compares `now` with the file `name` of `golden/`, or writes it when that is asked for.
-    #[track_caller]
-    pub(crate) fn assert_unchanged(name: &str, now: &str) {
-        let path = format!("{}/golden/{name}", env!("CARGO_MANIFEST_DIR"));
-        if std::env::var_os("DESCARTES_BLESS").is_some() {
-            std::fs::write(&path, now).unwrap();
-        }
-        let golden = std::fs::read_to_string(&path).unwrap_or_default();
-        let first = golden.lines().zip(now.lines()).find(|(old, new)| old != new);
-        assert!(
-            golden == now,
-            "golden/{name} has changed, first here: {first:#?}. Within version 1 nothing may be \
-             removed, renamed or made required. If the change is meant: DESCARTES_BLESS=1 cargo \
-             test -p descartes-rpc published, and commit golden/{name}"
-        );
-    }
-}

@@ -108,6 +108,8 @@ fn content(media: &str, schema: &Value) -> Map<String, Value> {
 
 #[cfg(test)]
 mod tests {
+    use descartes_rpc::testing::published;
+
     use super::*;
 
     const SOURCE: &str = include_str!("../../descartes-rpc/golden/openrpc.json");
@@ -118,38 +120,14 @@ mod tests {
 
     #[test]
     fn the_published_document_changes_only_on_purpose() {
-        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/golden/openapi.json");
-        let now = format!("{:#}\n", now());
-        if std::env::var_os("DESCARTES_BLESS").is_some() {
-            std::fs::write(path, &now).unwrap();
-        }
-        let golden = std::fs::read_to_string(path).unwrap_or_default();
-        let first = golden.lines().zip(now.lines()).find(|(old, new)| old != new);
-        assert!(
-            golden == now,
-            "golden/openapi.json has changed, first here: {first:#?}. If the change is meant: \
-             DESCARTES_BLESS=1 cargo test -p descartes-transport-http published, after the same \
-             for descartes-rpc, and commit golden/openapi.json"
-        );
+        let this = (env!("CARGO_MANIFEST_DIR"), env!("CARGO_PKG_NAME"));
+        published::assert_unchanged(this, "openapi.json", &format!("{:#}\n", now()));
     }
 
     #[test]
     fn every_method_has_its_path_and_every_reference_leads_somewhere() {
-        fn walk(value: &Value, root: &Value) {
-            match value {
-                Value::Object(members) => {
-                    if let Some(Value::String(reference)) = members.get("$ref") {
-                        let pointer = reference.strip_prefix('#').expect("a local reference");
-                        assert!(root.pointer(pointer).is_some(), "{reference}");
-                    }
-                    members.values().for_each(|value| walk(value, root));
-                }
-                Value::Array(items) => items.iter().for_each(|value| walk(value, root)),
-                _ => {}
-            }
-        }
         let (document, source) = (now(), serde_json::from_str::<Value>(SOURCE).unwrap());
-        walk(&document, &document);
+        published::assert_references_lead_somewhere(&document);
         for method in source["methods"].as_array().unwrap() {
             let path = format!("/rpc/{}", method["name"].as_str().unwrap());
             assert_eq!(document["paths"][&path]["post"]["operationId"], method["name"]);

@@ -99,7 +99,8 @@ fn the_published_shapes_change_only_on_purpose() {
     (ended.ended_at, ended.exit) = (Some(at(9)), Some(exit()));
     shapes.push(("agent", json(&encode::entry(&ended, 1))));
     let now: String = shapes.iter().map(|(name, json)| format!("{name}\n  {json}\n")).collect();
-    super::published::assert_unchanged("wire.txt", &now);
+    let this = (env!("CARGO_MANIFEST_DIR"), env!("CARGO_PKG_NAME"));
+    crate::testing::published::assert_unchanged(this, "wire.txt", &now);
 }
 
 #[test]

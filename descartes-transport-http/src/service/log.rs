@@ -3,6 +3,8 @@
 //! The reader pulls: a page is asked for when hyper has room for it. Between pages nothing is held
 //! but two waiting calls: one for the next row, one for the agent's end.
 
+use std::{future::pending, time::Duration};
+
 use bytes::Bytes;
 use descartes_rpc::{
     connection::{BareCall, call_until},
@@ -92,10 +94,28 @@ struct Caller<S> {
 
 impl<S: RpcService> Caller<S> {
     async fn call<T: DeserializeOwned>(&self, method: &str, params: Bytes) -> Result<T, RpcError> {
+        self.call_until(method, params, self.shutdown.cancelled()).await
+    }
+
+    async fn call_until<T: DeserializeOwned>(
+        &self,
+        method: &str,
+        params: Bytes,
+        drain: impl Future<Output = ()>,
+    ) -> Result<T, RpcError> {
         let call = BareCall::new(method, &params)?;
-        let drain = self.shutdown.cancelled();
         let outcome = call_until(self.rpc.clone(), self.peer.clone(), call, drain).await;
         serde_json::from_slice(&outcome.result?).map_err(|error| RpcError::internal(&error))
+    }
+
+    /// Whether the agent has ended by now, also while the server is going down: a daemon stops its
+    /// agents first, and then their logs are whole.
+    async fn has_ended(&self, agent_id: &str) -> bool {
+        let timeout_secs = Some(Duration::ZERO.into());
+        let params = WaitParams { agent_id: agent_id.to_owned(), r#for: None, timeout_secs };
+        let waited: Result<IgnoredAny, _> =
+            self.call_until("agent.wait", encode(&params), pending()).await;
+        waited.is_ok()
     }
 
     /// Resolves when the agent has ended.
@@ -173,37 +193,39 @@ impl<S: RpcService> Log<S> {
     }
 
     async fn page(&mut self) -> Result<Logs, Interrupted> {
-        let page = match &mut self.until {
-            Until::Ended(ended) => {
-                if self.caller.shutdown.is_cancelled() {
-                    return Err(Interrupted::by("the server is going down"));
-                }
+        if let Until::Ended(ended) = &mut self.until {
+            let shutdown = &self.caller.shutdown;
+            if !shutdown.is_cancelled() {
                 self.params.wait_ms = Some(LOG_WAIT_MILLIS);
                 let page = Box::pin(self.caller.call(self.method, encode(&self.params)));
                 match select(page, ended).await {
-                    Either::Left((page, _)) => page,
-                    Either::Right((waited, _)) => waited.map(|()| None),
+                    Either::Left((Ok(page), _)) => return unbroken(page),
+                    // A shutdown ends waits, and is looked at below.
+                    _ if shutdown.is_cancelled() => {}
+                    Either::Left((Err(error), _)) => return Err(Interrupted::by(error)),
+                    Either::Right((waited, _)) => waited.map_err(Interrupted::by)?,
                 }
             }
-            Until::Lines(_) | Until::Empty | Until::Here => self.rest().await.map(Some),
-        };
-        let page = match page.map_err(Interrupted::by)? {
-            Some(page) => page,
-            None => {
-                self.until = Until::Empty;
-                self.rest().await.map_err(Interrupted::by)?
+            if shutdown.is_cancelled() && !self.caller.has_ended(&self.params.agent_id).await {
+                return Err(Interrupted::by("the server is going down"));
             }
-        };
-        match &page.gap {
-            Some(_) => Err(Interrupted::by("history was trimmed under its reader")),
-            None => Ok(page),
+            self.until = Until::Empty;
         }
+        unbroken(self.rest().await.map_err(Interrupted::by)?)
     }
 
     /// What there is now.
     async fn rest(&mut self) -> Result<Logs, RpcError> {
         self.params.wait_ms = None;
         self.caller.call(self.method, encode(&self.params)).await
+    }
+}
+
+/// A page that follows the one before it without a gap.
+fn unbroken(page: Logs) -> Result<Logs, Interrupted> {
+    match &page.gap {
+        Some(_) => Err(Interrupted::by("history was trimmed under its reader")),
+        None => Ok(page),
     }
 }
 

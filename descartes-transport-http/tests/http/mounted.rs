@@ -4,7 +4,10 @@ use std::sync::Arc;
 
 use axum::Router;
 use bytes::Bytes;
-use descartes_rpc::auth::Principal;
+use descartes_rpc::{
+    auth::Principal,
+    testing::{fake_agent, fake_service},
+};
 use descartes_transport_http::{HttpOptions, service};
 use http::{Request, StatusCode};
 use http_body_util::{BodyExt, Full};
@@ -85,4 +88,53 @@ async fn the_application_ends_streams_with_its_token() {
     token.cancel();
     let rest = body.collect().await.unwrap().to_bytes();
     assert!(String::from_utf8_lossy(&rest).contains("event: ended"));
+}
+
+/// A service with one agent that has written a line, and the path at which its log is followed.
+async fn with_an_agent(token: &CancellationToken) -> (Router, String) {
+    let options = HttpOptions::default().everyone_is_owner().shutdown(token.clone());
+    let app = Router::new().fallback_service(service(fake_service(0).await, options));
+    let spawned = answer(app.clone(), method("agent.spawn", &fake_agent())).await.1;
+    let spawned: serde_json::Value = serde_json::from_str(&spawned).unwrap();
+    let id = spawned["agent_id"].as_str().unwrap_or_else(|| panic!("{spawned}"));
+    let line = serde_json::json!({"agent_id": id, "text": "a line\n"});
+    assert_eq!(answer(app.clone(), method("agent.write_stdin", &line)).await.0, 200);
+    (app, id.to_owned())
+}
+
+fn method(name: &str, params: &serde_json::Value) -> Request<Full<Bytes>> {
+    let request = Request::post(format!("/rpc/{name}")).header("host", "localhost");
+    request.header("content-type", "application/json").body(Full::from(params.to_string())).unwrap()
+}
+
+async fn followed(app: &Router, id: &str) -> axum::body::Body {
+    let request = Request::get(format!("/agents/{id}/logs?follow=1")).header("host", "localhost");
+    let Ok(response) = app.clone().oneshot(request.body(Full::default()).unwrap()).await;
+    assert_eq!(response.status(), 200);
+    let mut body = response.into_body();
+    let first = body.frame().await.unwrap().unwrap().into_data().unwrap();
+    assert_eq!(first, "a line\n");
+    body
+}
+
+#[tokio::test]
+async fn a_log_that_the_shutdown_cuts_short_is_not_taken_for_whole() {
+    let token = CancellationToken::new();
+    let (app, id) = with_an_agent(&token).await;
+    let body = followed(&app, &id).await;
+    token.cancel();
+    let cut = body.collect().await.expect_err("a body without its end");
+    assert!(cut.to_string().contains("going down"), "{cut}");
+}
+
+#[tokio::test]
+async fn a_log_whose_agent_has_ended_is_whole_also_while_the_server_goes_down() {
+    let token = CancellationToken::new();
+    let (app, id) = with_an_agent(&token).await;
+    let body = followed(&app, &id).await;
+    let killed = answer(app, method("agent.kill", &serde_json::json!({"agent_id": id}))).await;
+    assert_eq!(killed.0, 200, "{}", killed.1);
+    token.cancel();
+    let rest = body.collect().await.expect("a body with its end");
+    assert_eq!(rest.to_bytes(), "");
 }

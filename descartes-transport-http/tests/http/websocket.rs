@@ -1,253 +1,374 @@
-//! WebSocket in bytes: the handshake, frames, bounds, and how a connection ends.
+//! WebSocket in bytes: the handshake, frames, and how a connection ends.
 
-use std::{sync::Arc, time::Duration};
+use std::{io, sync::Arc, time::Duration};
 
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    sync::Semaphore,
-    time::timeout,
-};
+use descartes_transport_http::{HttpConfig, PeerSocket, Routes, UidLookup};
+use tokio::{io::AsyncReadExt, sync::Semaphore, time::timeout};
 
 use crate::{
     fake::PATIENCE,
     server::{Server, Talk, get, post},
 };
 
-const ECHO: &str = r#"{"jsonrpc":"2.0","id":1,"method":"echo"}"#;
-const KEY: &str = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
-const TEXT: u8 = 0x1;
-const BINARY: u8 = 0x2;
-const CLOSE: u8 = 0x8;
-const PING: u8 = 0x9;
-const PONG: u8 = 0xa;
-const LAST: u8 = 0x80;
+const MASK: [u8; 4] = [1, 2, 3, 4];
+const ECHO: &str = r#"{"jsonrpc":"2.0","id":7,"method":"echo","params":[1]}"#;
+const ECHOED: &str = r#"{"jsonrpc":"2.0","id":7,"result":[1]}"#;
+const SUBSCRIBE: &str =
+    r#"{"jsonrpc":"2.0","id":1,"method":"event.subscribe","params":{"topics":["agent/a"]}}"#;
 
-/// `GET /ws` with these fields beside the usual ones.
-fn upgrade(fields: &str) -> String {
-    format!(
-        "GET /ws HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
-         Sec-WebSocket-Version: 13\r\n{KEY}{fields}\r\n"
-    )
-}
+const TEXT: u8 = 0x81;
+const CLOSE: u8 = 0x88;
+const PING: u8 = 0x89;
+const PONG: u8 = 0x8a;
 
-/// A connection after the handshake.
-async fn websocket(server: &Server) -> Talk {
-    let mut talk = server.connect().await;
-    talk.send(upgrade("")).await;
-    let answer = talk.answer().await;
-    assert_eq!(answer.status, 101, "{}", answer.head);
-    assert_eq!(answer.field("sec-websocket-accept"), Some("s3pPLMBiTxaQ9kYGzzhZRbK+xOo="));
-    talk
-}
-
-/// A frame as a client sends it, masked with zeros: the payload is read as it stands.
-fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
-    let mut frame = vec![first];
-    match payload.len() {
-        short @ 0..=125 => frame.push(0x80 | short as u8),
-        middle @ 126..=0xffff => {
-            frame.push(0x80 | 126);
-            frame.extend((middle as u16).to_be_bytes());
-        }
-        long => {
-            frame.push(0x80 | 127);
-            frame.extend((long as u64).to_be_bytes());
+/// A handshake; `change` replaces the line of a field, or adds one.
+fn handshake(path: &str, change: (&str, &str)) -> String {
+    let mut head = format!("GET {path} HTTP/1.1\r\n");
+    let usual = [
+        ("Host", "localhost"),
+        ("Connection", "Upgrade"),
+        ("Upgrade", "websocket"),
+        ("Sec-WebSocket-Version", "13"),
+        ("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ=="),
+    ];
+    for (name, value) in usual.iter().filter(|(name, _)| *name != change.0).chain([&change]) {
+        if !value.is_empty() {
+            head.push_str(&format!("{name}: {value}\r\n"));
         }
     }
-    frame.extend([0; 4]);
-    frame.extend(payload);
-    frame
+    head + "\r\n"
 }
 
-fn text(message: &str) -> Vec<u8> {
-    frame(LAST | TEXT, message.as_bytes())
+/// A masked frame whose first byte is `first`.
+fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
+    let mut out = vec![first];
+    match payload.len() {
+        short @ 0..126 => out.push(0x80 | short as u8),
+        long @ 126..65_536 => {
+            out.push(0x80 | 126);
+            out.extend((long as u16).to_be_bytes());
+        }
+        longer => {
+            out.push(0x80 | 127);
+            out.extend((longer as u64).to_be_bytes());
+        }
+    }
+    out.extend(MASK);
+    out.extend(payload.iter().zip(MASK.iter().cycle()).map(|(byte, key)| byte ^ key));
+    out
 }
 
-/// The next frame of the server, which is never masked: its opcode and its payload.
-async fn heard(talk: &mut Talk) -> (u8, Vec<u8>) {
-    let read = async {
-        let first = talk.0.read_u8().await.unwrap();
-        assert_eq!(first & 0xf0, LAST, "whole frames without reserved bits");
-        let length = match talk.0.read_u8().await.unwrap() {
-            126 => u64::from(talk.0.read_u16().await.unwrap()),
-            127 => talk.0.read_u64().await.unwrap(),
+impl Server {
+    /// A connection that has become a WebSocket.
+    async fn upgraded(&self) -> Talk {
+        let mut talk = self.connect().await;
+        talk.send(handshake("/ws", ("", ""))).await;
+        let answer = talk.answer().await;
+        assert_eq!(answer.status, 101, "{}", answer.head);
+        talk
+    }
+}
+
+impl Talk {
+    /// The next frame: its first byte and its payload.
+    async fn frame(&mut self) -> (u8, Vec<u8>) {
+        timeout(PATIENCE, self.read_frame()).await.expect("a frame in time")
+    }
+
+    async fn read_frame(&mut self) -> (u8, Vec<u8>) {
+        let first = self.0.read_u8().await.unwrap();
+        let length = match self.0.read_u8().await.unwrap() {
+            126 => u64::from(self.0.read_u16().await.unwrap()),
+            127 => self.0.read_u64().await.unwrap(),
             short => u64::from(short),
         };
-        let mut payload = vec![0; usize::try_from(length).unwrap()];
-        talk.0.read_exact(&mut payload).await.unwrap();
-        (first & 0x0f, payload)
-    };
-    timeout(PATIENCE, read).await.expect("a frame in time")
-}
+        let mut payload = vec![0; length as usize];
+        self.0.read_exact(&mut payload).await.unwrap();
+        (first, payload)
+    }
 
-async fn answer(talk: &mut Talk) -> String {
-    let (opcode, payload) = heard(talk).await;
-    assert_eq!(opcode, TEXT);
-    String::from_utf8(payload).unwrap()
-}
+    async fn text(&mut self) -> String {
+        let (first, payload) = self.frame().await;
+        assert_eq!(first, TEXT, "{payload:?}");
+        String::from_utf8(payload).unwrap()
+    }
 
-/// The code of the close frame that comes next; nothing comes after it.
-async fn closed(talk: &mut Talk) -> u16 {
-    let (opcode, payload) = heard(talk).await;
-    assert_eq!(opcode, CLOSE, "{}", String::from_utf8_lossy(&payload));
-    let code = u16::from_be_bytes([payload[0], payload[1]]);
-    drop(talk.0.write_all(&frame(LAST | CLOSE, &payload[..2])).await);
-    assert_eq!(talk.rest().await, "");
-    code
+    /// The code of the close frame that comes next, after which there is nothing.
+    async fn closed(mut self) -> u16 {
+        let (first, payload) = self.frame().await;
+        assert_eq!(first, CLOSE, "{}", String::from_utf8_lossy(&payload));
+        assert_eq!(self.rest().await, "");
+        u16::from_be_bytes([payload[0], payload[1]])
+    }
 }
 
 #[tokio::test]
-async fn what_is_no_handshake_is_refused_as_http() {
+async fn what_is_no_handshake_is_refused_with_its_status() {
     let server = Server::start().await;
-    let without = |field: &str| upgrade("").replace(field, "");
-    let cases = [
-        ("an ordinary request", get("/ws"), 426),
-        ("no upgrade", without("Upgrade: websocket\r\n"), 426),
-        ("an older version", upgrade("").replace("Version: 13", "Version: 8"), 426),
-        ("no key", without(KEY), 400),
-        ("two keys", upgrade(KEY), 400),
-        ("HTTP/1.0", upgrade("").replace("HTTP/1.1", "HTTP/1.0"), 426),
-        ("POST", post(ECHO).replacen("POST /", "POST /ws", 1), 405),
-        ("a page of another site", upgrade("Origin: https://evil.example\r\n"), 403),
-        ("another host", upgrade("").replace("localhost", "evil.example"), 421),
-        ("a body", upgrade("Content-Length: 2\r\n") + "{}", 400),
-    ];
-    for (name, request, status) in cases {
-        let answer = server.ask(request).await;
-        assert_eq!(answer.status, status, "{name}: {}", answer.head);
-        assert!(answer.code().is_some(), "{name}: {}", answer.body);
-        if status == 426 {
-            assert_eq!(answer.field("sec-websocket-version"), Some("13"), "{name}");
-        }
+    let old = handshake("/ws", ("", "")).replace("HTTP/1.1", "HTTP/1.0");
+    for (request, status) in [
+        (get("/ws"), 426),
+        (old, 426),
+        (handshake("/ws", ("Upgrade", "h2c")), 426),
+        (handshake("/ws", ("Connection", "keep-alive")), 426),
+        (handshake("/ws", ("Sec-WebSocket-Version", "8")), 426),
+        (handshake("/ws", ("Sec-WebSocket-Key", "")), 400),
+        (handshake("/ws", ("Sec-WebSocket-Key", "c2hvcnQ=")), 400),
+        (handshake("/ws", ("Host", "evil.example")), 421),
+        (handshake("/ws", ("Origin", "http://evil.example")), 403),
+        (handshake("/ws", ("Origin", "null")), 403),
+        (handshake("/ws", ("", "")).replace("GET", "POST"), 405),
+        (post("{}").replace("POST / ", "POST /ws "), 405),
+        (handshake("/rpc", ("", "")), 405),
+    ] {
+        let answer = server.ask(&request).await;
+        assert_eq!(answer.status, status, "{request}");
+        assert!(answer.code().is_some(), "{request}");
+        let version = answer.field("sec-websocket-version");
+        assert_eq!(version, (status == 426).then_some("13"), "{request}");
     }
-    let own = upgrade("Origin: http://localhost\r\n");
+    let own = handshake("/ws", ("Origin", "http://localhost"));
     assert_eq!(server.ask(own).await.status, 101);
     server.stop().await;
 }
 
 #[tokio::test]
-async fn messages_come_whole_in_pieces_and_many_at_once() {
+async fn calls_batches_and_notifications_are_answered_on_one_connection() {
     let server = Server::start().await;
-    let mut talk = websocket(&server).await;
-    let (begin, end) = ECHO.split_at(20);
-    let pieces = [
-        frame(TEXT, begin.as_bytes()),
-        frame(LAST | PING, b"still there?"),
-        frame(0, b""),
-        frame(LAST, end.as_bytes()),
-        text(ECHO),
-        text("nonsense"),
-    ];
-    // Byte by byte at first, then all the rest at once.
-    let stream = pieces.concat();
-    for byte in &stream[..40] {
-        talk.send([*byte]).await;
+    let mut talk = server.upgraded().await;
+    let many: Vec<u8> = (0..200).flat_map(|_| frame(TEXT, ECHO.as_bytes())).collect();
+    talk.send(many).await;
+    for _ in 0..200 {
+        assert_eq!(talk.text().await, ECHOED);
     }
-    talk.send(&stream[40..]).await;
-    assert_eq!(heard(&mut talk).await, (PONG, b"still there?".to_vec()));
-    assert!(answer(&mut talk).await.contains("result"));
-    assert!(answer(&mut talk).await.contains("result"));
-    assert!(answer(&mut talk).await.contains("-32700"));
-    talk.send(frame(LAST | CLOSE, &1000_u16.to_be_bytes())).await;
-    assert_eq!(closed(&mut talk).await, 1000);
+    talk.send(frame(TEXT, br#"{"jsonrpc":"2.0","method":"echo"}"#)).await;
+    talk.send(frame(TEXT, format!("[{ECHO},{ECHO}]").as_bytes())).await;
+    assert_eq!(talk.text().await, format!("[{ECHOED},{ECHOED}]"));
+    talk.send(frame(TEXT, b"rubbish")).await;
+    assert!(talk.text().await.contains("-32700"));
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_message_in_pieces_is_one_and_a_ping_between_them_is_answered() {
+    let server = Server::start().await;
+    let mut talk = server.upgraded().await;
+    let (first, rest) = ECHO.as_bytes().split_at(9);
+    talk.send(frame(0x01, first)).await;
+    talk.send(frame(PING, b"still there?")).await;
+    assert_eq!(talk.frame().await, (PONG, b"still there?".to_vec()));
+    for byte in frame(0x00, &rest[..5]) {
+        talk.send([byte]).await;
+    }
+    talk.send(frame(0x80, &rest[5..])).await;
+    assert_eq!(talk.text().await, ECHOED);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_message_that_is_too_long_is_refused_and_the_next_is_answered() {
+    let server = Server::start().await;
+    let mut talk = server.upgraded().await;
+    for bytes in [(1 << 20) + 1, 16 << 20] {
+        let long = frame(TEXT, &vec![b' '; bytes]);
+        let (sent, answer) = {
+            let (mut read, mut write) = talk.0.split();
+            let send = async { tokio::io::AsyncWriteExt::write_all(&mut write, &long).await };
+            let hear = async {
+                let mut head = [0; 4];
+                read.read_exact(&mut head).await.unwrap();
+                let mut rest = vec![0; usize::from(u16::from_be_bytes([head[2], head[3]]))];
+                read.read_exact(&mut rest).await.unwrap();
+                String::from_utf8(rest).unwrap()
+            };
+            tokio::join!(send, hear)
+        };
+        sent.unwrap();
+        assert!(answer.contains("-32011") && answer.contains("\"id\":null"), "{answer}");
+        talk.send(frame(TEXT, ECHO.as_bytes())).await;
+        assert_eq!(talk.text().await, ECHOED);
+    }
     server.stop().await;
 }
 
 #[tokio::test]
 async fn each_breach_ends_the_connection_with_its_code() {
     let server = Server::start().await;
-    let mut unmasked = text(ECHO);
+    let mut unmasked = frame(TEXT, b"x");
     unmasked[1] &= 0x7f;
-    let mut huge = vec![LAST | TEXT, 0x80 | 127];
-    huge.extend((1_u64 << 40).to_be_bytes());
-    huge.extend([0; 4]);
-    for (name, bytes, code) in [
-        ("bytes", frame(LAST | BINARY, ECHO.as_bytes()), 1003),
-        ("no mask", unmasked, 1002),
-        ("a reserved bit", frame(LAST | 0x40 | TEXT, b"{}"), 1002),
-        ("not UTF-8", frame(LAST | TEXT, b"\"\xff\""), 1007),
-        ("a terabyte", huge, 1009),
-        ("a long ping", frame(LAST | PING, &[b'x'; 126]), 1002),
+    let beyond = [&[TEXT, 0xff][..], &(17_u64 << 20).to_be_bytes(), &MASK].concat();
+    for (bytes, code) in [
+        (frame(0x82, b"binary"), 1003),
+        (frame(TEXT, &[b'"', 0xff, b'"']), 1007),
+        (beyond, 1009),
+        (unmasked, 1002),
+        (frame(0xc1, b"x"), 1002),
+        (frame(0x80, b"x"), 1002),
+        (frame(0x83, b"x"), 1002),
+        (frame(CLOSE, b"\x03\xe8bye"), 1000),
+        (frame(CLOSE, &[0x0f, 0xa0]), 4000),
+        (frame(CLOSE, &[0x03]), 1002),
     ] {
-        let mut talk = websocket(&server).await;
+        let mut talk = server.upgraded().await;
         talk.send(&bytes).await;
-        assert_eq!(closed(&mut talk).await, code, "{name}");
+        assert_eq!(talk.closed().await, code, "{bytes:?}");
     }
     server.stop().await;
 }
 
+/// A kernel that knows nobody.
+#[derive(Debug)]
+struct KnowsNobody;
+
+impl UidLookup for KnowsNobody {
+    fn uid_of(&self, _: &PeerSocket) -> io::Result<Option<u32>> {
+        Ok(None)
+    }
+}
+
 #[tokio::test]
-async fn a_message_that_is_too_long_is_refused_and_the_next_is_answered() {
-    let server = Server::start_with(|config| config.options.limits.request_bytes = 1000).await;
-    let mut talk = websocket(&server).await;
-    talk.send(text(&format!("\"{}\"", "x".repeat(100_000)))).await;
-    talk.send(text(ECHO)).await;
-    let refused = answer(&mut talk).await;
-    assert!(refused.contains("-32011") && refused.contains("\"id\":null"), "{refused}");
-    assert!(answer(&mut talk).await.contains("result"));
+async fn whoever_may_not_stay_is_told_after_the_upgrade() {
+    let strangers = |config: &mut HttpConfig| config.uid_lookup = Arc::new(KnowsNobody);
+    let server = Server::start_with(strangers).await;
+    assert_eq!(server.upgraded().await.closed().await, 4401);
+    server.stop().await;
+
+    let server = Server::start().await;
+    let mut talk = server.connect().await;
+    talk.send(handshake("/ws", ("X-Forwarded-For", "192.0.2.1"))).await;
+    assert_eq!(talk.answer().await.status, 101);
+    assert_eq!(talk.closed().await, 4401);
     server.stop().await;
 }
 
 #[tokio::test]
-async fn a_peer_that_answers_no_ping_is_cut() {
-    let ping = Duration::from_millis(50);
-    let server = Server::start_with(|config| config.options.limits.ping = ping).await;
-    let mut talk = websocket(&server).await;
-    assert_eq!(heard(&mut talk).await, (PING, Vec::new()));
-    talk.send(frame(LAST | PONG, b"")).await;
-    assert_eq!(heard(&mut talk).await, (PING, Vec::new()));
-    // Nothing is said any more, as of a machine that has lost its power.
-    timeout(PATIENCE, async { while talk.0.read_u8().await.is_ok() {} }).await.expect("it is cut");
-    server.stop().await;
-}
-
-#[tokio::test]
-async fn a_shutdown_closes_with_1001() {
-    let mut server = Server::start().await;
-    let mut talk = websocket(&server).await;
-    talk.send(text(ECHO)).await;
-    answer(&mut talk).await;
-    server.begin_stop();
-    assert_eq!(closed(&mut talk).await, 1001);
-    server.stop().await;
-}
-
-#[tokio::test]
-async fn who_finds_no_room_hears_so_in_a_close_frame() {
+async fn a_websocket_counts_as_a_connection_until_it_ends() {
     let connections = Arc::new(Semaphore::new(1));
     let budget = Arc::clone(&connections);
     let server = Server::start_with(|config| config.connections = budget).await;
-    let mut first = websocket(&server).await;
-    let mut second = websocket(&server).await;
-    assert_eq!(closed(&mut second).await, 1013);
-    first.send(text(ECHO)).await;
-    assert!(answer(&mut first).await.contains("result"));
+    let mut first = server.upgraded().await;
+    assert_eq!(server.ask(post(ECHO)).await.status, 503);
+    assert_eq!(server.upgraded().await.closed().await, 1013);
+    first.send(frame(CLOSE, &[0x03, 0xe8])).await;
+    assert_eq!(first.closed().await, 1000);
+    drop(timeout(PATIENCE, connections.acquire()).await.unwrap());
+    let mut again = server.upgraded().await;
+    again.send(frame(TEXT, ECHO.as_bytes())).await;
+    assert_eq!(again.text().await, ECHOED);
     server.stop().await;
 }
 
 #[tokio::test]
-async fn another_user_hears_so_in_a_close_frame() {
-    let server = Server::start_with(|config| config.own_uid += 1).await;
-    let mut talk = server.connect().await;
-    talk.send(upgrade("Forwarded: for=192.0.2.1\r\n")).await;
-    assert_eq!(talk.answer().await.status, 101);
-    assert_eq!(closed(&mut talk).await, 4401);
+async fn a_shutdown_answers_what_was_begun_and_then_closes() {
+    let mut server = Server::start().await;
+    let mut talk = server.upgraded().await;
+    talk.send(frame(TEXT, br#"{"jsonrpc":"2.0","id":1,"method":"held"}"#)).await;
+    drop(timeout(PATIENCE, server.stage.begun.acquire()).await.unwrap());
+    server.begin_stop();
+    server.stage.release.add_permits(1);
+    assert!(talk.text().await.contains("released"), "what was begun is answered");
+    assert_eq!(talk.closed().await, 1001);
     server.stop().await;
 }
 
 #[tokio::test]
-async fn a_connection_at_rest_outlives_the_idle_limit_of_http() {
+async fn notifications_follow_their_answer() {
+    let server = Server::start().await;
+    let mut talk = server.upgraded().await;
+    talk.send(frame(TEXT, SUBSCRIBE.as_bytes())).await;
+    assert!(talk.text().await.contains("subscription_id"));
+    let heard = [talk.text().await, talk.text().await, talk.text().await, talk.text().await];
+    assert!(heard[0].contains("event.gap") && heard[3].contains("c3"), "{heard:?}");
+    assert!(talk.text().await.contains("event.synced"));
+    talk.send(frame(CLOSE, &[0x03, 0xe8])).await;
+    assert_eq!(talk.closed().await, 1000);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn an_idle_websocket_is_pinged_and_stays_and_a_mute_one_is_cut() {
+    let short = Duration::from_millis(50);
     let server = Server::start_with(|config| {
-        config.options.limits.idle_timeout = Duration::from_millis(20);
-        config.options.limits.ping = Duration::from_millis(60);
+        config.options.limits.ping = short;
+        config.options.limits.idle_timeout = short;
+        config.options.limits.header_deadline = short * 10;
     })
     .await;
-    let mut talk = websocket(&server).await;
-    for _ in 0..3 {
-        assert_eq!(heard(&mut talk).await, (PING, Vec::new()));
-        talk.send(frame(LAST | PONG, b"")).await;
+    let mut talk = server.upgraded().await;
+    for _ in 0..20 {
+        assert_eq!(talk.frame().await, (PING, Vec::new()));
+        talk.send(frame(PONG, b"")).await;
     }
-    talk.send(text(ECHO)).await;
-    assert!(answer(&mut talk).await.contains("result"));
+    talk.send(frame(TEXT, ECHO.as_bytes())).await;
+    loop {
+        match talk.frame().await {
+            (PING, _) => talk.send(frame(PONG, b"")).await,
+            (first, payload) => {
+                assert_eq!((first, payload), (TEXT, ECHOED.as_bytes().to_vec()));
+                break;
+            }
+        }
+    }
+    // Now it says nothing more: pings, and then the end without a farewell.
+    let mut rest = Vec::new();
+    drop(timeout(PATIENCE, talk.0.read_to_end(&mut rest)).await.expect("it is cut in time"));
+    assert!(rest.len() <= 4 && rest.chunks(2).all(|ping| ping == [PING, 0]), "{rest:?}");
     server.stop().await;
+}
+
+#[tokio::test]
+async fn a_peer_that_takes_nothing_is_cut() {
+    let connections = Arc::new(Semaphore::new(1));
+    let budget = Arc::clone(&connections);
+    let server = Server::start_with(|config| {
+        config.connections = budget;
+        config.options.limits.stall_timeout = Duration::from_millis(100);
+    })
+    .await;
+    let mut talk = server.upgraded().await;
+    let large = SUBSCRIBE.replace("agent/a", "agent/large");
+    talk.send(frame(TEXT, large.as_bytes())).await;
+    // It reads nothing and stays; its place is free again all the same.
+    drop(timeout(PATIENCE, connections.acquire()).await.expect("it is cut").unwrap());
+    let mut taken = Vec::new();
+    drop(timeout(PATIENCE, talk.0.read_to_end(&mut taken)).await.unwrap());
+    assert!(taken.len() < 32 << 20, "{}", taken.len());
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_port_for_websocket_alone_serves_it_at_its_root() {
+    let server = Server::start_with(|config| config.options.routes = Routes::WebSocket).await;
+    for path in ["/", "/ws"] {
+        let mut talk = server.connect().await;
+        talk.send(handshake(path, ("", ""))).await;
+        assert_eq!(talk.answer().await.status, 101);
+        talk.send(frame(TEXT, ECHO.as_bytes())).await;
+        assert_eq!(talk.text().await, ECHOED);
+    }
+    for (request, status) in [(get("/"), 426), (get("/health"), 404), (post(ECHO), 405)] {
+        assert_eq!(server.ask(&request).await.status, status, "{request}");
+    }
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn mounted_in_an_application_it_is_served_too() {
+    use descartes_transport_http::{HttpOptions, service};
+    let stop = tokio_util::sync::CancellationToken::new();
+    let options = HttpOptions::default().everyone_is_owner().shutdown(stop.clone());
+    let stage = Arc::new(crate::fake::Stage::default());
+    let routes = service(crate::fake::service(stage), options);
+    let app = axum::Router::new().nest_service("/descartes", routes);
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let serving = tokio::spawn(async { axum::serve(listener, app).await });
+    let mut talk = Talk(tokio::net::TcpStream::connect(address).await.unwrap());
+    talk.send(handshake("/descartes/ws", ("", ""))).await;
+    assert_eq!(talk.answer().await.status, 101);
+    talk.send(frame(TEXT, ECHO.as_bytes())).await;
+    assert_eq!(talk.text().await, ECHOED);
+    stop.cancel();
+    assert_eq!(talk.closed().await, 1001);
+    serving.abort();
 }

@@ -40,10 +40,8 @@ pub(super) fn cases() -> Vec<Case> {
 async fn effects_stay(harness: &dyn Harness) -> Result<(), Failure> {
     let prefix = fresh_key("leaving");
     let mut duplex = Session::open(harness).await?.duplex()?;
-    for number in 0..20 {
-        let params = json!({"key": format!("{prefix}/{number}"), "value": number});
-        duplex.begin("state.put", params).await?;
-    }
+    let puts = (0..20).map(|number| json!({"key": format!("{prefix}/{number}"), "value": number}));
+    duplex.begin_all("state.put", puts).await?;
     drop(duplex);
     calls::keys_of(&mut Session::open(harness).await?, &prefix, 20).await.map(drop)
 }

@@ -40,6 +40,20 @@ impl Duplex {
         Ok(id)
     }
 
+    /// Sends a call for each of `params` in one go, so that none stays behind in a network's queue
+    /// when the client leaves at once.
+    pub(crate) async fn begin_all(
+        &mut self,
+        method: &str,
+        params: impl IntoIterator<Item = Value>,
+    ) -> Result<(), Failure> {
+        for params in params {
+            let id = self.fresh();
+            self.io.feed(call(id, method, &params)).await.map_err(Failure::from)?;
+        }
+        self.io.flush().await.map_err(Failure::from)
+    }
+
     /// The next answer; notifications before it are kept.
     pub(crate) async fn answer(&mut self) -> Result<Bytes, Failure> {
         loop {
