@@ -214,10 +214,10 @@ impl<S: RpcService> Log<S> {
         unbroken(self.rest().await.map_err(Interrupted::by)?)
     }
 
-    /// What there is now.
+    /// What there is now. Nothing is waited for, so a shutdown need not end it.
     async fn rest(&mut self) -> Result<Logs, RpcError> {
         self.params.wait_ms = None;
-        self.caller.call(self.method, encode(&self.params)).await
+        self.caller.call_until(self.method, encode(&self.params), pending()).await
     }
 }
 
