@@ -232,7 +232,8 @@ fn a_follower_that_goes_away_leaves_nothing_behind() {
 fn a_log_without_follow_ends_although_the_agent_never_rests() {
     let daemon = Daemon::start();
     let mut socket = daemon.socket();
-    let id = spawn(&mut socket, &parrot::shell("yes"));
+    // A writer that is faster than retention, like `yes`, may take away what is being read.
+    let id = spawn(&mut socket, &parrot::shell("while :; do echo y; done"));
     await_output(&mut socket, &id, "y\ny\n");
     let reply = daemon.http().get(&format!("/agents/{id}/logs"));
     assert!(reply.body.starts_with(b"y\ny\n"));
