@@ -1,0 +1,7 @@
+//! Descartes over ZeroMQ: JSON-RPC and the agent protocol for REQ and DEALER, streams for SUB.
+//!
+//! ZMTP 3.x (<https://rfc.zeromq.org/spec/23/>, <https://rfc.zeromq.org/spec/37/>) is spoken here and
+//! by no crate: a peer meets our bounds before its first byte costs anything, and each connection is
+//! a connection like those of the other transports, with the same limits and the same end.
+
+pub mod zmtp;
