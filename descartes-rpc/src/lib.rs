@@ -21,6 +21,8 @@ pub mod methods;
 pub mod openrpc;
 pub mod peer;
 pub mod router;
+#[cfg(feature = "same-user")]
+pub mod same_user;
 pub mod service;
 mod subscription;
 #[cfg(any(test, feature = "test-util"))]

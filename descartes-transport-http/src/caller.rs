@@ -5,9 +5,8 @@ use std::{net::SocketAddr, sync::Arc};
 use descartes_rpc::{
     error::{ErrorKind, RpcError},
     peer::Peer,
+    same_user::{PeerSocket, UidLookup, is_admitted},
 };
-
-use crate::same_user::{PeerSocket, UidLookup, is_admitted};
 
 /// The name of this transport in peers, logs and metrics.
 pub(crate) const TRANSPORT: &str = "http";

@@ -35,7 +35,6 @@ mod refusal;
 mod request_body;
 mod response_body;
 mod route;
-mod same_user;
 mod serve;
 mod service;
 mod sse;
@@ -46,10 +45,10 @@ mod ws;
 
 #[cfg(feature = "client")]
 pub use client::{AddressError, HttpClient};
+pub use descartes_rpc::same_user::{KernelLookup, PeerSocket, UidLookup};
 pub use limits::HttpLimits;
 pub use options::{HttpOptions, Routes};
 pub use response_body::{Interrupted, ResponseBody};
-pub use same_user::{KernelLookup, PeerSocket, UidLookup};
 pub use serve::{BindError, HttpConfig, HttpTransport};
 pub use service::{HttpService, service};
 #[cfg(feature = "client")]

@@ -12,17 +12,13 @@ mod upgraded;
 
 use std::{io as std_io, net::SocketAddr, sync::Arc};
 
+use descartes_rpc::same_user::{KernelLookup, UidLookup};
 use tokio::{
     net::{TcpListener, TcpSocket},
     sync::Semaphore,
 };
 
-use crate::{
-    caller::SameUser,
-    limits::BACKLOG,
-    options::HttpOptions,
-    same_user::{KernelLookup, UidLookup},
-};
+use crate::{caller::SameUser, limits::BACKLOG, options::HttpOptions};
 
 pub(crate) use state::{AnswerEnd, ConnectionState, Phase};
 pub(crate) use upgraded::Upgraded;

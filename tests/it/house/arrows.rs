@@ -23,6 +23,7 @@ const ROOMS: &[Room] = &[
     Room { name: "descartes-rpc", may_use: &["descartes-core"], must_not: HTTP },
     Room { name: "descartes-transport-http", may_use: &["descartes-rpc"], must_not: &["anyhow"] },
     Room { name: "descartes-transport-unix", may_use: &["descartes-rpc"], must_not: HTTP },
+    Room { name: "descartes-transport-zmq", may_use: &["descartes-rpc"], must_not: HTTP },
 ];
 
 /// Crates that nobody here uses; the design says what to use instead.

@@ -42,7 +42,9 @@ fn a_program_with_only_a_client_compiles_no_c_and_no_sqlite() {
 
 #[test]
 fn the_clients_of_the_transports_bring_no_store() {
-    for package in ["descartes-transport-http", "descartes-transport-unix"] {
+    for package in
+        ["descartes-transport-http", "descartes-transport-unix", "descartes-transport-zmq"]
+    {
         let names = tree(package, &[]);
         assert!(!names.contains("rusqlite"), "{package} brings the store");
         assert!(!names.contains("axum"), "{package} brings a web framework");

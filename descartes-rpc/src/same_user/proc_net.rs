@@ -1,7 +1,7 @@
 //! The same question to `/proc/net/tcp` and `tcp6`, for kernels that refuse `sock_diag`.
 
+use std::fs::File;
 use std::{
-    fs::File,
     io::{self, BufRead, BufReader},
     net::{IpAddr, SocketAddr},
 };

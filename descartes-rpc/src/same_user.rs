@@ -1,7 +1,8 @@
-//! Whose process is at the other end of a loopback connection.
+//! Whose process is at the other end of a loopback connection (feature `same-user`).
 //!
 //! A port on 127.0.0.1 is open to every user of the machine. The kernel knows who owns the
 //! peer's socket; so a person's own programs need no token and everybody else's are refused.
+//! Every transport with a TCP port asks here, because none may use another.
 
 mod netlink;
 mod proc_net;
@@ -64,9 +65,10 @@ impl UidLookup for KernelLookup {
     }
 }
 
-/// The rule itself: the same user, or root.
+/// The rule itself: a peer of the user `owner` is let in by a daemon of the user `own` if they are
+/// the same, or if it is root.
 #[must_use]
-pub(crate) fn is_admitted(owner: u32, own: u32) -> bool {
+pub const fn is_admitted(owner: u32, own: u32) -> bool {
     owner == own || owner == 0
 }
 
