@@ -51,7 +51,8 @@ impl ParamFault {
     }
 
     /// Reads serde's sentence about what went wrong; its wording is pinned by the table tests.
-    pub(super) fn explain(error: &TracedError<serde_json::Error>) -> Self {
+    #[must_use]
+    pub fn explain<E: std::fmt::Display>(error: &TracedError<E>) -> Self {
         let sentence = error.inner().to_string();
         let sentence = sentence.rfind(" at line ").map_or(&*sentence, |end| &sentence[..end]);
         let path = match error.path().to_string() {
