@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+const KIB: usize = 1024;
+const MIB: usize = 1024 * KIB;
+
 /// A message of the agent protocol: what a page of output can reach, with room.
 pub const MESSAGE_BYTES: usize = 10 * 1024 * 1024;
 /// The name of [`MESSAGE_BYTES`] in errors.
@@ -15,3 +18,74 @@ pub const MESSAGE_NODES: usize = 256 * 1024;
 pub const REQUEST_ID_CHARS: usize = 128;
 /// Silence after which a follower of statuses is told that the daemon is there.
 pub const STATUS_HEARTBEAT: Duration = Duration::from_secs(15);
+
+/// Greeting and READY of both ends; they are four small packets.
+pub(crate) const HANDSHAKE: Duration = Duration::from_secs(2);
+/// A message of ZMTP: one of the agent protocol, and room for its envelope.
+pub(crate) const ZMTP_MESSAGE_BYTES: usize = MESSAGE_BYTES + 64 * KIB;
+/// Frames of a message: an envelope has a few, nobody needs thousands.
+pub(crate) const MESSAGE_FRAMES: usize = 4096;
+/// A command: READY with an identity and some metadata, or the longest prefix of a subscription.
+pub(crate) const COMMAND_BYTES: usize = 2 * KIB;
+/// How much of an oversize message is skipped, heads of frames included, before its sender is taken
+/// for broken.
+pub(crate) const SKIP_BYTES: usize = 16 * MIB;
+/// Time between two of our PINGs.
+pub(crate) const PING: Duration = Duration::from_secs(20);
+
+/// What one read takes during the handshake, when a peer has earned nothing yet.
+pub(crate) const HANDSHAKE_READ: usize = 512;
+/// What one read takes at least: some dozens of small calls that came together.
+pub(crate) const READ_BUFFER: usize = 8 * KIB;
+/// What one read takes at most, when a peer sends much or a long message is under way.
+pub(crate) const READ_MOST: usize = 64 * KIB;
+/// Frames up to this length are copied out, so that one that stays does not keep the read buffer.
+pub(crate) const COPIED: usize = 4 * KIB;
+/// Frames from this length on are written from where they are, without a copy.
+pub(crate) const KEPT_FRAME: usize = 8 * KIB;
+/// What is written at once; more adds latency and saves nothing.
+pub(crate) const WRITE_BUFFER: usize = 64 * KIB;
+/// The write buffer that is kept for the next messages; a larger one is given back when it is
+/// empty, this one too when nothing happens until the next PING.
+pub(crate) const KEPT_BUFFER: usize = 16 * KIB;
+/// Pieces that one write hands to the kernel (`IOV_MAX` is 1024).
+pub(crate) const WRITE_PIECES: usize = 64;
+/// Commands, or reads, that are dealt with before others get their turn.
+pub(crate) const COMMANDS_PER_TURN: usize = 128;
+/// How long a peer may take to take what was written before the end, and then to leave.
+pub(crate) const CLOSE_WAIT: Duration = Duration::from_secs(2);
+/// What a peer may still send after our end, so that a reset does not overtake our last message.
+pub(crate) const DISCARDED_BYTES: u64 = 16 * MIB as u64;
+
+/// The bounds of one ZMTP connection; the defaults are those of the daemon.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct ZmtpLimits {
+    /// Longest message, in bytes of all its frames. What is longer is skipped and told as
+    /// [`Received::Oversize`](crate::zmtp::Received::Oversize).
+    pub message_bytes: usize,
+    /// Most frames of a message; more count as oversize too.
+    pub message_frames: usize,
+    /// Longest command, in bytes; a longer one ends the connection.
+    pub command_bytes: usize,
+    /// How much of an oversize message may come, in bytes on the wire, before it ends the
+    /// connection.
+    pub skip_bytes: usize,
+    /// From the beginning of the handshake to its end.
+    pub handshake: Duration,
+    /// Time between two of our PINGs; a peer of ZMTP 3.1 that sends nothing between them is gone.
+    pub ping: Duration,
+}
+
+impl Default for ZmtpLimits {
+    fn default() -> Self {
+        Self {
+            message_bytes: ZMTP_MESSAGE_BYTES,
+            message_frames: MESSAGE_FRAMES,
+            command_bytes: COMMAND_BYTES,
+            skip_bytes: SKIP_BYTES,
+            handshake: HANDSHAKE,
+            ping: PING,
+        }
+    }
+}

@@ -1,5 +1,22 @@
 //! ZMTP 3.x: greeting, handshake, commands and messages over any stream of bytes.
+//!
+//! The sections that are named here are those of RFC 37 (ZMTP 3.1,
+//! <https://rfc.zeromq.org/spec/37/>); RFC 23 (ZMTP 3.0) is named where it differs.
 
+mod command;
+mod error;
+mod frame;
+mod greeting;
+mod handshake;
+mod keepalive;
 mod message;
+mod outbox;
+mod reader;
+mod socket;
+mod socket_type;
 
-pub use message::{Multipart, Received, SocketType};
+pub use crate::limits::ZmtpLimits;
+pub use error::{HandshakeError, ProtocolError};
+pub use message::{Multipart, Received};
+pub use socket::ZmtpSocket;
+pub use socket_type::SocketType;
