@@ -4,6 +4,11 @@
 //! by no crate: a peer meets our bounds before its first byte costs anything, and each connection is
 //! a connection like those of the other transports, with the same limits and the same end.
 
+#[cfg(feature = "client")]
+pub mod client;
 pub mod limits;
 pub mod protocol;
 pub mod zmtp;
+
+#[cfg(feature = "client")]
+pub use client::ZmqConnect;

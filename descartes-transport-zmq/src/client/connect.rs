@@ -1,0 +1,180 @@
+//! Connections for the typed [`Client`](descartes_rpc::client::Client).
+
+use std::{
+    io::{self, ErrorKind},
+    pin::Pin,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use descartes_rpc::client::{Connect, FrameIo};
+use futures_core::Stream;
+use futures_util::Sink;
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::{TcpStream, UnixStream},
+    time::timeout,
+};
+
+use super::{AddressError, address::Address};
+use crate::zmtp::{HandshakeError, Multipart, Received, SocketType, ZmtpLimits, ZmtpSocket};
+
+/// The name of this transport.
+const TRANSPORT: &str = "zmq";
+/// How long an attempt may take unless it is told.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Connects to a daemon over ZeroMQ: `Client::connect(ZmqConnect::new(address)?)` is a client that
+/// makes a lost connection again and goes on with its subscriptions where they were.
+///
+/// It is a DEALER that sends each message behind an empty frame, as REQ does; every connection is a
+/// new socket. Cheap to clone.
+///
+/// ```
+/// use descartes_rpc::client::Client;
+/// use descartes_transport_zmq::ZmqConnect;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let client = Client::connect(ZmqConnect::new("tcp://127.0.0.1:5555")?);
+/// let socket = ZmqConnect::new("ipc:///run/user/1000/descartes/zmq.sock")?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Debug)]
+pub struct ZmqConnect {
+    address: Address,
+    timeout: Duration,
+}
+
+impl ZmqConnect {
+    /// Connects to `address`, when it is needed: `tcp://host:port` or `ipc:///path`. A host's name
+    /// is resolved with each connection; an IPv6 address stands in brackets.
+    ///
+    /// # Errors
+    ///
+    /// [`AddressError`] when it is not such an address.
+    pub fn new(address: &str) -> Result<Self, AddressError> {
+        Ok(Self { address: address.parse()?, timeout: CONNECT_TIMEOUT })
+    }
+
+    /// Bounds one attempt, with its handshake, by `timeout`; 10 s unless this is called, and the
+    /// typed client waits no longer than that either.
+    #[must_use]
+    pub const fn connect_timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = timeout;
+        self
+    }
+
+    async fn dial(&self) -> io::Result<Box<dyn FrameIo>> {
+        match &self.address {
+            Address::Tcp { host, port } => {
+                let stream = TcpStream::connect((host.as_str(), *port)).await?;
+                stream.set_nodelay(true)?;
+                self.greet(stream).await
+            }
+            Address::Ipc(path) => self.greet(UnixStream::connect(path).await?).await,
+        }
+    }
+
+    async fn greet<IO>(&self, stream: IO) -> io::Result<Box<dyn FrameIo>>
+    where
+        IO: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    {
+        let limits = ZmtpLimits { handshake: self.timeout, ..ZmtpLimits::default() };
+        let socket = ZmtpSocket::connect(stream, SocketType::Dealer, limits).await;
+        let socket = socket.map_err(explained)?;
+        if socket.peer_type() != SocketType::Router {
+            let what = format!("a {} listens there, not a daemon", socket.peer_type());
+            return Err(io::Error::new(ErrorKind::InvalidData, what));
+        }
+        Ok(Box::new(Frames { socket }))
+    }
+}
+
+/// What became of the handshake, as what the system says.
+fn explained(error: HandshakeError) -> io::Error {
+    let kind = match &error {
+        HandshakeError::Io(source) => source.kind(),
+        HandshakeError::Closed => ErrorKind::UnexpectedEof,
+        HandshakeError::TimedOut(_) => ErrorKind::TimedOut,
+        HandshakeError::Refused(_) => ErrorKind::PermissionDenied,
+        _ => ErrorKind::InvalidData,
+    };
+    io::Error::new(kind, error)
+}
+
+#[async_trait]
+impl Connect for ZmqConnect {
+    async fn connect(&self) -> io::Result<Box<dyn FrameIo>> {
+        let late = |_| {
+            let what = format!("no connection to {} within {:?}", self.address, self.timeout);
+            io::Error::new(ErrorKind::TimedOut, what)
+        };
+        timeout(self.timeout, self.dial()).await.map_err(late)?
+    }
+
+    fn transport_name(&self) -> &'static str {
+        TRANSPORT
+    }
+}
+
+/// The messages of a daemon, out of their envelopes.
+struct Frames<IO> {
+    socket: ZmtpSocket<IO>,
+}
+
+impl<IO: AsyncRead + AsyncWrite + Unpin> Stream for Frames<IO> {
+    type Item = io::Result<Bytes>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        loop {
+            return Poll::Ready(Some(match ready!(Pin::new(&mut self.socket).poll_next(cx)) {
+                None => return Poll::Ready(None),
+                Some(Err(error)) => Err(error),
+                Some(Ok(Received::Message(message))) => body(message),
+                Some(Ok(Received::Oversize)) => Err(invalid("a message beyond all bounds")),
+                // Nobody subscribes to a DEALER.
+                Some(Ok(Received::Subscribe(_) | Received::Cancel(_))) => continue,
+            }));
+        }
+    }
+}
+
+/// What stands behind the empty frame.
+fn body(message: Multipart) -> io::Result<Bytes> {
+    let mut frames = message.into_frames();
+    let is_enveloped = matches!(&frames[..], [delimiter, _] if delimiter.is_empty());
+    match frames.pop() {
+        Some(body) if is_enveloped => Ok(body),
+        _ => Err(invalid("a message without the envelope that was sent")),
+    }
+}
+
+fn invalid(what: &'static str) -> io::Error {
+    io::Error::new(ErrorKind::InvalidData, what)
+}
+
+impl<IO: AsyncRead + AsyncWrite + Unpin> Sink<Bytes> for Frames<IO> {
+    type Error = io::Error;
+
+    fn poll_ready(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.socket).poll_ready(cx)
+    }
+
+    fn start_send(mut self: Pin<&mut Self>, body: Bytes) -> io::Result<()> {
+        let message = Multipart::new(vec![Bytes::new(), body]);
+        let message = message.ok_or_else(|| invalid("a message without frames"))?;
+        Pin::new(&mut self.socket).start_send(message)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.socket).poll_flush(cx)
+    }
+
+    fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.socket).poll_close(cx)
+    }
+}
