@@ -18,15 +18,15 @@ use tokio::time::{Instant, Sleep, sleep};
 
 use super::{
     Connection, ConnectionLimits,
-    exchange::{Answered, Exchange, Origin},
+    language::{JsonRpc, Language, Spoken},
     outbox::Outbox,
     waits::WaitEnd,
 };
 use crate::{
     error::RpcError,
     frame::Arrival,
-    limits::{BATCHES_PER_CONNECTION, LINGER, MESSAGES_PER_TURN, REQUEST_BYTES_KEY},
-    message::{EndReason, NotificationStream},
+    limits::{BATCHES_PER_CONNECTION, LINGER, MESSAGES_PER_TURN},
+    message::EndReason,
     peer::Peer,
     service::RpcService,
 };
@@ -57,7 +57,27 @@ where
     T: Stream<Item = io::Result<M>> + Sink<Bytes, Error = io::Error> + Send,
     M: Into<Arrival>,
 {
-    let mut driver = Driver::new(service, peer, limits);
+    serve_language(JsonRpc::new(service, peer), io, limits, shutdown).await
+}
+
+/// Serves one duplex connection on which `language` is spoken, just as [`serve_connection`] does
+/// for JSON-RPC.
+///
+/// # Errors
+///
+/// What `io` failed with, or `TimedOut` when the peer took nothing for too long.
+pub async fn serve_language<L, T, M>(
+    language: L,
+    io: T,
+    limits: ConnectionLimits,
+    shutdown: impl Future<Output = ()> + Send,
+) -> io::Result<()>
+where
+    L: Language,
+    T: Stream<Item = io::Result<M>> + Sink<Bytes, Error = io::Error> + Send,
+    M: Into<Arrival>,
+{
+    let mut driver = Driver::new(language, limits);
     let (mut io, mut shutdown) = (pin!(io), pin!(shutdown));
     poll_fn(|cx| {
         if driver.phase == Phase::Open && shutdown.as_mut().poll(cx).is_ready() {
@@ -82,15 +102,15 @@ enum Phase {
     Draining,
 }
 
-struct Driver<S: RpcService> {
-    service: S,
-    origin: Origin,
+struct Driver<L: Language> {
+    language: L,
+    connection: Connection,
     limits: ConnectionLimits,
     phase: Phase,
-    calls: FuturesUnordered<Pin<Box<Exchange<S>>>>,
+    calls: FuturesUnordered<Pin<Box<L::Answering>>>,
     /// The room that the next call is tried in; given away when the call has to wait.
-    spare: Option<Pin<Box<Exchange<S>>>>,
-    streams: SelectAll<NotificationStream>,
+    spare: Option<Pin<Box<L::Answering>>>,
+    streams: SelectAll<L::Stream>,
     outbox: Outbox,
     clock: Clock,
     /// What the peer was lost with: nothing is written any more.
@@ -99,12 +119,11 @@ struct Driver<S: RpcService> {
     arrived: u64,
 }
 
-impl<S: RpcService> Driver<S> {
-    fn new(service: S, peer: Peer, limits: ConnectionLimits) -> Self {
-        let origin = Origin { peer, connection: Connection::new(limits), streams: true };
+impl<L: Language> Driver<L> {
+    fn new(language: L, limits: ConnectionLimits) -> Self {
         Self {
-            service,
-            origin,
+            language,
+            connection: Connection::new(limits),
             limits,
             phase: Phase::Open,
             calls: FuturesUnordered::new(),
@@ -120,8 +139,8 @@ impl<S: RpcService> Driver<S> {
     /// Reads nothing more; waits and streams end and say why.
     fn drain(&mut self) {
         self.phase = Phase::Draining;
-        self.origin.connection.end_waits(WaitEnd::Draining);
-        self.origin.connection.end_streams(EndReason::Shutdown);
+        self.connection.end_waits(WaitEnd::Draining);
+        self.connection.end_streams(EndReason::Shutdown);
     }
 
     fn poll<T, M>(&mut self, mut io: Pin<&mut T>, cx: &mut Context<'_>) -> Poll<io::Result<()>>
@@ -161,7 +180,7 @@ impl<S: RpcService> Driver<S> {
         self.lost.get_or_insert(error);
         self.outbox.clear();
         self.streams.clear();
-        self.origin.connection.end_waits(WaitEnd::Cancelled);
+        self.connection.end_waits(WaitEnd::Cancelled);
     }
 
     /// Writes what is due; true when nothing is left.
@@ -190,9 +209,9 @@ impl<S: RpcService> Driver<S> {
     fn poll_calls(&mut self, cx: &mut Context<'_>) -> bool {
         let mut moved = false;
         while self.outbox.unsent() < self.limits.unsent_bytes
-            && let Poll::Ready(Some(answered)) = self.calls.poll_next_unpin(cx)
+            && let Poll::Ready(Some(spoken)) = self.calls.poll_next_unpin(cx)
         {
-            self.deliver(answered);
+            self.deliver(spoken.into());
             moved = true;
         }
         moved
@@ -203,7 +222,7 @@ impl<S: RpcService> Driver<S> {
         self.phase = Phase::Lingering;
         if !self.limits.half_close {
             self.streams.clear();
-            self.origin.connection.end_waits(WaitEnd::Cancelled);
+            self.connection.end_waits(WaitEnd::Cancelled);
         }
     }
 
@@ -234,36 +253,35 @@ impl<S: RpcService> Driver<S> {
 
     fn receive(&mut self, arrival: Arrival, cx: &mut Context<'_>) {
         self.arrived += 1;
-        let exchange = match arrival {
+        match arrival {
             Arrival::Message(message) if message.len() <= self.limits.request_bytes => {
                 if self.calls.len() >= self.most_calls() {
-                    return self.refuse();
+                    return self.refuse_more();
                 }
-                Exchange::start(&self.service, &self.origin, &message)
+                let answering = self.language.answer(&self.connection, message);
+                self.begin(answering, cx);
             }
             Arrival::Message(_) | Arrival::Oversize => {
                 let max = self.limits.request_bytes as u64;
-                let error = RpcError::oversize(REQUEST_BYTES_KEY, max);
-                Exchange::done(Answered::error(error))
+                self.refuse(RpcError::oversize(L::BYTES_KEY, max));
             }
-        };
-        self.begin(exchange, cx);
+        }
     }
 
     /// Tries a call at once; only one that has to wait is kept.
-    fn begin(&mut self, exchange: Exchange<S>, cx: &mut Context<'_>) {
+    fn begin(&mut self, answering: L::Answering, cx: &mut Context<'_>) {
         let mut boxed = match self.spare.take() {
             Some(mut boxed) => {
-                boxed.as_mut().set(exchange);
+                boxed.as_mut().set(answering);
                 boxed
             }
-            None => Box::pin(exchange),
+            None => Box::pin(answering),
         };
         match boxed.as_mut().poll(cx) {
-            Poll::Ready(answered) => {
-                boxed.as_mut().set(Exchange::Done { answered: None });
+            Poll::Ready(spoken) => {
+                boxed.as_mut().set(L::over());
                 self.spare = Some(boxed);
-                self.deliver(answered);
+                self.deliver(spoken.into());
             }
             Poll::Pending => self.calls.push(boxed),
         }
@@ -275,21 +293,25 @@ impl<S: RpcService> Driver<S> {
         limits.calls + limits.control + limits.waits + BATCHES_PER_CONNECTION
     }
 
-    fn refuse(&mut self) {
+    fn refuse_more(&mut self) {
         let (current, max) = (self.calls.len() as u64, self.most_calls() as u64);
-        let error = RpcError::exhausted("limits.calls_per_connection", current, max);
-        self.deliver(Answered::error(error));
+        self.refuse(RpcError::exhausted("limits.calls_per_connection", current, max));
     }
 
-    fn deliver(&mut self, answered: Answered) {
+    fn refuse(&mut self, error: RpcError) {
+        let body = Some(self.language.refuse(error));
+        self.deliver(Spoken { body, stream: None });
+    }
+
+    fn deliver(&mut self, spoken: Spoken<L::Stream>) {
         if self.lost.is_some() {
             return;
         }
-        if let Some(body) = answered.body {
+        if let Some(body) = spoken.body {
             self.outbox.push(body);
         }
-        if let Some(notifications) = answered.notifications {
-            self.streams.push(notifications);
+        if let Some(stream) = spoken.stream {
+            self.streams.push(stream);
         }
     }
 
@@ -297,9 +319,9 @@ impl<S: RpcService> Driver<S> {
     fn poll_streams(&mut self, cx: &mut Context<'_>) -> bool {
         let mut moved = false;
         while self.outbox.unsent() < self.limits.stream_bytes
-            && let Poll::Ready(Some(notification)) = self.streams.poll_next_unpin(cx)
+            && let Poll::Ready(Some(item)) = self.streams.poll_next_unpin(cx)
         {
-            self.outbox.push(notification.encode());
+            self.outbox.push(L::follow(item));
             moved = true;
         }
         moved
@@ -324,7 +346,7 @@ impl<S: RpcService> Driver<S> {
             Mark::Lingering => {
                 // The peer is gone as far as can be told. Waits and streams end; calls go on.
                 self.streams.clear();
-                self.origin.connection.end_waits(WaitEnd::Cancelled);
+                self.connection.end_waits(WaitEnd::Cancelled);
                 self.phase = Phase::Draining;
                 cx.waker().wake_by_ref();
                 Poll::Pending
