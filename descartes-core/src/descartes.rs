@@ -32,6 +32,7 @@ pub use output::OutputExtent;
 pub use spawn::Spawned;
 pub use state::{StateError, StateView};
 
+use crate::action::Actions;
 use crate::agent::registry::Registry;
 use crate::agent::{AgentError, AgentFilter, AgentId, AgentPage, AgentView, PageRequest, Want};
 use crate::backend::{Backend, BackendStatus};
@@ -63,7 +64,7 @@ use crate::time::Clock;
 /// ```
 #[derive(Clone)]
 pub struct Descartes {
-    core: Arc<Core>,
+    pub(crate) core: Arc<Core>,
 }
 
 /// What all of it shares.
@@ -74,6 +75,7 @@ pub(crate) struct Core {
     pub(crate) clock: Clock,
     pub(crate) limits: Limits,
     pub(crate) default_dir: Option<PathBuf>,
+    pub(crate) actions: Actions,
     backends: Vec<Backend>,
     default_backend: Option<Arc<str>>,
     secrets: Secrets,

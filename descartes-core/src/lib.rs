@@ -4,6 +4,7 @@
 //! socket, reads no arguments, installs no signal handler, and takes of the environment only what
 //! the agents inherit.
 
+pub mod action;
 pub mod agent;
 pub mod backend;
 pub mod cursor;

@@ -3,6 +3,7 @@
 //! To add one: write its parameters and result in `wire/`, its function in a room of `methods/`,
 //! and a row here. Dispatch, the typed client and the OpenRPC document follow.
 
+pub(crate) mod action;
 pub(crate) mod agent;
 pub(crate) mod backend;
 pub(crate) mod control;
@@ -17,6 +18,7 @@ pub(crate) use table::encode;
 
 use crate::error::ErrorKind as E;
 use crate::method::{Declaration, Scope};
+use crate::wire::action as x;
 use crate::wire::agent as a;
 use crate::wire::backend as b;
 use crate::wire::control as c;
@@ -116,6 +118,14 @@ table::methods! {
     AgentOutput "agent.output" agent_output(o::OutputParams) -> o::OutputMatches = read agent::output,
         READ.fails_with(&[E::AgentNotFound, E::StateError]);
 
+    /// Runs an action that a backend or an embedder registered.
+    ///
+    /// An action that is not done in time is ended where it stands.
+    AgentAction "agent.action" agent_action(x::ActionParams) -> x::ActionResult = effect action::run,
+        ACT.waits().unknowable().fails_with(&[
+            E::AgentNotFound, E::NotFound, E::Conflict, E::Timeout, E::Other, E::StateError,
+        ]);
+
     /// Does the same to many agents, 32 at once.
     AgentBatch "agent.batch" agent_batch(c::BatchParams) -> c::BatchResult = effect control::batch,
         Declaration::mutating(Scope::AgentWrite).unknowable();
@@ -131,6 +141,10 @@ table::methods! {
     AgentPrune "agent.prune" agent_prune(a::PruneParams) -> a::Pruned = effect agent::prune,
         Declaration::mutating(Scope::AgentWrite)
             .fails_with(&[E::StateError]);
+
+    /// Lists the actions that can be run.
+    ActionList "action.list" action_list(y::NoParams) -> x::ActionList = read action::list,
+        Declaration::reading(Scope::AgentRead);
 
     /// Lists what agents can be started with, and whether it is installed.
     BackendList "backend.list" backend_list(b::BackendsParams) -> b::BackendList = read backend::list,

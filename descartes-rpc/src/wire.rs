@@ -7,6 +7,7 @@
 mod golden;
 mod shape;
 
+pub mod action;
 pub mod agent;
 pub mod backend;
 pub mod config;
@@ -20,3 +21,9 @@ pub mod state;
 pub mod system;
 
 pub(crate) use shape::{params, shape, words};
+
+/// The time now, as this interface writes times.
+#[must_use]
+pub fn now() -> String {
+    encode::stamp(descartes_core::time::Clock::default().now())
+}

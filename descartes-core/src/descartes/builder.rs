@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::{Core, Descartes, maintain, recover};
+use crate::action::{ActionContext, ActionError, Actions};
 use crate::agent::registry::Registry;
 use crate::backend::{Backend, BasicProgram};
 use crate::idempotency::Idempotency;
@@ -52,6 +53,7 @@ impl Default for RetentionPolicy {
 pub struct Builder {
     store: Option<Arc<dyn StateStore>>,
     runner: Option<Arc<dyn AgentRunner>>,
+    actions: Actions,
     backends: Vec<Backend>,
     basic: Option<BasicProgram>,
     default_backend: Option<Arc<str>>,
@@ -97,6 +99,49 @@ impl Builder {
     #[must_use]
     pub fn backend(mut self, backend: Backend) -> Self {
         self.backends.push(backend);
+        self
+    }
+
+    /// Registers an action, which clients run on an agent with `agent.action`; one of the same name
+    /// is replaced. `about` is one sentence for people.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use std::time::Duration;
+    ///
+    /// use descartes_core::Descartes;
+    /// use descartes_core::action::{ActionContext, ActionError};
+    /// use descartes_core::agent::AgentSpec;
+    ///
+    /// async fn label(context: ActionContext) -> Result<String, ActionError> {
+    ///     let [name]: [String; 1] = context.params()?;
+    ///     let label = context.agent.spec.labels.get(&name);
+    ///     label.cloned().ok_or_else(|| ActionError::Failed(format!("no label {name}")))
+    /// }
+    ///
+    /// let descartes = Descartes::builder().action("label", "Reads a label.", label).build().await?;
+    /// let mut spec = AgentSpec::command(["/bin/sleep", "60"]);
+    /// spec.labels.insert("team".into(), "blue".into());
+    /// let agent = descartes.spawn(spec, "me").await?.record.id;
+    /// // Over a transport: agent.action {"agent_id": …, "action": "label", "params": ["team"]}
+    /// let params = serde_json::value::to_raw_value(&["team"])?;
+    /// let limit = Duration::from_secs(5);
+    /// let data = descartes.run_action(agent, ("label", Some(params)), limit, "me").await?;
+    /// assert_eq!(data.get(), "\"blue\"");
+    /// # descartes.shutdown().await; Ok(()) }
+    /// ```
+    #[must_use]
+    pub fn action<F, R>(
+        mut self,
+        name: impl Into<Arc<str>>,
+        about: impl Into<Arc<str>>,
+        run: impl Fn(ActionContext) -> F + Send + Sync + 'static,
+    ) -> Self
+    where
+        F: Future<Output = Result<R, ActionError>> + Send + 'static,
+        R: serde::Serialize,
+    {
+        self.actions.add(name.into(), about.into(), run);
         self
     }
 
@@ -181,6 +226,7 @@ impl Builder {
             clock: self.clock,
             limits: self.limits,
             default_dir: self.default_dir,
+            actions: self.actions,
             backends,
             default_backend: self.default_backend,
             secrets: self

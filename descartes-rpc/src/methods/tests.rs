@@ -1,5 +1,6 @@
 //! Every method over the client in memory, with a fake runner and a store in memory.
 
+mod actions;
 mod repeating;
 mod resuming;
 
