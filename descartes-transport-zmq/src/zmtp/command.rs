@@ -148,3 +148,91 @@ fn next_property(bytes: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
     let (value, rest) = rest.split_at_checked(length)?;
     (!name.is_empty()).then_some((name, value, rest))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(body: &'static [u8]) -> Result<Command, ProtocolError> {
+        Command::read(&Bytes::from_static(body))
+    }
+
+    #[test]
+    fn each_command_is_read_by_its_name() {
+        let context = Bytes::from_static(b"context");
+        for (body, expected) in [
+            (&b"\x05READYmeta"[..], Command::Ready(Bytes::from_static(b"meta"))),
+            (b"\x05ERROR\x02no", Command::Error("no".to_owned())),
+            (b"\x05ERROR\x09cut", Command::Error("cut".to_owned())),
+            (b"\x05ERROR", Command::Error(String::new())),
+            (b"\x04PING\x01\x02context", Command::Ping { ttl: 258, context }),
+            (b"\x04PING\0\0", Command::Ping { ttl: 0, context: Bytes::new() }),
+            (b"\x04PONGcontext", Command::Pong),
+            (b"\x09SUBSCRIBEab", Command::Subscribe(Bytes::from_static(b"ab"))),
+            (b"\x06CANCEL", Command::Cancel(Bytes::new())),
+            (b"\x04JOINgroup", Command::Other),
+            (b"\x04ping\0\0", Command::Other),
+            (b"\x03PING\0", Command::Other),
+        ] {
+            assert_eq!(read(body), Ok(expected), "{body:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_command_is_refused() {
+        for body in [
+            &b""[..],
+            b"\0",
+            b"\x05PING",
+            b"\xff",
+            b"\x04PING",
+            b"\x04PING\0",
+            b"\x04PING\0\0seventeen bytes!!",
+        ] {
+            assert_eq!(read(body), Err(ProtocolError::Command), "{body:?}");
+        }
+        assert!(read(b"\x04PING\0\0sixteen bytes...").is_ok());
+    }
+
+    #[test]
+    fn ours_are_written_as_libzmq_writes_them() {
+        let dealer = b"\x05READY\x0bSocket-Type\0\0\0\x06DEALER\x08Identity\0\0\0\0";
+        assert_eq!(&ready(SocketType::Dealer)[..], dealer);
+        assert_eq!(&ready(SocketType::XPub)[..], b"\x05READY\x0bSocket-Type\0\0\0\x04XPUB");
+        assert_eq!(&ping()[..], b"\x04PING\0\0");
+        assert_eq!(&pong(b"abc")[..], b"\x04PONGabc");
+        assert_eq!(&subscription(true, b"a\0")[..], b"\x09SUBSCRIBEa\0");
+        assert_eq!(&subscription(false, b"")[..], b"\x06CANCEL");
+        assert_eq!(&error("it is so")[..], b"\x05ERROR\x08it_is_so");
+        assert_eq!(error(&"x".repeat(300)).len(), 6 + 1 + 255);
+    }
+
+    #[test]
+    fn the_type_is_found_among_other_metadata_whatever_its_case() {
+        for metadata in [
+            &b"\x0bSocket-Type\0\0\0\x03REQ"[..],
+            b"\x0bsocket-TYPE\0\0\0\x03REQ",
+            b"\x08Identity\0\0\0\x02me\x0bSocket-Type\0\0\0\x03REQ\x03X-a\0\0\0\0",
+        ] {
+            assert_eq!(socket_type(metadata).unwrap(), b"REQ", "{metadata:?}");
+        }
+    }
+
+    #[test]
+    fn metadata_that_cannot_be_read_is_refused() {
+        let identity = [&b"\x08identity\0\0\x01\0"[..], &[7; 256]].concat();
+        for metadata in [
+            &b""[..],
+            b"\x08Identity\0\0\0\0",
+            b"\0\0\0\0\0",
+            b"\x0bSocket-Type",
+            b"\x0bSocket-Type\0\0\0\x04REQ",
+            b"\x0bSocket-Type\xff\xff\xff\xffREQ",
+            b"\x0bSocket-Type\0\0\0\x03REQ\x0c",
+            &identity,
+        ] {
+            let found = socket_type(metadata);
+            assert!(matches!(found, Err(HandshakeError::Metadata(_))), "{metadata:?}: {found:?}");
+        }
+    }
+}

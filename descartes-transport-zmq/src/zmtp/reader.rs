@@ -59,9 +59,15 @@ impl Reader {
             _ => 0,
         };
         let missing = usize::try_from(missing).unwrap_or(usize::MAX);
-        let missing = missing.saturating_sub(self.buffer.len());
+        let missing = missing.saturating_sub(self.buffer.len()).min(READ_MOST);
         // Memory grows with what has arrived, never with what was announced.
-        self.buffer.reserve(missing.clamp(self.room, READ_MOST));
+        let wanted = missing.max(self.room);
+        let spare = self.buffer.capacity() - self.buffer.len();
+        // A buffer that frames are still in is filled before there is another: it stays as long as
+        // they do.
+        if !self.buffer.try_reclaim(wanted) && spare < missing.max(COPIED.min(self.room)) {
+            self.buffer.reserve(wanted);
+        }
         &mut self.buffer
     }
 
@@ -70,6 +76,12 @@ impl Reader {
         if bytes >= self.room {
             self.room = (self.room * 2).clamp(READ_BUFFER, READ_MOST);
         }
+    }
+
+    /// Bytes that are held.
+    #[cfg(test)]
+    fn held(&self) -> usize {
+        self.buffer.len() + self.frames.iter().map(Bytes::len).sum::<usize>()
     }
 
     /// Gives memory back that is not needed while nothing comes.
@@ -199,5 +211,168 @@ impl Reader {
         self.buffer.advance(here);
         self.skipping -= here as u64;
         self.skipping == 0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn limits() -> ZmtpLimits {
+        ZmtpLimits {
+            message_bytes: 10,
+            message_frames: 3,
+            command_bytes: 20,
+            skip_bytes: 60,
+            ..ZmtpLimits::default()
+        }
+    }
+
+    fn frame(flags: u8, body: &[u8]) -> Vec<u8> {
+        let length = u8::try_from(body.len()).unwrap();
+        [&[flags, length], body].concat()
+    }
+
+    /// Frames of a message, as they are sent.
+    fn message(frames: &[&[u8]]) -> Vec<u8> {
+        let (last, first) = frames.split_last().unwrap();
+        let more = first.iter().flat_map(|body| frame(1, body));
+        more.chain(frame(0, last)).collect()
+    }
+
+    fn heard(frames: &[&[u8]]) -> Inbound {
+        let frames = frames.iter().map(|frame| Bytes::copy_from_slice(frame)).collect();
+        Inbound::Message(Multipart::new(frames).unwrap())
+    }
+
+    /// Everything that is read when the bytes come in pieces of `piece`.
+    fn read(bytes: &[u8], piece: usize) -> (Vec<Inbound>, Option<ProtocolError>) {
+        let (mut reader, mut read) = (Reader::new(limits()), Vec::new());
+        for part in bytes.chunks(piece) {
+            reader.room().extend_from_slice(part);
+            loop {
+                match reader.next() {
+                    Ok(Some(inbound)) => read.push(inbound),
+                    Ok(None) => break,
+                    Err(error) => return (read, Some(error)),
+                }
+            }
+            assert!(reader.held() <= 10 + 9 + 20, "{} bytes are held", reader.held());
+        }
+        (read, None)
+    }
+
+    #[test]
+    fn frames_are_one_message_with_commands_between_them() {
+        let stream = [
+            frame(1, b"a"),
+            frame(4, b"\x04PING\0\0"),
+            frame(1, b""),
+            b"\x02\0\0\0\0\0\0\0\x02bc".to_vec(),
+            message(&[b""]),
+        ]
+        .concat();
+        let ping = Inbound::Command(Bytes::from_static(b"\x04PING\0\0"));
+        let expected = vec![ping, heard(&[b"a", b"", b"bc"]), heard(&[b""])];
+        for piece in 1..stream.len() {
+            assert_eq!(read(&stream, piece), (expected.clone(), None), "{piece}");
+        }
+    }
+
+    #[test]
+    fn what_is_too_long_is_told_once_skipped_and_the_next_is_read() {
+        for long in [
+            message(&[&[b'x'; 11]]),
+            message(&[&[b'x'; 10], b"", b"x"]),
+            message(&[b"", b"", b"", b""]),
+            message(&[b"", b"", b"", b"", b"", b"", b"xxxxxxxxxxxxxxxxxxxx"]),
+        ] {
+            let stream = [message(&[b"before"]), long, message(&[b"", b"after"])].concat();
+            let expected = vec![heard(&[b"before"]), Inbound::Oversize, heard(&[b"", b"after"])];
+            for piece in 1..60 {
+                assert_eq!(read(&stream, piece), (expected.clone(), None), "{stream:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn commands_are_heard_while_a_message_is_skipped() {
+        let stream =
+            [frame(1, &[0; 11]), frame(4, b"\x01X"), frame(0, b""), frame(0, b"a")].concat();
+        let command = Inbound::Command(Bytes::from_static(b"\x01X"));
+        assert_eq!(read(&stream, 2), (vec![Inbound::Oversize, command, heard(&[b"a"])], None));
+    }
+
+    #[test]
+    fn an_endless_message_ends_in_bounded_bytes_also_when_its_frames_have_none() {
+        for body in [&b""[..], b"x", &[0; 20]] {
+            let endless = frame(1, body).repeat(1000);
+            for piece in [1, 7, 100] {
+                let (found, error) = read(&endless, piece);
+                assert_eq!(found, vec![Inbound::Oversize]);
+                assert_eq!(error, Some(ProtocolError::Endless));
+            }
+            let most = 60 + 2 + body.len();
+            assert_eq!(read(&endless[..most], 9).1, Some(ProtocolError::Endless));
+        }
+    }
+
+    #[test]
+    fn what_a_head_announces_costs_nothing_before_it_comes() {
+        for (length, expected) in
+            [(61_u64, ProtocolError::Endless), (1 << 44, ProtocolError::Endless)]
+        {
+            for flags in [2, 3] {
+                let head = [&[flags][..], &length.to_be_bytes()].concat();
+                assert_eq!(read(&head, 4), (vec![], Some(expected.clone())));
+            }
+            let command = [&[6][..], &length.to_be_bytes()].concat();
+            assert_eq!(read(&command, 4).1, Some(ProtocolError::CommandTooLong(length)));
+        }
+        let mut reader = Reader::new(ZmtpLimits::default());
+        reader.room().extend_from_slice(b"\x02\0\0\0\0\0\xa0\0\0");
+        assert_eq!(reader.next(), Ok(None), "ten mebibytes are fine");
+        assert!(reader.room().capacity() <= READ_MOST + 9, "but nobody believes it yet");
+    }
+
+    #[test]
+    fn each_breach_of_the_protocol_has_its_error() {
+        for (stream, expected) in [
+            (frame(8, b""), ProtocolError::ReservedFlags),
+            (frame(0x80, b""), ProtocolError::ReservedFlags),
+            (frame(5, b"\x01X"), ProtocolError::CommandWithMore),
+            (b"\x02\xff\0\0\0\0\0\0\0".to_vec(), ProtocolError::Length),
+            (frame(4, &[0; 21]), ProtocolError::CommandTooLong(21)),
+        ] {
+            let stream = [message(&[b"good"]), stream].concat();
+            assert_eq!(read(&stream, 3), (vec![heard(&[b"good"])], Some(expected)));
+        }
+    }
+
+    #[test]
+    fn during_the_handshake_only_commands_are_read() {
+        let mut reader = Reader::new(limits());
+        reader.room().extend_from_slice(&frame(4, b"\x05READY"));
+        let ready = reader.next_command().unwrap();
+        assert_eq!(ready.as_deref(), Some(&b"\x05READY"[..]));
+        reader.room().extend_from_slice(&[2]);
+        assert!(reader.next_command().unwrap().is_none(), "its length may still come");
+        reader.room().extend_from_slice(&(10_u64 << 40).to_be_bytes());
+        assert!(matches!(reader.next_command(), Err(HandshakeError::NotReady)));
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_comes_is_read_the_same_however_it_is_cut(
+            bytes in prop::collection::vec(prop_oneof![0..8_u8, any::<u8>()], 0..120),
+            good in 0..4_usize,
+            piece in 1..40_usize,
+        ) {
+            let mut stream = message(&[b"good", b""]).repeat(good);
+            stream.extend_from_slice(&bytes);
+            prop_assert_eq!(read(&stream, piece), read(&stream, 1));
+        }
     }
 }

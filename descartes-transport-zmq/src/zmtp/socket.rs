@@ -269,7 +269,9 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> ZmtpSocket<IO> {
                 Beat::Rest => self.rest(),
                 Beat::Ping => {
                     self.rest();
-                    self.out.put_command(&command::ping());
+                    if self.out.len() < WRITE_BUFFER {
+                        self.out.put_command(&command::ping());
+                    }
                 }
             }
         }
@@ -303,7 +305,14 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> ZmtpSocket<IO> {
         {
             self.out.put_command(&command::pong(&context));
         }
-        self.out.poll_write(&mut self.io, cx)
+        let before = self.out.len();
+        let written = self.out.poll_write(&mut self.io, cx);
+        if written.is_pending() && self.out.len() < before {
+            // A peer that takes bytes lives; the answer to our PING may come late, since the PING
+            // itself has to wait for what was written before it.
+            self.keepalive.heard();
+        }
+        written
     }
 
     /// Sends what is due, and hears the peer out so that a reset does not overtake it. Bounded in
