@@ -59,17 +59,23 @@ impl fmt::Display for Topic {
 pub enum TopicFilter {
     /// This one.
     Exact(Topic),
-    /// All that begin with this text, which ends in `/`.
+    /// All that begin with this text.
     Prefix(Arc<str>),
     /// All.
     All,
 }
 
 impl TopicFilter {
-    /// Reads the text of the wire: a name, or a prefix that ends in `/`.
+    /// Reads the text of the wire: a name, a prefix that ends in `/`, or any beginning of a name
+    /// with `*` behind it, which is no part of it.
     #[must_use]
     pub fn from_text(text: &str) -> Self {
-        if text.ends_with('/') { Self::Prefix(text.into()) } else { Self::Exact(Topic::new(text)) }
+        match text.strip_suffix('*') {
+            Some("") => Self::All,
+            Some(beginning) => Self::Prefix(beginning.into()),
+            None if text.ends_with('/') => Self::Prefix(text.into()),
+            None => Self::Exact(Topic::new(text)),
+        }
     }
 
     /// Whether `topic` is wanted.
@@ -79,6 +85,30 @@ impl TopicFilter {
             Self::Exact(wanted) => Arc::ptr_eq(&wanted.0, &topic.0) || wanted == topic,
             Self::Prefix(prefix) => topic.0.starts_with(&**prefix),
             Self::All => true,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_means_one_topic_or_all_that_begin_with_it() {
+        let topics = ["agent/01/output", "agent/01/status", "agent/02/status", "agents", "system"];
+        for (text, wanted) in [
+            ("agent/01/output", &topics[..1]),
+            ("agent/01", &[]),
+            ("agent/01/", &topics[..2]),
+            ("agent/01/*", &topics[..2]),
+            ("agent/0*", &topics[..3]),
+            ("agent*", &topics[..4]),
+            ("system*", &topics[4..]),
+            ("*", &topics[..]),
+        ] {
+            let filter = TopicFilter::from_text(text);
+            let found = topics.iter().filter(|topic| filter.matches(&Topic::new(**topic)));
+            assert!(found.eq(wanted), "{text}");
         }
     }
 }

@@ -48,6 +48,9 @@ pub struct Outcome {
     pub result: Result<Bytes, RpcError>,
     /// What follows, if it was a subscription and a stream may follow.
     pub notifications: Option<NotificationStream>,
+    /// The connection of this one call, by which its stream is ended
+    /// ([`Connection::unsubscribe`]).
+    pub connection: Connection,
 }
 
 impl fmt::Debug for Outcome {
@@ -55,7 +58,7 @@ impl fmt::Debug for Outcome {
         f.debug_struct("Outcome")
             .field("result", &self.result)
             .field("notifications", &self.notifications.is_some())
-            .finish()
+            .finish_non_exhaustive()
     }
 }
 
@@ -79,7 +82,7 @@ pub async fn call_until<S: RpcService>(
         until(service.oneshot(request), &connection, drain).await;
     let silent = || Err(RpcError::internal(&"a call was not answered"));
     let result = response.map_or_else(silent, |response| response.outcome);
-    Outcome { result, notifications }
+    Outcome { result, notifications, connection }
 }
 
 #[cfg(test)]

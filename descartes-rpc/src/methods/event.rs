@@ -128,11 +128,15 @@ fn scope_of(topic: &str) -> &'static str {
     }
 }
 
-/// The topics that `text` means; in `agent/<name>/…` the name stands for the identifier.
+/// The topics that `text` means; in `agent/<name>/…` the name stands for the identifier, unless it
+/// ends in `*`: then it is taken letter by letter.
 fn filter(call: &Call, index: usize, text: &str) -> Result<TopicFilter, RpcError> {
     if text.is_empty() || text == "/" {
         let path = format!("topics[{index}]");
-        return Err(ParamFault::at(&path, "a topic, or a prefix that ends in `/`").into());
+        return Err(ParamFault::at(&path, "a topic, or a prefix that ends in `/` or `*`").into());
+    }
+    if text.ends_with('*') {
+        return Ok(TopicFilter::from_text(text));
     }
     let Some((agent, rest)) = text.strip_prefix("agent/").and_then(|rest| rest.split_once('/'))
     else {
@@ -154,7 +158,9 @@ fn filter(call: &Call, index: usize, text: &str) -> Result<TopicFilter, RpcError
 fn text_of(filter: &TopicFilter) -> Option<String> {
     match filter {
         TopicFilter::Exact(topic) => Some(topic.to_string()),
-        TopicFilter::Prefix(prefix) => Some(prefix.to_string()),
+        TopicFilter::Prefix(prefix) if prefix.ends_with('/') => Some(prefix.to_string()),
+        TopicFilter::Prefix(beginning) => Some(format!("{beginning}*")),
+        TopicFilter::All => Some("*".to_owned()),
         _ => None,
     }
 }
@@ -170,7 +176,10 @@ mod tests {
             ("agent/", "agent:read"),
             ("system", ""),
             ("audit", "audit"),
+            ("agent/0*", "agent:read"),
             ("agents/", "admin"),
+            ("agent*", "admin"),
+            ("*", "admin"),
             ("app/x", "admin"),
         ];
         for (topic, scope) in cases {

@@ -258,6 +258,30 @@ async fn an_agent_that_cannot_start_leaves_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_star_stands_for_any_end_of_a_topic() {
+    let client = client().await;
+    let agent = client.agent_spawn(echo("worker")).await.unwrap();
+    let begun = agent.agent_id.get(..13).unwrap();
+    for (text, first) in [
+        (format!("agent/{begun}*"), Some("agent.spawned")),
+        (format!("agent/{}/st*", agent.agent_id), Some("agent.spawned")),
+        (format!("agent/{}/*", agent.agent_id), Some("agent.spawned")),
+        ("*".to_owned(), Some("system.started")),
+        ("syst*".to_owned(), Some("system.started")),
+        // No name is looked up before a star.
+        ("agent/nobody/st*".to_owned(), None),
+    ] {
+        let read = ReadParams { topics: vec![text.clone()], ..ReadParams::default() };
+        let page = client.event_read(read).await.unwrap();
+        assert_eq!(page.events.first().map(crate::wire::event::Event::kind), first, "{text}");
+    }
+    let follow =
+        SubscribeParams { topics: vec!["*".into(), "agent/0*".into()], ..Default::default() };
+    let subscription = client.subscribe(follow).await.unwrap();
+    drop(subscription);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_viewer_may_look_and_not_touch() {
     let rpc = Rpc::builder(descartes().await).build();
     let viewer = Client::in_memory_as(rpc, Principal::new("ann", ["agent:read"]));
@@ -266,6 +290,9 @@ async fn a_viewer_may_look_and_not_touch() {
     assert_eq!(refusal.kind(), ErrorKind::Forbidden);
     let topic = |topic: &str| SubscribeParams { topics: vec![topic.into()], ..Default::default() };
     viewer.subscribe(topic("agent/")).await.unwrap();
+    viewer.subscribe(topic("agent/0*")).await.unwrap();
+    let refusal = refused(viewer.subscribe(topic("*")).await.map(drop));
+    assert_eq!(refusal.detail("required").unwrap(), "admin");
     let refusal = refused(viewer.subscribe(topic("audit")).await.map(drop));
     assert_eq!(refusal.detail("required").unwrap(), "audit");
 }

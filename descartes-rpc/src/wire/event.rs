@@ -14,8 +14,8 @@ params! {
     /// Parameters of `event.subscribe`.
     #[derive(Default)]
     pub struct SubscribeParams {
-        /// Names of topics, or prefixes that end in `/`. An agent's name may stand for its
-        /// identifier.
+        /// Names of topics, or prefixes that end in `/` or `*` (`*` alone: all). An agent's name
+        /// may stand for its identifier.
         topics: Vec<String>,
         /// Where to begin: a cursor, `start` (the oldest that is kept; the default) or `now`.
         after?: String,
@@ -60,8 +60,8 @@ params! {
     /// Parameters of `event.read`.
     #[derive(Default)]
     pub struct ReadParams {
-        /// Names of topics, or prefixes that end in `/`. An agent's name may stand for its
-        /// identifier.
+        /// Names of topics, or prefixes that end in `/` or `*` (`*` alone: all). An agent's name
+        /// may stand for its identifier.
         topics: Vec<String>,
         /// Where to begin: a cursor, `start` (the oldest that is kept; the default) or `now`.
         after?: String,
