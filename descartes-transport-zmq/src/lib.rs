@@ -7,8 +7,11 @@
 #[cfg(feature = "client")]
 pub mod client;
 pub mod limits;
+mod msgpack;
 pub mod protocol;
+mod server;
 pub mod zmtp;
 
 #[cfg(feature = "client")]
 pub use client::ZmqConnect;
+pub use server::{BindError, ZmqConfig, ZmqTransport};

@@ -33,6 +33,40 @@ pub(crate) const SKIP_BYTES: usize = 16 * MIB;
 /// Time between two of our PINGs.
 pub(crate) const PING: Duration = Duration::from_secs(20);
 
+/// Connections of a server that has no budget of its own.
+pub(crate) const CONNECTIONS: usize = 4096;
+/// Connections of one address that is not loopback.
+pub(crate) const CONNECTIONS_PER_ADDRESS: usize = 64;
+/// Connections that have not ended their handshake; beyond it the oldest is cut.
+pub(crate) const NEWCOMERS: usize = 256;
+/// Connections that wait to be accepted; as many as there may be in all. The kernel has a bound of
+/// its own (`net.core.somaxconn`).
+pub(crate) const BACKLOG: u32 = 4096;
+/// Shortest and longest pause of the accept loop after an error such as `EMFILE`.
+pub(crate) const ACCEPT_PAUSE: (Duration, Duration) =
+    (Duration::from_millis(10), Duration::from_secs(1));
+/// How long a shutdown waits for calls.
+pub(crate) const DRAIN: Duration = Duration::from_secs(30);
+/// How long one that may not come in has to send what it is refused in answer to.
+pub(crate) const REFUSAL_WAIT: Duration = Duration::from_secs(10);
+/// Conversations of one connection: a client has one, a proxy one for each that asks through it.
+pub(crate) const CONVERSATIONS: usize = 16;
+/// The name of [`CONVERSATIONS`] in errors.
+pub(crate) const CONVERSATIONS_KEY: &str = "limits.conversations_per_connection";
+/// Frames of an envelope: one for each proxy between, and the empty one.
+pub(crate) const ENVELOPE_FRAMES: usize = 8;
+/// Bytes of an envelope; an identity has at most 255 (RFC 23, "The Identity Property").
+pub(crate) const ENVELOPE_BYTES: usize = 2 * KIB;
+/// Messages of a conversation that were heard and not read, above which its connection is read no
+/// further: a turn's.
+pub(crate) const INBOX_MESSAGES: usize = 128;
+/// Bytes of them.
+pub(crate) const INBOX_BYTES: usize = MIB;
+/// Bytes of a conversation that were said and not sent, above which it says nothing more.
+pub(crate) const OUTBOX_BYTES: usize = 64 * KIB;
+/// How many rounds of work a connection does before other tasks get their turn.
+pub(crate) const ROUNDS: usize = 16;
+
 /// What one read takes during the handshake, when a peer has earned nothing yet.
 pub(crate) const HANDSHAKE_READ: usize = 512;
 /// What one read takes at least: some dozens of small calls that came together.

@@ -1,0 +1,229 @@
+//! Takes a socket path for this process: directory, lock, what an earlier run left, permissions.
+//!
+//! The same as that of the transport that speaks lines over a Unix socket, which this one may not use.
+
+use std::{
+    fs::{self, DirBuilder, File, OpenOptions, Permissions},
+    io,
+    os::unix::{
+        fs::{DirBuilderExt, FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt},
+        net::{UnixListener, UnixStream},
+    },
+    path::{Path, PathBuf},
+};
+
+use rustix::fs::{FlockOperation, OFlags, flock};
+
+use super::BindError;
+
+/// Others may neither put files into the directory nor take them away.
+const OTHERS_WRITE: u32 = 0o022;
+const OWNER_ONLY_DIRECTORY: u32 = 0o700;
+const OWNER_ONLY_FILE: u32 = 0o600;
+
+/// A path that is held: dropped, the socket is removed and the lock released.
+#[derive(Debug)]
+pub(super) struct Claim {
+    path: PathBuf,
+    /// Which file is ours, so that nobody else's is removed.
+    socket: (u64, u64),
+    _lock: File,
+}
+
+impl Claim {
+    /// Takes `path` and listens there.
+    pub(super) fn take(path: &Path) -> Result<(Self, UnixListener), BindError> {
+        let refused = |source| BindError::Refused { endpoint: endpoint(path), source };
+        let directory = match path.parent() {
+            Some(directory) if !directory.as_os_str().is_empty() => directory,
+            _ => Path::new("."),
+        };
+        own_directory(directory, rustix::process::geteuid().as_raw())
+            .map_err(refused)?
+            .ok_or_else(|| BindError::UnsafeDirectory { directory: directory.to_owned() })?;
+        let lock = lock(path).map_err(refused)?;
+        let lock = lock.ok_or_else(|| BindError::InUse { endpoint: endpoint(path) })?;
+        remove_stale(path)?;
+        let listener = UnixListener::bind(path).map_err(refused)?;
+        // Until here the directory, and each peer's credentials, keep others out.
+        fs::set_permissions(path, Permissions::from_mode(OWNER_ONLY_FILE)).map_err(refused)?;
+        listener.set_nonblocking(true).map_err(refused)?;
+        let socket = identity(path).map_err(refused)?;
+        Ok((Self { path: path.to_owned(), socket, _lock: lock }, listener))
+    }
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        if identity(&self.path).is_ok_and(|found| found == self.socket)
+            && let Err(error) = fs::remove_file(&self.path)
+        {
+            tracing::warn!(path = %self.path.display(), %error, "the socket stays behind");
+        }
+    }
+}
+
+/// How clients write it.
+fn endpoint(path: &Path) -> String {
+    format!("ipc://{}", path.display())
+}
+
+fn identity(path: &Path) -> io::Result<(u64, u64)> {
+    fs::symlink_metadata(path).map(|found| (found.dev(), found.ino()))
+}
+
+/// Creates the directory if it is missing; `None` when it is no safe place.
+fn own_directory(directory: &Path, own_uid: u32) -> io::Result<Option<()>> {
+    DirBuilder::new().recursive(true).mode(OWNER_ONLY_DIRECTORY).create(directory)?;
+    let found = fs::metadata(directory)?;
+    let owned = found.uid() == own_uid || found.uid() == 0;
+    Ok((owned && found.mode() & OTHERS_WRITE == 0).then_some(()))
+}
+
+/// The lock beside the socket, or nothing when another process holds it.
+///
+/// The file stays where it is: whoever removed it could hold a lock that nobody else sees.
+fn lock(socket: &Path) -> io::Result<Option<File>> {
+    let mut path = socket.as_os_str().to_owned();
+    path.push(".lock");
+    let file = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(OWNER_ONLY_FILE)
+        .custom_flags(OFlags::NOFOLLOW.bits().cast_signed())
+        .open(path)?;
+    match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(Some(file)),
+        Err(rustix::io::Errno::WOULDBLOCK) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Removes the socket of a server that has died. One that answers, or whose backlog is full, lives
+/// (an older server may hold no lock).
+fn remove_stale(path: &Path) -> Result<(), BindError> {
+    let refused = |source| BindError::Refused { endpoint: endpoint(path), source };
+    match fs::symlink_metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(refused(error)),
+        Ok(found) if !found.file_type().is_socket() => {
+            return Err(BindError::NotASocket { path: path.to_owned() });
+        }
+        Ok(_) => {}
+    }
+    match UnixStream::connect(path) {
+        Ok(_) => Err(BindError::InUse { endpoint: endpoint(path) }),
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+            Err(BindError::InUse { endpoint: endpoint(path) })
+        }
+        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
+            fs::remove_file(path).map_err(refused)
+        }
+        Err(error) => Err(refused(error)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::net::UnixDatagram;
+
+    use super::*;
+
+    fn take(path: &Path) -> Result<(Claim, UnixListener), BindError> {
+        Claim::take(path)
+    }
+
+    #[test]
+    fn the_socket_is_the_owners_alone_and_leaves_with_its_claim() {
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().join("a/b/descartes.sock");
+        let (claim, _listener) = take(&path).unwrap();
+        let mode = |path: &Path| fs::metadata(path).unwrap().mode() & 0o777;
+        assert_eq!(mode(&path), 0o600);
+        assert_eq!(mode(path.parent().unwrap()), 0o700);
+        UnixStream::connect(&path).unwrap();
+        drop(claim);
+        assert!(!path.exists());
+    }
+
+    #[test]
+    fn a_living_server_keeps_its_socket() {
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().join("s");
+        let first = take(&path).unwrap();
+        assert!(matches!(take(&path), Err(BindError::InUse { .. })));
+        drop(first);
+        assert!(take(&path).is_ok());
+    }
+
+    #[test]
+    fn a_server_without_a_lock_is_found_by_asking() {
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().join("s");
+        let _foreign = UnixListener::bind(&path).unwrap();
+        assert!(matches!(take(&path), Err(BindError::InUse { .. })));
+        UnixStream::connect(&path).unwrap();
+    }
+
+    #[test]
+    fn what_a_dead_server_left_behind_is_replaced() {
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().join("s");
+        drop(UnixListener::bind(&path).unwrap());
+        assert!(path.exists());
+        let taken = take(&path).unwrap();
+        UnixStream::connect(&path).unwrap();
+        drop(taken);
+    }
+
+    #[test]
+    fn nothing_but_a_dead_servers_socket_is_removed() {
+        let home = tempfile::tempdir().unwrap();
+        let file = home.path().join("file");
+        fs::write(&file, "precious").unwrap();
+        assert!(matches!(take(&file), Err(BindError::NotASocket { .. })));
+        let link = home.path().join("link");
+        std::os::unix::fs::symlink(&file, &link).unwrap();
+        assert!(matches!(take(&link), Err(BindError::NotASocket { .. })));
+        let datagram = home.path().join("datagram");
+        let _kept = UnixDatagram::bind(&datagram).unwrap();
+        assert!(matches!(take(&datagram), Err(BindError::Refused { .. })));
+        assert_eq!(fs::read(&file).unwrap(), b"precious");
+        assert!(datagram.exists());
+    }
+
+    #[test]
+    fn a_claim_never_removes_the_socket_of_its_successor() {
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().join("s");
+        let (claim, _listener) = take(&path).unwrap();
+        fs::rename(&path, home.path().join("elsewhere")).unwrap();
+        let _successor = UnixListener::bind(&path).unwrap();
+        drop(claim);
+        UnixStream::connect(&path).unwrap();
+    }
+
+    #[test]
+    fn a_directory_that_others_can_write_to_is_refused() {
+        let home = tempfile::tempdir().unwrap();
+        let shared = home.path().join("shared");
+        fs::create_dir(&shared).unwrap();
+        for (mode, safe) in [(0o777, false), (0o1777, false), (0o775, false), (0o755, true)] {
+            fs::set_permissions(&shared, Permissions::from_mode(mode)).unwrap();
+            assert_eq!(take(&shared.join("s")).is_ok(), safe, "{mode:o}");
+        }
+        assert!(own_directory(home.path(), u32::MAX).unwrap().is_none() || is_root());
+    }
+
+    fn is_root() -> bool {
+        rustix::process::geteuid().is_root()
+    }
+
+    #[test]
+    fn a_path_that_is_too_long_is_refused() {
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().join("x".repeat(120));
+        assert!(matches!(take(&path), Err(BindError::Refused { .. })));
+    }
+}

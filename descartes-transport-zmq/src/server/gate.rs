@@ -1,0 +1,341 @@
+//! The gate: listens, lets in who may come, shakes hands, and ends.
+//!
+//! What is done with a connection after its handshake is its host's.
+
+use std::{
+    io, net::SocketAddr, os::unix::net::UnixListener as StdUnixListener, path::Path, pin::pin,
+    sync::Arc, time::Duration,
+};
+
+use descartes_rpc::peer::Peer;
+use rustix::net::sockopt::set_tcp_user_timeout;
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::{TcpListener, TcpSocket, TcpStream, UnixListener, UnixStream},
+    sync::OwnedSemaphorePermit,
+    time::timeout,
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use super::{
+    BindError, ZmqConfig,
+    admission::{Rule, Stranger},
+    claim::Claim,
+    registry::{Registry, Seat},
+};
+use crate::{
+    limits::{ACCEPT_PAUSE, BACKLOG},
+    zmtp::{SocketType, ZmtpSocket},
+};
+
+/// What is done with those who have come in.
+pub(crate) trait Host: Send + Sync + 'static {
+    /// What our end is.
+    const SOCKET: SocketType;
+
+    /// Serves a peer that was let in, until it leaves or, once `drain` is cancelled, all is said.
+    fn serve<IO: Wire>(
+        &self,
+        socket: ZmtpSocket<IO>,
+        peer: Peer,
+        drain: CancellationToken,
+    ) -> impl Future<Output = io::Result<()>> + Send;
+
+    /// Tells one that may not come in why, if there is a way to. It may be cut at any time.
+    fn refuse<IO: Wire>(
+        &self,
+        socket: ZmtpSocket<IO>,
+        stranger: Stranger,
+    ) -> impl Future<Output = io::Result<()>> + Send {
+        drop(socket);
+        tracing::debug!(?stranger, "closed the connection of a stranger");
+        std::future::ready(Ok(()))
+    }
+}
+
+/// What a connection is made of.
+pub(crate) trait Wire: AsyncRead + AsyncWrite + Unpin + Send + 'static {}
+
+impl<T: AsyncRead + AsyncWrite + Unpin + Send + 'static> Wire for T {}
+
+/// Sockets that nobody is served on yet.
+#[derive(Debug)]
+pub(crate) struct Gate {
+    tcp: Option<(TcpListener, SocketAddr)>,
+    ipc: Option<(StdUnixListener, Claim)>,
+    config: ZmqConfig,
+}
+
+/// What all connections of a server share.
+struct Shared<H> {
+    host: H,
+    config: ZmqConfig,
+    rule: Rule,
+    registry: Arc<Registry>,
+    tasks: TaskTracker,
+    /// Finish what was begun.
+    drain: CancellationToken,
+}
+
+impl Gate {
+    /// Takes the addresses; connections wait in the backlog until [`Gate::serve`].
+    pub(crate) fn bind(config: ZmqConfig) -> Result<Self, BindError> {
+        if config.tcp.is_none() && config.ipc.is_none() {
+            return Err(BindError::Nowhere);
+        }
+        let ipc = config.ipc.as_deref().map(Claim::take).transpose()?;
+        let ipc = ipc.map(|(claim, listener)| (listener, claim));
+        let tcp = config.tcp.map(listen).transpose()?;
+        Ok(Self { tcp, ipc, config })
+    }
+
+    /// Where it listens for TCP, with the port that was found.
+    pub(crate) fn local_addr(&self) -> Option<SocketAddr> {
+        self.tcp.as_ref().map(|(_, address)| *address)
+    }
+
+    /// The Unix socket.
+    pub(crate) fn ipc_path(&self) -> Option<&Path> {
+        self.config.ipc.as_deref()
+    }
+
+    pub(crate) const fn config(&self) -> &ZmqConfig {
+        &self.config
+    }
+
+    /// Serves until `shutdown` completes; then accepts nobody, lets the host finish, and cuts what
+    /// is left after the drain limit. Returns when nobody is connected any more.
+    ///
+    /// # Errors
+    ///
+    /// When the runtime cannot watch the sockets.
+    pub(crate) async fn serve<H: Host>(
+        self,
+        host: H,
+        shutdown: impl Future<Output = ()> + Send,
+    ) -> io::Result<()> {
+        let Self { tcp, ipc, config } = self;
+        let ipc = match ipc {
+            Some((listener, claim)) => Some((UnixListener::from_std(listener)?, claim)),
+            None => None,
+        };
+        let shared = Arc::new(Shared {
+            host,
+            rule: Rule::new(&config),
+            registry: Registry::new(config.newcomers, config.connections_per_address),
+            tasks: TaskTracker::new(),
+            drain: CancellationToken::new(),
+            config,
+        });
+        let closed = CancellationToken::new();
+        let by_tcp = async {
+            if let Some((listener, _)) = &tcp {
+                accept(listener, &shared, &closed).await;
+            }
+        };
+        let by_ipc = async {
+            if let Some((listener, _)) = &ipc {
+                accept(listener, &shared, &closed).await;
+            }
+        };
+        let close = async {
+            shutdown.await;
+            closed.cancel();
+        };
+        tokio::join!(by_tcp, by_ipc, close);
+        drop((tcp, ipc));
+        shared.end().await;
+        Ok(())
+    }
+}
+
+/// Opens the port with room for a burst: one more than the runtime's usual 128 at once, and the
+/// kernel lets each wait a second before it asks again.
+fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr), BindError> {
+    let open = || {
+        let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+        // As the runtime does: a port that ended connections still name can be taken again.
+        socket.set_reuseaddr(true)?;
+        socket.bind(address)?;
+        let listener = socket.listen(BACKLOG)?;
+        let found = listener.local_addr()?;
+        Ok((listener, found))
+    };
+    open().map_err(|source: io::Error| {
+        let endpoint = format!("tcp://{address}");
+        match source.kind() {
+            io::ErrorKind::AddrInUse => BindError::InUse { endpoint },
+            _ => BindError::Refused { endpoint, source },
+        }
+    })
+}
+
+/// A listener of either kind.
+trait Door: Sync + 'static {
+    type Stream: Wire;
+
+    fn accept(&self)
+    -> impl Future<Output = io::Result<(Self::Stream, Option<SocketAddr>)>> + Send;
+
+    /// Makes the connection ready to be used, and says whose it is.
+    fn judge(
+        stream: &Self::Stream,
+        address: Option<SocketAddr>,
+        rule: &Rule,
+        stall: Duration,
+    ) -> io::Result<Result<Peer, Stranger>>;
+}
+
+impl Door for TcpListener {
+    type Stream = TcpStream;
+
+    async fn accept(&self) -> io::Result<(TcpStream, Option<SocketAddr>)> {
+        self.accept().await.map(|(stream, address)| (stream, Some(address)))
+    }
+
+    fn judge(
+        stream: &TcpStream,
+        address: Option<SocketAddr>,
+        rule: &Rule,
+        stall: Duration,
+    ) -> io::Result<Result<Peer, Stranger>> {
+        stream.set_nodelay(true)?;
+        // A peer that has vanished is noticed: no farewell of it will ever come.
+        set_tcp_user_timeout(stream, u32::try_from(stall.as_millis()).unwrap_or(u32::MAX))?;
+        let server = stream.local_addr()?;
+        Ok(address.ok_or(Stranger::Unknown).and_then(|peer| rule.judge(peer, server)))
+    }
+}
+
+impl Door for UnixListener {
+    type Stream = UnixStream;
+
+    async fn accept(&self) -> io::Result<(UnixStream, Option<SocketAddr>)> {
+        self.accept().await.map(|(stream, _)| (stream, None))
+    }
+
+    fn judge(
+        stream: &UnixStream,
+        _address: Option<SocketAddr>,
+        rule: &Rule,
+        _stall: Duration,
+    ) -> io::Result<Result<Peer, Stranger>> {
+        Ok(rule.judge_local(stream))
+    }
+}
+
+async fn accept<D: Door, H: Host>(door: &D, shared: &Arc<Shared<H>>, closed: &CancellationToken) {
+    let mut pause = ACCEPT_PAUSE.0;
+    loop {
+        let accepted = tokio::select! {
+            biased;
+            () = closed.cancelled() => return,
+            accepted = door.accept() => accepted,
+        };
+        match accepted {
+            Ok((stream, address)) => {
+                pause = ACCEPT_PAUSE.0;
+                if let Some((seat, permit)) = shared.admit(address) {
+                    let connection = connection::<D, H>(Arc::clone(shared), stream, address, seat);
+                    shared.tasks.spawn(async move {
+                        connection.await;
+                        drop(permit);
+                    });
+                }
+            }
+            Err(error) if is_of_one_connection(&error) => {}
+            Err(error) => {
+                tracing::warn!(%error, ?pause, "cannot accept connections for now");
+                if timeout(pause, closed.cancelled()).await.is_ok() {
+                    return;
+                }
+                pause = (pause * 2).min(ACCEPT_PAUSE.1);
+            }
+        }
+    }
+}
+
+/// Errors of `accept` that say something of one connection, not of this server.
+fn is_of_one_connection(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::Interrupted
+    )
+}
+
+async fn connection<D: Door, H: Host>(
+    shared: Arc<Shared<H>>,
+    stream: D::Stream,
+    address: Option<SocketAddr>,
+    seat: Seat,
+) {
+    let stall = shared.config.limits.stall;
+    let judged = match D::judge(&stream, address, &shared.rule, stall) {
+        Ok(judged) => judged,
+        Err(error) => {
+            tracing::debug!(?address, %error, "a connection has gone already");
+            return;
+        }
+    };
+    let served = async {
+        let shaken = ZmtpSocket::accept(stream, H::SOCKET, shared.config.zmtp).await;
+        let socket = match shaken {
+            Ok(socket) => socket,
+            Err(error) => {
+                tracing::debug!(?address, %error, "no handshake");
+                return Ok(());
+            }
+        };
+        match judged {
+            Ok(peer) => {
+                seat.settle();
+                shared.host.serve(socket, peer, shared.drain.clone()).await
+            }
+            // Who may not come in stays a newcomer, so that room is made of it first.
+            Err(stranger) => tokio::select! {
+                () = shared.drain.cancelled() => Ok(()),
+                refused = shared.host.refuse(socket, stranger) => refused,
+            },
+        }
+    };
+    tokio::select! {
+        biased;
+        () = seat.cut_ordered() => tracing::debug!(?address, "connection cut"),
+        ended = served => {
+            if let Err(error) = ended {
+                tracing::debug!(?address, %error, "connection ended");
+            }
+        }
+    }
+}
+
+impl<H> Shared<H> {
+    /// A place for a new connection. Nothing can be said before the handshake to one that has
+    /// none, so it is closed.
+    fn admit(&self, address: Option<SocketAddr>) -> Option<(Seat, OwnedSemaphorePermit)> {
+        let Ok(permit) = Arc::clone(&self.config.connections).try_acquire_owned() else {
+            tracing::debug!(?address, "refused a connection: there are too many");
+            return None;
+        };
+        let Ok(seat) = self.registry.enter(address.map(|address| address.ip())) else {
+            tracing::debug!(?address, "refused a connection: its address has too many");
+            return None;
+        };
+        Some((seat, permit))
+    }
+
+    /// Waits for the connections, and cuts them when the time is over.
+    async fn end(&self) {
+        self.drain.cancel();
+        self.tasks.close();
+        let mut left = pin!(self.tasks.wait());
+        if timeout(self.config.drain, &mut left).await.is_err() {
+            let connections = self.tasks.len();
+            tracing::warn!(connections, "cutting connections that do not end");
+            self.registry.cut();
+            left.await;
+        }
+    }
+}

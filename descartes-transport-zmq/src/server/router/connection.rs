@@ -1,0 +1,425 @@
+//! The task of a connection: reads, lets each conversation go on, writes, in turns.
+//!
+//! Nothing here is spawned and no message changes threads between being read and being answered.
+
+use std::{
+    collections::VecDeque,
+    future::poll_fn,
+    io,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use descartes_rpc::{
+    connection::{ConnectionLimits, serve_connection},
+    error::RpcError,
+    frame::Arrival,
+    limits::MESSAGES_PER_TURN,
+    peer::Peer,
+    service::RpcService,
+};
+use futures_util::{SinkExt, StreamExt};
+use tokio::time::{Instant, Sleep, sleep};
+use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
+
+use super::refusal::malformed;
+use crate::{
+    limits::{CONVERSATIONS, CONVERSATIONS_KEY, OUTBOX_BYTES, ROUNDS},
+    msgpack::{MsgPackError, from_json, to_json},
+    server::{
+        activity::Counted,
+        conversation::{Conversation, Serving},
+        envelope::{Codec, Envelope, Opened, open},
+        gate::Wire,
+        signal::Task,
+    },
+    zmtp::{Multipart, Received, SocketType, ZmtpSocket},
+};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    /// Messages are read.
+    Open,
+    /// The peer sends no more; what was begun may end.
+    Left,
+    /// Shutting down: nothing more is read.
+    Draining,
+}
+
+/// A connection that is served.
+pub(super) struct Connection<S> {
+    rpc: S,
+    peer: Peer,
+    limits: ConnectionLimits,
+    drain: CancellationToken,
+    draining: Pin<Box<WaitForCancellationFutureOwned>>,
+    phase: Phase,
+    task: Arc<Task>,
+    conversations: Vec<Conversation>,
+    /// Whose turn it is to be sent something.
+    turn: usize,
+    /// Answers to what belongs to no conversation.
+    refusals: VecDeque<Multipart>,
+    /// What the peer was lost with: nothing is written any more.
+    lost: Option<io::Error>,
+    /// Messages that came.
+    heard: u64,
+    /// Messages that were sent.
+    sent: u64,
+    clock: Clock,
+}
+
+impl<S: RpcService> Connection<S> {
+    pub(super) fn new(
+        rpc: S,
+        peer: Peer,
+        mut limits: ConnectionLimits,
+        drain: CancellationToken,
+    ) -> Self {
+        // The end of a ZMTP connection is the end of both its sides; what idles is told here.
+        limits.half_close = false;
+        Self {
+            rpc,
+            peer,
+            limits,
+            draining: Box::pin(drain.clone().cancelled_owned()),
+            drain,
+            phase: Phase::Open,
+            task: Arc::default(),
+            conversations: Vec::new(),
+            turn: 0,
+            refusals: VecDeque::new(),
+            lost: None,
+            heard: 0,
+            sent: 0,
+            clock: Clock::default(),
+        }
+    }
+
+    /// Serves until the peer leaves, or, once it is drained, all is said.
+    ///
+    /// # Errors
+    ///
+    /// What the socket failed with, or `TimedOut` when the peer took nothing for too long.
+    pub(super) async fn serve<IO: Wire>(mut self, mut socket: ZmtpSocket<IO>) -> io::Result<()> {
+        poll_fn(|cx| self.poll(&mut socket, cx)).await?;
+        socket.close().await
+    }
+
+    fn poll<IO: Wire>(
+        &mut self,
+        socket: &mut ZmtpSocket<IO>,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<()>> {
+        if self.phase == Phase::Open && self.draining.as_mut().poll(cx).is_ready() {
+            self.phase = Phase::Draining;
+        }
+        self.task.look(cx);
+        for _ in 0..ROUNDS {
+            let mut moved = self.poll_read(socket, cx);
+            moved |= self.poll_conversations()?;
+            let sent = self.sent;
+            let flushed = self.poll_write(socket, cx);
+            moved |= sent != self.sent;
+            self.conversations.retain(|conversation| !conversation.is_over());
+            if flushed && self.is_done() {
+                return Poll::Ready(self.lost.take().map_or(Ok(()), Err));
+            }
+            if !moved {
+                // Who takes nothing, sends nothing and has nothing under way is gone.
+                if self.conversations.is_empty()
+                    && let Some(error) = self.lost.take()
+                {
+                    return Poll::Ready(Err(error));
+                }
+                self.task.rest();
+                if self.conversations.iter().any(Conversation::is_due) {
+                    break;
+                }
+                return self.poll_clock(socket, flushed, cx);
+            }
+        }
+        self.task.rest();
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    fn is_done(&self) -> bool {
+        self.phase != Phase::Open && self.conversations.is_empty() && self.refusals.is_empty()
+    }
+
+    /// Takes messages as long as somebody reads them and their answers are taken.
+    fn poll_read<IO: Wire>(&mut self, socket: &mut ZmtpSocket<IO>, cx: &mut Context<'_>) -> bool {
+        let mut moved = false;
+        for _ in 0..MESSAGES_PER_TURN {
+            if !self.may_read() {
+                break;
+            }
+            match socket.poll_next_unpin(cx) {
+                Poll::Ready(Some(Ok(received))) => self.receive(received, socket.peer_type()),
+                Poll::Ready(Some(Err(error))) => {
+                    self.lose(error);
+                    self.leave();
+                }
+                Poll::Ready(None) => self.leave(),
+                Poll::Pending => break,
+            }
+            moved = true;
+        }
+        moved
+    }
+
+    fn may_read(&self) -> bool {
+        let unsent: usize = self.conversations.iter().map(Conversation::unsent).sum();
+        self.phase == Phase::Open
+            && unsent < self.limits.unsent_bytes
+            && self.refusals.len() < MESSAGES_PER_TURN
+            && self.conversations.iter().all(Conversation::has_room)
+    }
+
+    /// The peer sends no more.
+    fn leave(&mut self) {
+        self.phase = Phase::Left;
+        self.conversations.iter().for_each(Conversation::end);
+    }
+
+    /// The peer takes nothing any more. What it sent before it left may still be unread: that is
+    /// read to its end, and begins.
+    fn lose(&mut self, error: io::Error) {
+        self.lost.get_or_insert(error);
+        self.refusals.clear();
+        self.conversations.iter().for_each(Conversation::break_off);
+    }
+
+    fn receive(&mut self, received: Received, peer: SocketType) {
+        self.heard += 1;
+        match received {
+            Received::Message(message) => {
+                let Opened { envelope, codec, body } = open(message);
+                match body {
+                    Ok(body) => self.hear(envelope, codec, body),
+                    Err(error) => self.refuse(&envelope, codec, error),
+                }
+            }
+            Received::Oversize => {
+                // Its envelope is gone; whoever spoke last is the likeliest to have sent it.
+                let last = self.conversations.iter().max_by_key(|conversation| conversation.heard);
+                let (envelope, codec) = match (last, peer) {
+                    (Some(last), _) => (last.envelope.clone(), last.codec),
+                    (None, SocketType::Dealer) => (Envelope::default(), Codec::Json),
+                    (None, _) => (Envelope::delimiter(), Codec::Json),
+                };
+                self.pass_on(envelope, codec, Arrival::Oversize);
+            }
+            // Nobody subscribes to a ROUTER.
+            Received::Subscribe(_) | Received::Cancel(_) => {}
+        }
+    }
+
+    fn hear(&mut self, envelope: Envelope, codec: Codec, body: Bytes) {
+        let max = self.limits.request_bytes;
+        let arrival = match codec {
+            Codec::Json => Arrival::Message(body),
+            Codec::MsgPack | Codec::Agent if body.len() > max => Arrival::Oversize,
+            Codec::MsgPack | Codec::Agent => match to_json(&body, max) {
+                Ok(json) => Arrival::Message(json),
+                Err(MsgPackError::TooLong { .. }) => Arrival::Oversize,
+                Err(error) => return self.refuse(&envelope, codec, error.answer()),
+            },
+        };
+        self.pass_on(envelope, codec, arrival);
+    }
+
+    /// Gives a message to its conversation, which begins if there is none yet.
+    fn pass_on(&mut self, envelope: Envelope, codec: Codec, arrival: Arrival) {
+        let known = self.conversations.iter().position(|known| known.is_of(&envelope, codec));
+        let at = match known {
+            Some(at) => at,
+            None if self.make_room() => self.begin(envelope, codec),
+            None => {
+                let max = CONVERSATIONS as u64;
+                let error = RpcError::exhausted(CONVERSATIONS_KEY, max, max)
+                    .hint("wait for answers before sending from behind another envelope");
+                return self.refuse(&envelope, codec, error);
+            }
+        };
+        self.conversations[at].heard = self.heard;
+        self.conversations[at].hear(arrival);
+    }
+
+    /// Whether another conversation may begin; one with nothing under way gives way to it.
+    fn make_room(&mut self) -> bool {
+        let live = self.conversations.iter().filter(|one| !one.has_ended());
+        if live.clone().count() < CONVERSATIONS {
+            return true;
+        }
+        let idle = live.filter(|one| one.is_idle()).min_by_key(|one| one.heard);
+        idle.map(Conversation::end).is_some()
+    }
+
+    fn begin(&mut self, envelope: Envelope, codec: Codec) -> usize {
+        let mut limits = self.limits;
+        limits.idle = None;
+        let whole = !self.conversations.iter().any(|one| one.whole && !one.has_ended());
+        if !whole {
+            // Most connections have one conversation; what others hold unsent is a share.
+            let share = (limits.unsent_bytes / CONVERSATIONS).max(OUTBOX_BYTES);
+            limits.unsent_bytes = limits.unsent_bytes.min(share);
+        }
+        let (rpc, peer) = (self.rpc.clone(), self.peer.clone());
+        let drained = self.drain.clone().cancelled_owned();
+        let conversation =
+            Conversation::new((envelope, codec), whole, &self.task, |lane, activity| -> Serving {
+                let counted = Counted::new(rpc, activity);
+                Box::pin(serve_connection(counted, peer, lane, limits, drained))
+            });
+        if self.lost.is_some() {
+            conversation.break_off();
+        }
+        self.conversations.push(conversation);
+        self.conversations.len() - 1
+    }
+
+    fn refuse(&mut self, envelope: &Envelope, codec: Codec, error: RpcError) {
+        if self.lost.is_none() {
+            self.refusals.push_back(envelope.around(malformed(codec, error)));
+        }
+    }
+
+    /// Lets every conversation go on that has something to do.
+    fn poll_conversations(&mut self) -> io::Result<bool> {
+        let mut moved = false;
+        for conversation in &mut self.conversations {
+            if !conversation.is_due() {
+                continue;
+            }
+            moved = true;
+            match conversation.poll() {
+                Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::TimedOut => {
+                    return Err(error);
+                }
+                Poll::Ready(_) | Poll::Pending => {}
+            }
+        }
+        Ok(moved)
+    }
+
+    /// Sends what was said, from each conversation in turn; true when the peer has taken all.
+    fn poll_write<IO: Wire>(&mut self, socket: &mut ZmtpSocket<IO>, cx: &mut Context<'_>) -> bool {
+        if self.lost.is_some() {
+            return true;
+        }
+        match self.poll_send(socket, cx) {
+            Poll::Ready(Ok(())) => true,
+            Poll::Ready(Err(error)) => {
+                self.lose(error);
+                true
+            }
+            Poll::Pending => false,
+        }
+    }
+
+    fn poll_send<IO: Wire>(
+        &mut self,
+        socket: &mut ZmtpSocket<IO>,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<()>> {
+        loop {
+            if socket.poll_ready_unpin(cx)?.is_pending() {
+                return Poll::Pending;
+            }
+            let Some(message) = self.next_message() else { break };
+            socket.start_send_unpin(message)?;
+            self.sent += 1;
+        }
+        socket.poll_flush_unpin(cx)
+    }
+
+    fn next_message(&mut self) -> Option<Multipart> {
+        if let Some(refusal) = self.refusals.pop_front() {
+            return Some(refusal);
+        }
+        let count = self.conversations.len();
+        for step in 0..count {
+            let conversation = &self.conversations[(self.turn + step) % count];
+            if let Some(said) = conversation.said() {
+                self.turn = (self.turn + step + 1) % count;
+                let body = match conversation.codec {
+                    Codec::Json => said,
+                    Codec::MsgPack | Codec::Agent => packed(&said),
+                };
+                return Some(conversation.envelope.around(body));
+            }
+        }
+        None
+    }
+
+    /// Nothing moves: watches that this does not last too long.
+    fn poll_clock<IO: Wire>(
+        &mut self,
+        socket: &ZmtpSocket<IO>,
+        flushed: bool,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<()>> {
+        let timed = if !flushed {
+            let draining = self.phase == Phase::Draining;
+            let stall = if draining { self.limits.stall_draining } else { self.limits.stall };
+            Some((Mark::Stalled { sent: self.sent, unsent: socket.unsent(), draining }, stall))
+        } else if self.conversations.iter().all(Conversation::is_idle) {
+            self.limits.idle.map(|after| (Mark::Idle(self.heard), after))
+        } else {
+            None
+        };
+        let Some((mark, after)) = timed else {
+            self.clock.mark = None;
+            return Poll::Pending;
+        };
+        if self.clock.poll(mark, after, cx).is_pending() {
+            return Poll::Pending;
+        }
+        Poll::Ready(match mark {
+            Mark::Stalled { .. } => {
+                Err(io::Error::new(io::ErrorKind::TimedOut, "the peer takes nothing"))
+            }
+            Mark::Idle(_) => Ok(()),
+        })
+    }
+}
+
+/// An answer in MessagePack.
+fn packed(said: &Bytes) -> Bytes {
+    from_json(said).unwrap_or_else(|error| {
+        let error = RpcError::internal(&error);
+        malformed(Codec::MsgPack, error)
+    })
+}
+
+/// What is being timed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Mark {
+    /// The peer takes nothing.
+    Stalled { sent: u64, unsent: usize, draining: bool },
+    /// Nothing is under way since so many messages.
+    Idle(u64),
+}
+
+/// A timer that starts anew whenever something else is timed.
+#[derive(Default)]
+struct Clock {
+    mark: Option<Mark>,
+    sleep: Option<Pin<Box<Sleep>>>,
+}
+
+impl Clock {
+    fn poll(&mut self, mark: Mark, after: Duration, cx: &mut Context<'_>) -> Poll<()> {
+        let timer = self.sleep.get_or_insert_with(|| Box::pin(sleep(after)));
+        if self.mark != Some(mark) {
+            self.mark = Some(mark);
+            timer.as_mut().reset(Instant::now() + after);
+        }
+        timer.as_mut().poll(cx)
+    }
+}
