@@ -17,6 +17,7 @@ mod params;
 mod query;
 mod sse;
 mod websocket;
+mod zmtp;
 
 pub use call::call;
 pub use cursor::cursor;
@@ -28,6 +29,7 @@ pub use params::params;
 pub use query::query;
 pub use sse::sse;
 pub use websocket::websocket;
+pub use zmtp::zmtp;
 
 #[cfg(fuzzing)]
 #[doc(hidden)]
@@ -57,6 +59,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "query", run: query, words: query::WORDS },
     Target { name: "sse", run: sse, words: sse::WORDS },
     Target { name: "websocket", run: websocket, words: websocket::WORDS },
+    Target { name: "zmtp", run: zmtp, words: zmtp::WORDS },
 ];
 
 /// The program of one target: an entry point for libFuzzer under cargo-fuzz, else a `main`.
