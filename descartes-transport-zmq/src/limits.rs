@@ -18,6 +18,8 @@ pub const MESSAGE_NODES: usize = 256 * 1024;
 pub const REQUEST_ID_CHARS: usize = 128;
 /// Silence after which a follower of statuses is told that the daemon is there.
 pub const STATUS_HEARTBEAT: Duration = Duration::from_secs(15);
+/// Events that a follower passes over in one turn before others get theirs.
+pub const SKIPPED_PER_TURN: usize = 64;
 
 /// Greeting and READY of both ends; they are four small packets.
 pub(crate) const HANDSHAKE: Duration = Duration::from_secs(2);

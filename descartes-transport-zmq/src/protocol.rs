@@ -1,10 +1,18 @@
 //! Agent protocol v1: messages in MessagePack, each a map tagged by `type`.
 
+mod alias;
+mod answer;
+mod caller;
+mod command;
+mod fail;
+mod follow;
 mod read;
 mod scan;
+mod serve;
 mod value;
 mod wire;
 
+pub use serve::serve;
 pub use value::Value;
 pub use wire::{
     BatchAgentResult, BatchControlCommand, BatchControlResponse, CommandPayload, CommandResponse,

@@ -59,8 +59,9 @@ impl std::fmt::Display for ProtocolError {
 wire! {
     /// The answer to a `spawn_request`.
     open pub struct SpawnResponse {
-        /// Which request; absent when it could not be read.
-        request_id?: String,
+        /// Which request; nil when it could not be read.
+        #[serde(default)]
+        request_id: Option<String>,
         /// Whether the agent was started.
         success: bool,
         /// The agent, as lists show it; absent where its reader may not see it.
@@ -80,8 +81,9 @@ wire! {
     /// The answer to a `control_command`, a `custom_action_request`, and to what could not be
     /// understood.
     open pub struct CommandResponse {
-        /// Which request; absent when it could not be read.
-        request_id?: String,
+        /// Which request; nil when it could not be read.
+        #[serde(default)]
+        request_id: Option<String>,
         /// The agent, as it was asked for.
         agent_id?: String,
         /// Whether it worked.
@@ -98,8 +100,9 @@ wire! {
 wire! {
     /// The answer to a `list_agents_request`.
     open pub struct ListAgentsResponse {
-        /// Which request; absent when it could not be read.
-        request_id?: String,
+        /// Which request; nil when it could not be read.
+        #[serde(default)]
+        request_id: Option<String>,
         /// Whether it worked.
         success: bool,
         /// The agents.
@@ -118,8 +121,9 @@ wire! {
 wire! {
     /// The answer to a `health_check_request`.
     open pub struct HealthCheckResponse {
-        /// Which request; absent when it could not be read.
-        request_id?: String,
+        /// Which request; nil when it could not be read.
+        #[serde(default)]
+        request_id: Option<String>,
         /// Whether all works.
         healthy: bool,
         /// The version of the interface.
@@ -138,8 +142,9 @@ wire! {
 wire! {
     /// The answer to a `batch_control_command`.
     open pub struct BatchControlResponse {
-        /// Which request; absent when it could not be read.
-        request_id?: String,
+        /// Which request; nil when it could not be read.
+        #[serde(default)]
+        request_id: Option<String>,
         /// Whether all succeeded.
         success: bool,
         /// One entry for each agent, in the order asked.
@@ -170,8 +175,9 @@ wire! {
 wire! {
     /// The answer to an `output_query_request`.
     open pub struct OutputQueryResponse {
-        /// Which request; absent when it could not be read.
-        request_id?: String,
+        /// Which request; nil when it could not be read.
+        #[serde(default)]
+        request_id: Option<String>,
         /// The agent, as it was asked for.
         agent_id?: String,
         /// Whether it worked.
@@ -191,7 +197,8 @@ wire! {
     /// Something happened to an agent that is followed (`get_status` with `follow`).
     open pub struct StatusUpdate {
         /// The request that began to follow.
-        request_id?: String,
+        #[serde(default)]
+        request_id: Option<String>,
         /// The agent; `*` where all are followed and none is meant.
         agent_id: String,
         /// What happened.
@@ -215,7 +222,8 @@ wire! {
     /// A piece of what an agent that is followed wrote (`stream_logs`).
     open pub struct LogStream {
         /// The request that began to follow.
-        request_id?: String,
+        #[serde(default)]
+        request_id: Option<String>,
         /// The agent.
         agent_id: String,
         /// Which output; absent when this message has none.

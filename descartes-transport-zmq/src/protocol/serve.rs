@@ -1,0 +1,125 @@
+//! One conversation: what is spoken on it, with the bounds and the order of every connection.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use descartes_rpc::connection::{Connection, ConnectionLimits, Language, Spoken, serve_language};
+use descartes_rpc::error::RpcError;
+use descartes_rpc::frame::Arrival;
+use descartes_rpc::peer::Peer;
+use descartes_rpc::service::RpcService;
+use futures_core::Stream;
+use futures_util::Sink;
+
+use super::answer::{self, Answer};
+use super::caller::Caller;
+use super::fail::{self, Asked};
+use super::follow::Following;
+use super::read;
+use super::wire::ZmqMessage;
+use crate::limits::{MESSAGE_BYTES, MESSAGE_BYTES_KEY};
+
+/// Serves the agent protocol to one peer until it leaves, or `shutdown` completes and all is said.
+///
+/// `io` yields whole messages, or [`Arrival`]s where it can tell one that was too long to keep, and
+/// takes whole messages. Everything else is as
+/// [`serve_connection`](descartes_rpc::connection::serve_connection) does it for JSON-RPC: requests
+/// begin in the order of arrival and run concurrently, what one conversation does to one agent takes
+/// effect in the order sent, answers go out as they are ready, streams rest while the peer does not
+/// read, and all of it is bounded by `limits`; only a message may have [`MESSAGE_BYTES`].
+///
+/// Every message is answered, also a broken one.
+///
+/// # Errors
+///
+/// What `io` failed with, or `TimedOut` when the peer took nothing for too long.
+pub async fn serve<S, T, M>(
+    service: S,
+    peer: Peer,
+    io: T,
+    mut limits: ConnectionLimits,
+    shutdown: impl Future<Output = ()> + Send,
+) -> io::Result<()>
+where
+    S: RpcService,
+    T: Stream<Item = io::Result<M>> + Sink<Bytes, Error = io::Error> + Send,
+    M: Into<Arrival>,
+{
+    limits.request_bytes = MESSAGE_BYTES;
+    serve_language(AgentProtocol { service, peer }, io, limits, shutdown).await
+}
+
+/// Agent protocol v1 over the methods of a service.
+struct AgentProtocol<S> {
+    service: S,
+    peer: Peer,
+}
+
+/// An answer in the making.
+enum Answering {
+    /// It is there, or has been taken.
+    Done(Option<Bytes>),
+    /// It comes.
+    Working(Pin<Box<dyn Future<Output = Answer> + Send>>),
+}
+
+impl Future for Answering {
+    type Output = Spoken<Following>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        Poll::Ready(match &mut *self {
+            Self::Done(body) => Spoken { body: body.take(), stream: None },
+            Self::Working(answer) => {
+                let (message, stream) = std::task::ready!(answer.as_mut().poll(cx));
+                Spoken { body: Some(message.encode()), stream }
+            }
+        })
+    }
+}
+
+impl<S: RpcService> Language for AgentProtocol<S> {
+    type Answering = Answering;
+    type Stream = Following;
+    const BYTES_KEY: &'static str = MESSAGE_BYTES_KEY;
+
+    fn answer(&mut self, connection: &Connection, message: Bytes) -> Answering {
+        let (outline, read) = read::message(&message);
+        let mut asked = Asked::of(&outline);
+        match read {
+            Err(fault) => {
+                let error = fail::unread(&outline, fault);
+                Answering::Done(Some(asked.failed(&error).encode()))
+            }
+            Ok(message) => {
+                asked.agent_id = agent_of(&message);
+                let (service, peer) = (self.service.clone(), self.peer.clone());
+                let caller = Caller { service, peer, connection: connection.clone() };
+                Answering::Working(Box::pin(answer::answer(caller, asked, message)))
+            }
+        }
+    }
+
+    fn over() -> Answering {
+        Answering::Done(None)
+    }
+
+    fn refuse(&mut self, error: RpcError) -> Bytes {
+        Asked::default().failed(&error).encode()
+    }
+
+    fn follow(message: ZmqMessage) -> Bytes {
+        message.encode()
+    }
+}
+
+/// The agent that a request names.
+fn agent_of(message: &ZmqMessage) -> Option<String> {
+    match message {
+        ZmqMessage::ControlCommand(request) => request.agent_id.clone(),
+        ZmqMessage::CustomActionRequest(request) => Some(request.agent_id.clone()),
+        ZmqMessage::OutputQueryRequest(request) => Some(request.agent_id.clone()),
+        _ => None,
+    }
+}
