@@ -9,6 +9,8 @@ mod follow;
 mod read;
 mod scan;
 mod serve;
+#[cfg(test)]
+mod tests;
 mod value;
 mod wire;
 

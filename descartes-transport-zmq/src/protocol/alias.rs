@@ -115,7 +115,7 @@ pub(super) fn sent_path(form: Form, path: &str) -> String {
     let mut renamed = renamed.filter(|(_, rest)| rest.is_empty() || rest.starts_with(['.', '[']));
     match renamed.next() {
         Some((name, rest)) => format!("config.{name}{rest}"),
-        None if path.is_empty() => "config".to_owned(),
+        None if path.is_empty() || form == Form::Flat => "config".to_owned(),
         None => format!("config.{path}"),
     }
 }
@@ -165,6 +165,7 @@ mod tests {
         assert_eq!(sent_path(Form::Flat, "config.env.A"), "config.environment.A");
         assert_eq!(sent_path(Form::Flat, "agent_type"), "config.model_backend");
         assert_eq!(sent_path(Form::Native, "config.env.A"), "config.config.env.A");
+        assert_eq!(sent_path(Form::Flat, "config.command"), "config");
         assert_eq!(sent_path(Form::Native, ""), "config");
     }
 }

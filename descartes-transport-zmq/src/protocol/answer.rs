@@ -229,7 +229,7 @@ async fn list<S: RpcService>(
     request: ListAgentsRequest,
 ) -> Result<ListAgentsResponse, RpcError> {
     let params = given([
-        ("status", request.filter_status.map(|words| json!(words))),
+        ("status", request.filter_status.map(|words| one_or_many(&words.0))),
         ("limit", request.limit.map(Json::from)),
         ("page_token", request.page_token.map(Json::from)),
     ]);
@@ -245,6 +245,14 @@ async fn list<S: RpcService>(
         cursor: Some(listed.cursor),
         error: None,
     })
+}
+
+/// One word goes on as one, so that an error names the member and no place in it.
+fn one_or_many(words: &[String]) -> Json {
+    match words {
+        [one] => one.as_str().into(),
+        many => json!(many),
+    }
 }
 
 async fn health<S: RpcService>(
