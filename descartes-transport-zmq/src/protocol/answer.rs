@@ -73,7 +73,7 @@ async fn spawn<S: RpcService>(
     caller: &Caller<S>,
     request: SpawnRequest,
 ) -> Result<SpawnResponse, RpcError> {
-    let config = request.config.to_json().map_err(|fault| below("config", fault))?;
+    let config = request.config.into_json().map_err(|fault| below("config", fault))?;
     let Json::Object(config) = config else { return Err(ParamFault::at("config", "a map").into()) };
     let (form, mut params) = alias::spawn_params(config)?;
     label(&mut params, request.metadata.unwrap_or_default());
@@ -212,7 +212,7 @@ async fn action<S: RpcService>(
     asked: Asked,
     request: CustomActionRequest,
 ) -> Result<CommandResponse, RpcError> {
-    let params = request.params.map(|params| params.to_json()).transpose();
+    let params = request.params.map(Value::into_json).transpose();
     let params = given([
         ("agent_id", Some(request.agent_id.into())),
         ("action", Some(request.action.into())),

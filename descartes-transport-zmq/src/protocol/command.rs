@@ -88,7 +88,7 @@ pub(super) fn members(
         members.insert("data".to_owned(), STANDARD.encode(bytes).into());
     }
     if let Some(params) = payload.params.take() {
-        let json = params.to_json().map_err(|fault| below("payload.params", fault))?;
+        let json = params.into_json().map_err(|fault| below("payload.params", fault))?;
         members.insert("params".to_owned(), json);
     }
     // What is left is small, and is called as the methods call it.

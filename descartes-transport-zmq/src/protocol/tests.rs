@@ -149,7 +149,7 @@ fn packed(message: Json) -> Bytes {
 
 fn data(response: &CommandResponse) -> Json {
     assert!(response.success, "{response:?}");
-    response.data.as_ref().unwrap().to_json().unwrap()
+    response.data.clone().unwrap().into_json().unwrap()
 }
 
 fn stdout(response: &CommandResponse) -> &[u8] {

@@ -10,7 +10,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 /// Any value: what JSON has, and bytes.
 ///
 /// Maps have texts as keys, each once. `serde_json` reads and writes it too, but has no bytes: see
-/// [`Value::to_json`].
+/// [`Value::into_json`].
 #[derive(Clone, Debug, Default, PartialEq)]
 #[non_exhaustive]
 pub enum Value {
@@ -86,38 +86,41 @@ impl Value {
     /// # Errors
     ///
     /// Names the first place that holds what JSON has not: bytes, or a number that is none.
-    pub fn to_json(&self) -> Result<serde_json::Value, ParamFault> {
-        let mut path = Vec::new();
-        self.json(&mut path)
+    pub fn into_json(self) -> Result<serde_json::Value, ParamFault> {
+        // Texts are moved and not copied: they may be most of a message.
+        self.json().map_err(|Misfit { way, expected }| {
+            let mut path = String::new();
+            for step in way.iter().rev() {
+                step.write(&mut path);
+            }
+            ParamFault::at(&path, expected)
+        })
     }
 
-    fn json<'a>(&'a self, path: &mut Vec<Step<'a>>) -> Result<serde_json::Value, ParamFault> {
+    fn json(self) -> Result<serde_json::Value, Misfit> {
         Ok(match self {
             Self::Null => serde_json::Value::Null,
-            Self::Bool(is) => (*is).into(),
-            Self::Unsigned(number) => (*number).into(),
-            Self::Negative(number) => (*number).into(),
-            Self::Float(number) => {
-                let finite = serde_json::Number::from_f64(*number);
-                finite.ok_or_else(|| fault(path, "a finite number"))?.into()
-            }
-            Self::Text(text) => text.as_str().into(),
-            Self::Bytes(_) => return Err(fault(path, "no bytes: JSON has none")),
+            Self::Bool(is) => is.into(),
+            Self::Unsigned(number) => number.into(),
+            Self::Negative(number) => number.into(),
+            Self::Float(number) => match serde_json::Number::from_f64(number) {
+                Some(finite) => finite.into(),
+                None => return Err(Misfit::new("a finite number")),
+            },
+            Self::Text(text) => text.into(),
+            Self::Bytes(_) => return Err(Misfit::new("no bytes: JSON has none")),
             Self::Array(items) => {
-                let mut array = Vec::with_capacity(items.len());
-                for (at, item) in items.iter().enumerate() {
-                    path.push(Step::Item(at));
-                    array.push(item.json(path)?);
-                    path.pop();
-                }
-                array.into()
+                let item =
+                    |(at, item): (usize, Self)| item.json().map_err(|e| e.inside(Step::Item(at)));
+                items.into_iter().enumerate().map(item).collect::<Result<Vec<_>, _>>()?.into()
             }
             Self::Map(members) => {
                 let mut object = serde_json::Map::new();
                 for (name, member) in members {
-                    path.push(Step::Member(name));
-                    object.insert(name.clone(), member.json(path)?);
-                    path.pop();
+                    match member.json() {
+                        Ok(json) => drop(object.insert(name, json)),
+                        Err(misfit) => return Err(misfit.inside(Step::Member(name))),
+                    }
                 }
                 object.into()
             }
@@ -125,26 +128,41 @@ impl Value {
     }
 }
 
+/// What has no form in JSON, and the way to it from the inside out.
+struct Misfit {
+    way: Vec<Step>,
+    expected: &'static str,
+}
+
+impl Misfit {
+    const fn new(expected: &'static str) -> Self {
+        Self { way: Vec::new(), expected }
+    }
+
+    fn inside(mut self, step: Step) -> Self {
+        self.way.push(step);
+        self
+    }
+}
+
 /// One step on the way into a value.
-enum Step<'a> {
-    Member(&'a str),
+enum Step {
+    Member(String),
     Item(usize),
 }
 
-fn fault(path: &[Step<'_>], expected: &str) -> ParamFault {
-    let mut text = String::new();
-    for step in path {
-        match step {
-            Step::Member(name) => {
-                if !text.is_empty() {
-                    text.push('.');
+impl Step {
+    fn write(&self, path: &mut String) {
+        match self {
+            Self::Member(name) => {
+                if !path.is_empty() {
+                    path.push('.');
                 }
-                text.push_str(name);
+                path.push_str(name);
             }
-            Step::Item(at) => text.push_str(&format!("[{at}]")),
+            Self::Item(at) => path.push_str(&format!("[{at}]")),
         }
     }
-    ParamFault::at(&text, expected)
 }
 
 impl From<serde_json::Value> for Value {
@@ -303,7 +321,7 @@ mod tests {
         let value = example();
         let packed = rmp_serde::to_vec_named(&value).unwrap();
         assert_eq!(rmp_serde::from_slice::<Value>(&packed).unwrap(), value);
-        assert_eq!(Value::from(value.to_json().unwrap()), value);
+        assert_eq!(Value::from(value.clone().into_json().unwrap()), value);
         let json = serde_json::to_string(&value).unwrap();
         assert_eq!(serde_json::from_str::<Value>(&json).unwrap(), value);
     }
@@ -314,7 +332,7 @@ mod tests {
         let packed = rmp_serde::to_vec_named(&value).unwrap();
         assert!(packed.windows(2).any(|pair| pair == [0xc4, 2]), "{packed:02x?}");
         assert_eq!(rmp_serde::from_slice::<Value>(&packed).unwrap(), value);
-        assert_eq!(value.to_json().unwrap_err().path, "a[0]");
+        assert_eq!(value.into_json().unwrap_err().path, "a[0]");
     }
 
     #[test]

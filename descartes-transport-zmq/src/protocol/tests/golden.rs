@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use descartes_rpc::error::{ErrorKind, RpcError};
 use descartes_rpc::wire::agent::Agent;
 use descartes_rpc::wire::output::Stream;
+use proptest::prelude::*;
 
 use super::*;
 use crate::protocol::{
@@ -330,6 +331,32 @@ fn a_member_of_a_later_daemon_is_ignored_and_one_of_a_later_client_is_not() {
             assert_eq!(read.unwrap_err().member.as_deref(), Some("of_tomorrow"), "{name}");
         } else {
             assert_eq!(read.unwrap(), message, "{name}");
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn a_message_with_some_bytes_changed_is_read_or_refused(
+        which in any::<prop::sample::Index>(),
+        changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..4),
+        cut in prop::option::weighted(0.1, any::<prop::sample::Index>()),
+    ) {
+        let examples = examples();
+        let mut bytes = which.get(&examples).1.encode().to_vec();
+        for (at, byte) in changes {
+            let at = at.index(bytes.len());
+            bytes[at] = byte;
+        }
+        if let Some(cut) = cut {
+            bytes.truncate(cut.index(bytes.len()));
+        }
+        if let Ok(message) = ZmqMessage::decode(&bytes) {
+            let again = message.encode();
+            // A number that is none is not even equal to itself.
+            if !format!("{message:?}").contains("NaN") {
+                prop_assert_eq!(ZmqMessage::decode(&again).unwrap(), message);
+            }
         }
     }
 }

@@ -69,6 +69,23 @@ async fn the_older_flat_form_becomes_the_parameters_of_spawn() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_start_that_takes_too_long_is_told_with_the_key_that_leads_back_to_it() {
+    let never = tower::service_fn(|_: Request| std::future::pending::<Result<Reply, Infallible>>());
+    let mut talk = Talk::with(never, Peer::owner("test"), ConnectionLimits::default());
+    let mut request = spawn("worker");
+    request.timeout_secs = Some(2.into());
+    let mut config = fake_agent();
+    config["idempotency_key"] = "k".into();
+    for (config, key) in [(fake_agent(), None), (config, Some("k"))] {
+        let request = SpawnRequest { config: config.into(), ..request.clone() };
+        let ZmqMessage::SpawnResponse(answer) = talk.ask(request).await else { panic!() };
+        let error = answer.error.unwrap();
+        assert_eq!(error.kind, "timeout");
+        assert_eq!(error.data.get("idempotency_key").and_then(Value::as_str), key);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn commands_do_what_their_methods_do() {
     let mut talk = Talk::start().await;
     let id = talk.spawn("worker").await;

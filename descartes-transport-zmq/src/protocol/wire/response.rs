@@ -29,7 +29,7 @@ impl ProtocolError {
     /// The same as an error of the typed client.
     #[must_use]
     pub fn to_rpc(&self) -> RpcError {
-        let data = match self.data.to_json() {
+        let data = match self.data.clone().into_json() {
             Ok(serde_json::Value::Object(data)) => data,
             _ => serde_json::Map::new(),
         };
