@@ -12,7 +12,11 @@ use crate::runner::Launch;
 pub struct Backend {
     name: Arc<str>,
     recipe: Recipe,
+    runner: Option<Arc<str>>,
 }
+
+/// What [`BackendStatus::runner`] says of backends that name no runner.
+const DEFAULT_RUNNER: &str = "process";
 
 #[derive(Clone, Debug)]
 enum Recipe {
@@ -40,7 +44,7 @@ pub struct BackendStatus {
     /// How its program is talked to.
     pub dialect: &'static str,
     /// What starts it.
-    pub runner: &'static str,
+    pub runner: Arc<str>,
     /// Whether it can be used here.
     pub available: bool,
     /// Why not.
@@ -63,13 +67,34 @@ impl Backend {
     /// Any command line.
     #[must_use]
     pub fn process() -> Self {
-        Self { name: "process".into(), recipe: Recipe::Process }
+        Self { name: "process".into(), recipe: Recipe::Process, runner: None }
     }
 
     /// The bundled agent; unavailable where the host provides no program.
     #[must_use]
     pub fn basic(program: Option<BasicProgram>) -> Self {
-        Self { name: "basic".into(), recipe: Recipe::Basic(program) }
+        Self { name: "basic".into(), recipe: Recipe::Basic(program), runner: None }
+    }
+
+    /// The same recipe under another name.
+    #[must_use]
+    pub fn renamed(mut self, name: impl Into<Arc<str>>) -> Self {
+        self.name = name.into();
+        self
+    }
+
+    /// The same recipe, whose agents are started by the runner that the host knows by this name
+    /// ([`Builder::runner_named`](crate::Builder::runner_named)).
+    #[must_use]
+    pub fn on(mut self, runner: impl Into<Arc<str>>) -> Self {
+        self.runner = Some(runner.into());
+        self
+    }
+
+    /// The name of its runner, unless that is the host's default one.
+    #[must_use]
+    pub fn runner(&self) -> Option<&str> {
+        self.runner.as_deref()
     }
 
     /// Its name.
@@ -92,7 +117,7 @@ impl Backend {
         BackendStatus {
             name: Arc::clone(&self.name),
             dialect: "lines",
-            runner: "process",
+            runner: self.runner.clone().unwrap_or_else(|| DEFAULT_RUNNER.into()),
             available: reason.is_none(),
             reason,
             program,

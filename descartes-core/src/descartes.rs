@@ -40,7 +40,7 @@ use crate::cursor::Cursor;
 use crate::idempotency::Idempotency;
 use crate::journal::Journal;
 use crate::limits::Limits;
-use crate::runner::AgentRunner;
+use crate::runner::Runners;
 use crate::secrets::Secrets;
 use crate::time::Clock;
 
@@ -70,7 +70,7 @@ pub struct Descartes {
 /// What all of it shares.
 pub(crate) struct Core {
     pub(crate) journal: Journal,
-    pub(crate) runner: Arc<dyn AgentRunner>,
+    pub(crate) runners: Runners,
     pub(crate) registry: Arc<Registry>,
     pub(crate) clock: Clock,
     pub(crate) limits: Limits,

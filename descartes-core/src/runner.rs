@@ -5,6 +5,7 @@
 
 mod control;
 mod driver;
+mod router;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -16,6 +17,7 @@ pub use control::{
     Control, ControlError, ControlOutcome, ControlRequest, Controls, Signal, StdinError,
 };
 pub use driver::{AgentDriver, AgentEvents, OutputHandle, RunExit};
+pub(crate) use router::Runners;
 
 use crate::agent::{AgentId, AgentLimits, AgentRecord, StdinMode};
 
@@ -67,6 +69,14 @@ pub trait AgentRunner: Send + Sync + 'static {
     async fn sweep_leftovers(&self, instance: u32, agents: &[AgentId]) -> BTreeMap<AgentId, u32> {
         let _ = (instance, agents);
         BTreeMap::new()
+    }
+
+    /// The host, whose store has the number `instance`, begins: every record that was live has been
+    /// offered for adoption, and no agent was started yet. Called once; must not wait for anybody.
+    ///
+    /// The default does nothing.
+    fn begin(&self, instance: u32) {
+        let _ = instance;
     }
 
     /// By what means this runner finds an agent's tree, as `agent.get` shows it.
@@ -152,6 +162,12 @@ impl Started {
     pub fn process(pid: u32) -> Self {
         Self { pid: Some(pid), reference: None }
     }
+
+    /// Something that is no process of this machine, and what the runner calls it.
+    #[must_use]
+    pub fn elsewhere(reference: impl Into<Arc<str>>) -> Self {
+        Self { pid: None, reference: Some(reference.into()) }
+    }
 }
 
 /// What became of an agent that was live when the host died.
@@ -179,6 +195,8 @@ pub enum SpawnStage {
     Directory,
     /// The system would not execute it.
     Exec,
+    /// The machine that was to run it did not answer, or refused.
+    Remote,
 }
 
 impl SpawnStage {
@@ -189,6 +207,7 @@ impl SpawnStage {
             Self::Lookup => "lookup",
             Self::Directory => "directory",
             Self::Exec => "exec",
+            Self::Remote => "remote",
         }
     }
 }

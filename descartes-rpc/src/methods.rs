@@ -32,6 +32,7 @@ const ACT: Declaration = Declaration::mutating(Scope::AgentWrite).ordered().fail
     E::AgentNotFound,
     E::Conflict,
     E::StateError,
+    E::ConnectionLost,
 ]);
 const EVENTS: Declaration = Declaration::reading(Scope::Authenticated).fails_with(OF_EVENTS);
 /// Each topic has a scope of its own, and an agent's name may stand in it.
@@ -62,7 +63,7 @@ table::methods! {
     AgentSpawn "agent.spawn" agent_spawn(a::SpawnParams) -> a::Spawned = effect agent::spawn,
         Declaration::mutating(Scope::AgentWrite).carries_key().fails_with(&[
             E::SpawnFailed, E::AgentNotFound, E::NotFound, E::Conflict, E::ResourceExhausted,
-            E::StateError,
+            E::StateError, E::ConnectionLost,
         ]);
 
     /// Lists agents, newest first; without `status` those that are live.
@@ -76,7 +77,7 @@ table::methods! {
     /// Killing an agent that has ended succeeds and says so.
     AgentKill "agent.kill" agent_kill(c::KillParams) -> c::Killed = effect control::kill,
         Declaration::mutating(Scope::AgentWrite).control().fails_with(&[
-            E::AgentNotFound, E::KillFailed,
+            E::AgentNotFound, E::KillFailed, E::ConnectionLost,
         ]);
 
     /// Ends an agent with grace: `agent.kill` without `force`.

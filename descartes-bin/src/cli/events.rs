@@ -117,6 +117,7 @@ struct Said {
     name: Option<String>,
     from: Option<String>,
     to: Option<String>,
+    activity: Option<String>,
     reason: Option<String>,
     stream: Option<String>,
     text: Option<String>,
@@ -130,7 +131,11 @@ fn say(event: &Event) -> String {
         "agent.spawned" => said.name.unwrap_or_default(),
         "agent.status_changed" => {
             let reason = said.reason.map_or_else(String::new, |reason| format!(" ({reason})"));
-            format!("{} -> {}{reason}", said.from.unwrap_or_default(), said.to.unwrap_or_default())
+            let (from, to) = (said.from.unwrap_or_default(), said.to.unwrap_or_default());
+            if from == to {
+                return format!("{to}, {}", said.activity.as_deref().unwrap_or("as before"));
+            }
+            format!("{from} -> {to}{reason}")
         }
         "agent.exited" => {
             let next = if said.will_restart { ", will restart" } else { "" };

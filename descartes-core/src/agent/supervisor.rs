@@ -13,12 +13,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::restart::RestartHistory;
-use super::{AgentError, AgentRecord, ExitReason, PauseMode};
+use super::{Activity, AgentError, AgentRecord, ExitReason, PauseMode};
 use crate::backend::Backend;
 use crate::descartes::Core;
 use crate::output::OutputSink;
@@ -84,6 +84,7 @@ pub(crate) struct Supervisor {
 struct Run {
     controls: mpsc::Sender<Box<ControlRequest>>,
     exit: oneshot::Receiver<RunExit>,
+    activity: watch::Receiver<Option<Activity>>,
 }
 
 /// The agent was told to end.
@@ -116,7 +117,21 @@ enum Event {
     Finished(Finished),
     Timer(Timer),
     OutputLimit,
+    Activity(Option<Activity>),
     Abandoned,
+}
+
+impl Run {
+    /// Its end, or what it is busy with. Cancel-safe.
+    async fn news(&mut self) -> Event {
+        tokio::select! {
+            biased;
+            exit = &mut self.exit => Event::Exit(exit.ok()),
+            Ok(()) = self.activity.changed() => {
+                Event::Activity(*self.activity.borrow_and_update())
+            }
+        }
+    }
 }
 
 impl Supervisor {
@@ -138,6 +153,7 @@ impl Supervisor {
             Event::Timer(Timer::WallLimit) => self.end_for(ExitReason::WallLimit).await,
             Event::Timer(Timer::NextRun) => self.next_run().await,
             Event::OutputLimit => self.end_for(ExitReason::OutputLimit).await,
+            Event::Activity(activity) => self.busy_with(activity).await,
             Event::Abandoned => self.end_for(ExitReason::Killed).await,
         }
     }
@@ -145,9 +161,9 @@ impl Supervisor {
     /// Waits for whatever comes first. Only cancel-safe futures are waited for.
     async fn next(&mut self) -> Event {
         let timer = self.timer;
-        let exit = async {
+        let news = async {
             match &mut self.run {
-                Some(run) => Event::Exit((&mut run.exit).await.ok()),
+                Some(run) => run.news().await,
                 None => std::future::pending().await,
             }
         };
@@ -179,7 +195,7 @@ impl Supervisor {
         };
         let limit = self.output.over_limit();
         tokio::select! {
-            event = exit => event,
+            event = news => event,
             event = command => event,
             event = finished => event,
             event = timer => event,

@@ -1,5 +1,6 @@
 //! Putting a [`Descartes`] together.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -13,7 +14,7 @@ use crate::backend::{Backend, BasicProgram};
 use crate::idempotency::Idempotency;
 use crate::journal::Journal;
 use crate::limits::Limits;
-use crate::runner::AgentRunner;
+use crate::runner::{AgentRunner, Runners};
 use crate::secrets::Secrets;
 use crate::store::format::FormatError;
 use crate::store::{MemoryStore, StateStore, StoreError};
@@ -54,6 +55,7 @@ pub struct Builder {
     store: Option<Arc<dyn StateStore>>,
     runner: Option<Arc<dyn AgentRunner>>,
     actions: Actions,
+    named: BTreeMap<Arc<str>, Arc<dyn AgentRunner>>,
     backends: Vec<Backend>,
     basic: Option<BasicProgram>,
     default_backend: Option<Arc<str>>,
@@ -78,6 +80,14 @@ pub enum StartError {
     /// No runner was given, and this build has none of its own.
     #[error("no runner was given")]
     NoRunner,
+    /// A backend names a runner that was not given.
+    #[error("the backend `{backend}` names the runner `{runner}`, which there is not")]
+    UnknownRunner {
+        /// Which backend.
+        backend: Arc<str>,
+        /// Which runner.
+        runner: Arc<str>,
+    },
 }
 
 impl Builder {
@@ -92,6 +102,16 @@ impl Builder {
     #[must_use]
     pub fn runner(mut self, runner: Arc<dyn AgentRunner>) -> Self {
         self.runner = Some(runner);
+        self
+    }
+
+    /// Adds a runner beside the default one, for the backends that name it
+    /// ([`Backend::on`]).
+    ///
+    /// The host's default directory is not for its agents: it may be one of another machine.
+    #[must_use]
+    pub fn runner_named(mut self, name: impl Into<Arc<str>>, runner: Arc<dyn AgentRunner>) -> Self {
+        self.named.insert(name.into(), runner);
         self
     }
 
@@ -207,7 +227,7 @@ impl Builder {
     /// Must be called within a tokio runtime, whose tasks the agents then are.
     ///
     /// # Errors
-    /// When the store cannot be read.
+    /// When the store cannot be read, or a backend names a runner that there is not.
     pub async fn build(self) -> Result<Descartes, StartError> {
         let store = self.store.unwrap_or_else(|| Arc::new(MemoryStore::new()));
         let runner = self.runner.or_else(default_runner).ok_or(StartError::NoRunner)?;
@@ -219,9 +239,11 @@ impl Builder {
             backends.retain(|known| known.name() != backend.name());
             backends.push(backend);
         }
+        let runners = Runners::new(runner, self.named);
+        check_runners(&runners, &backends)?;
         let core = Arc::new(Core {
             journal,
-            runner,
+            runners,
             registry: Arc::new(Registry::default()),
             clock: self.clock,
             limits: self.limits,
@@ -242,6 +264,16 @@ impl Builder {
         recover::recover(&core).await?;
         maintain::start(&core);
         Ok(Descartes { core })
+    }
+}
+
+fn check_runners(runners: &Runners, backends: &[Backend]) -> Result<(), StartError> {
+    match backends.iter().find(|backend| !runners.knows(backend)) {
+        None => Ok(()),
+        Some(backend) => Err(StartError::UnknownRunner {
+            backend: Arc::clone(backend.name()),
+            runner: backend.runner().unwrap_or_default().into(),
+        }),
     }
 }
 

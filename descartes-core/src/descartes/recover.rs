@@ -35,16 +35,18 @@ pub(super) async fn recover(core: &Arc<Core>) -> Result<(), StartError> {
     let mut swept = BTreeMap::new();
     if !orphans.is_empty() || previous == PreviousEnd::Crashed {
         let gone: Vec<AgentId> = orphans.iter().map(|(record, _)| record.id).collect();
-        swept = core.runner.sweep_leftovers(core.instance(), &gone).await;
+        swept = core.runners.sweep_leftovers(core.instance(), &gone).await;
     }
     for (record, counted) in orphans {
         let swept = counted + swept.get(&record.id).copied().unwrap_or(0);
         core.registry.add(Arc::new(lose(core, record, swept, &mut batch)), None);
     }
-    for Adopted { record, live, .. } in &adopted {
+    for Adopted { record, live, event, .. } in &adopted {
         batch.puts.push(put_record(record));
+        batch.events.extend(event.clone());
         core.registry.add(Arc::clone(record), Some(live.clone()));
     }
+    core.runners.begin(core.instance());
     let version = core.version.to_string();
     let body = EventBody::SystemStarted { version, previous };
     let started = NewEvent::new(Topic::system(), "system".into(), core.clock.now(), &body);
@@ -62,6 +64,8 @@ struct Adopted {
     live: Live,
     supervisor: Supervisor,
     output: Arc<OutputSink>,
+    /// What readers have to be told.
+    event: Option<NewEvent>,
 }
 
 /// What became of an agent that was live when its host died.
@@ -88,16 +92,36 @@ async fn adopt(core: &Arc<Core>, record: &AgentRecord) -> Taken {
         Supervisor::new(Arc::clone(core), record.clone(), backend, env, Arc::clone(&output));
     match supervisor.adopt().await {
         Adoption::Adopted(_) => {
-            let record = supervisor.record();
+            let taken = supervisor.taken_over();
+            let event = told_of(record, &taken);
+            let record = taken;
             let changes = tokio::sync::watch::Sender::new(Arc::clone(&record));
             let live = Live { commands, changes };
-            Taken::Over(Box::new(Adopted { record, live, supervisor, output }))
+            Taken::Over(Box::new(Adopted { record, live, supervisor, output, event }))
         }
         Adoption::Lost { reason, swept } => {
             tracing::info!(agent = %record.id, %reason, "an agent is lost");
             Taken::Not { swept }
         }
     }
+}
+
+/// What readers do not know yet of an agent that was taken over.
+fn told_of(before: &AgentRecord, taken: &AgentRecord) -> Option<NewEvent> {
+    let body = if is_never_shown(before) {
+        EventBody::AgentSpawned(Box::new(taken.clone()))
+    } else if before.activity != taken.activity {
+        let change = StatusChange::new(before.status, taken.status, taken.run);
+        EventBody::AgentStatusChanged(StatusChange { activity: taken.activity, ..change })
+    } else {
+        return None;
+    };
+    Some(status_event(taken, &taken.owner, &body))
+}
+
+/// Whether the host died between the intent to start the agent and its beginning.
+fn is_never_shown(record: &AgentRecord) -> bool {
+    record.status == AgentStatus::Starting && record.run == 1
 }
 
 async fn read_records(core: &Core) -> Result<Vec<AgentRecord>, StartError> {
@@ -119,8 +143,7 @@ async fn read_records(core: &Core) -> Result<Vec<AgentRecord>, StartError> {
 fn lose(core: &Core, mut record: AgentRecord, swept: u32, batch: &mut Batch) -> AgentRecord {
     let now = core.clock.now();
     let system = "system".into();
-    let never_shown = record.status == AgentStatus::Starting && record.run == 1;
-    if never_shown {
+    if is_never_shown(&record) {
         let body = EventBody::AgentSpawned(Box::new(record.clone()));
         batch.events.push(status_event(&record, &record.owner, &body));
     }

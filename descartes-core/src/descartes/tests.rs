@@ -1,5 +1,6 @@
 //! All of core in memory: fake agents, a paused clock, no process, no file.
 
+mod elsewhere;
 mod history;
 mod trouble;
 

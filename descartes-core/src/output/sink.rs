@@ -98,8 +98,12 @@ impl OutputSink {
         state.mark.run_began = [extent.stdout.bytes, extent.stderr.bytes];
     }
 
-    /// Goes on with the run of the mark: offsets of the runner go on where the journal ends.
-    pub(crate) fn resume_run(&self, limit: Option<u64>) {
+    /// Goes on with run `run`: offsets of the runner go on where the journal ends. A run that the
+    /// mark does not know yet has written nothing that is journalled.
+    pub(crate) fn resume_run(&self, run: u32, limit: Option<u64>) {
+        if self.lock().mark.run != run {
+            return self.begin_run(run, limit);
+        }
         let mut state = self.lock();
         let (extent, began) = (state.mark.extent, state.mark.run_began);
         let written = [extent.stdout.bytes, extent.stderr.bytes];
@@ -191,6 +195,10 @@ impl OutputSink {
     /// Takes what `stream` wrote at offset `at` of this run.
     pub(crate) fn take(self: &Arc<Self>, stream: StreamName, at: u64, bytes: &[u8]) {
         let mut state = self.lock();
+        if at > state.taken[index(stream)] {
+            // What waits for the end of its line stands before the hole.
+            state.flush(stream);
+        }
         let bytes = state.fresh(stream, at, bytes);
         if bytes.is_empty() || state.closed {
             return;
@@ -284,12 +292,13 @@ impl State {
         let taken = &mut self.taken[index(stream)];
         let known = usize::try_from(taken.saturating_sub(at)).unwrap_or(usize::MAX);
         let fresh = bytes.get(known..).unwrap_or_default();
+        if fresh.is_empty() {
+            return fresh;
+        }
         if at > *taken {
             self.mark.extent.of_mut(stream).bytes += at - *taken;
         }
-        if !fresh.is_empty() {
-            *taken = at.max(*taken) + fresh.len() as u64;
-        }
+        *taken = at.max(*taken) + fresh.len() as u64;
         fresh
     }
 

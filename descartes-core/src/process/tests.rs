@@ -275,7 +275,7 @@ async fn a_run_whose_caller_went_away_is_ended() {
     let (exit, _) = tokio::sync::oneshot::channel();
     let journal = (host.journal().clone(), Clock::default());
     let sink = OutputSink::new(agent, OutputMark::default(), journal, None);
-    let driver = AgentDriver::new(controls, sink, exit);
+    let driver = AgentDriver::new(controls, sink, (exit, tokio::sync::watch::channel(None).0));
     let runner = ProcessRunner::new();
     let spawn = runner.spawn(Launch::new(1, (agent, 1), argv), driver);
     // Dropped while it is under way, and with it whoever could ask for the end.

@@ -133,6 +133,9 @@ pub enum ControlError {
     /// Standard input took nothing.
     #[error(transparent)]
     Stdin(#[from] StdinError),
+    /// What runs the agent does not answer; whether it was done is not known.
+    #[error("the agent cannot be reached: {0}")]
+    ConnectionLost(Arc<str>),
 }
 
 /// A control and the answer that is owed for it.

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use super::Controls;
-use crate::agent::ExitReason;
+use crate::agent::{Activity, ExitReason};
 use crate::event::StreamName;
 use crate::output::OutputSink;
 
@@ -22,9 +22,10 @@ impl AgentDriver {
     pub(crate) fn new(
         controls: mpsc::Receiver<Box<super::ControlRequest>>,
         sink: Arc<OutputSink>,
-        exit: oneshot::Sender<RunExit>,
+        (exit, activity): (oneshot::Sender<RunExit>, watch::Sender<Option<Activity>>),
     ) -> Self {
-        Self { controls: Controls(controls), events: AgentEvents { sink, exit } }
+        let events = AgentEvents { sink, exit, activity };
+        Self { controls: Controls(controls), events }
     }
 
     /// Parts it, so that output that waits for the store never delays a control.
@@ -39,6 +40,7 @@ impl AgentDriver {
 pub struct AgentEvents {
     sink: Arc<OutputSink>,
     exit: oneshot::Sender<RunExit>,
+    activity: watch::Sender<Option<Activity>>,
 }
 
 impl AgentEvents {
@@ -64,6 +66,14 @@ impl AgentEvents {
     #[must_use]
     pub fn journalled(&self, stream: StreamName) -> u64 {
         self.sink.taken(stream)
+    }
+
+    /// What the agent is busy with now, or that it cannot be reached; none when nothing is to be
+    /// said. Its status stays what it is.
+    ///
+    /// Never waits. What changes again before it was written down is not shown.
+    pub fn activity(&self, activity: Option<Activity>) {
+        self.activity.send_if_modified(|known| std::mem::replace(known, activity) != activity);
     }
 
     /// The run has ended and all its output was given.
@@ -112,25 +122,27 @@ pub struct RunExit {
     pub forced: bool,
     /// Processes of its tree beside the leader that had to be killed.
     pub swept: u32,
+    /// What the other members do not say, for people: the reason of the last status change.
+    pub why: Option<&'static str>,
 }
 
 impl RunExit {
     /// Ended by itself with `code`.
     #[must_use]
     pub fn code(code: i32) -> Self {
-        Self { code: Some(code), signal: None, reason: ExitReason::Exited, forced: false, swept: 0 }
+        Self { code: Some(code), reason: ExitReason::Exited, ..Self::lost() }
     }
 
     /// Ended by `signal`.
     #[must_use]
     pub fn signal(signal: i32) -> Self {
-        let reason = ExitReason::Signalled;
-        Self { code: None, signal: Some(signal), reason, forced: false, swept: 0 }
+        Self { signal: Some(signal), reason: ExitReason::Signalled, ..Self::lost() }
     }
 
     /// Ended without anybody to see how.
     #[must_use]
     pub fn lost() -> Self {
-        Self { code: None, signal: None, reason: ExitReason::Lost, forced: false, swept: 0 }
+        let reason = ExitReason::Lost;
+        Self { code: None, signal: None, reason, forced: false, swept: 0, why: None }
     }
 }

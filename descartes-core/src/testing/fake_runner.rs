@@ -126,6 +126,11 @@ impl FakeAgent {
         *at += bytes.len() as u64;
     }
 
+    /// Writes bytes at an offset of a stream, as a runner that lost some in between does.
+    pub async fn write_at(&self, stream: StreamName, at: u64, bytes: &[u8]) {
+        self.events.output(stream, at, bytes).await;
+    }
+
     /// Waits for what reaches the agent next. Pauses are acknowledged by themselves.
     pub async fn next(&mut self) -> FakeInput {
         if !self.first.is_empty() {

@@ -106,6 +106,11 @@ fn entry(view: &descartes_core::agent::AgentView) -> wire::Agent {
     encode::entry(&view.record, u32::try_from(view.children).unwrap_or(u32::MAX))
 }
 
+/// Where the agent's process lives.
+fn hosting(record: &AgentRecord) -> &'static str {
+    if record.reference.is_some() { "remote" } else { "in_process" }
+}
+
 fn count(length: usize) -> u64 {
     u64::try_from(length).unwrap_or(u64::MAX)
 }
@@ -122,7 +127,8 @@ pub(crate) async fn get(
     Ok(wire::AgentDetails {
         agent: entry(&view),
         containment: Some(view.record.containment.as_ref().to_owned()),
-        hosting: "in_process".to_owned(),
+        hosting: hosting(&view.record).to_owned(),
+        reference: view.record.reference.as_deref().map(str::to_owned),
         usage: wire::AgentUsage::default(),
         output: wire::AgentOutput {
             bytes: output.bytes,

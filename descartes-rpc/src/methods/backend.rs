@@ -20,7 +20,7 @@ fn entry(status: BackendStatus) -> wire::Backend {
     wire::Backend {
         name: status.name.as_ref().to_owned(),
         dialect: status.dialect.to_owned(),
-        runner: status.runner.to_owned(),
+        runner: status.runner.as_ref().to_owned(),
         available: status.available,
         reason: status.reason.map(str::to_owned),
         program: status.program.map(|program| program.to_string_lossy().into_owned()),

@@ -143,8 +143,10 @@ shape! {
         agent: Agent,
         /// How its process tree is held together.
         containment?: String,
-        /// Where its process lives: `in_process` dies with the daemon.
+        /// Where its process lives: `in_process` dies with the daemon, `remote` is another machine's.
         hosting: String,
+        /// What the other machine calls it.
+        reference?: String,
         /// What it used; members are absent when unknown.
         usage: AgentUsage,
         /// What it wrote.

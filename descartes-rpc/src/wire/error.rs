@@ -12,6 +12,7 @@ use descartes_core::store::StoreError;
 use serde_json::Value;
 
 use super::encode;
+use crate::client::ClientError;
 use crate::decode::ParamFault;
 use crate::error::{ErrorKind as Kind, RpcError};
 use crate::openrpc::API_VERSION;
@@ -123,11 +124,18 @@ impl From<SpawnError> for RpcError {
     fn from(error: SpawnError) -> Self {
         let number = error.source.raw_os_error();
         let why = errno::sentence(&error.source);
-        let mut wire =
-            Self::new(Kind::SpawnFailed, format!("could not start {:?}: {why}", error.program))
-                .retryable(number.is_some_and(errno::passes))
-                .with("program", error.program)
-                .with("stage", error.stage.as_str());
+        let told = format!("could not start {:?}: {why}", error.program);
+        let refusal = error.source.get_ref().and_then(|source| source.downcast_ref());
+        let passes = match refusal {
+            Some(ClientError::Rpc(error)) => error.is_retryable(),
+            // Whether it was started is not known; what was is ended when the remote answers.
+            Some(_) => return Self::new(Kind::ConnectionLost, told).with("program", error.program),
+            None => number.is_some_and(errno::passes),
+        };
+        let mut wire = Self::new(Kind::SpawnFailed, told)
+            .retryable(passes)
+            .with("program", error.program)
+            .with("stage", error.stage.as_str());
         if let Some(number) = number {
             wire = wire.with("errno", number);
             if let Some(name) = errno::name(number) {
@@ -164,6 +172,7 @@ impl From<ControlError> for RpcError {
         match error {
             ControlError::Ended => Self::new(Kind::Conflict, sentence).reason("wrong_status"),
             ControlError::Stdin(error) => error.into(),
+            ControlError::ConnectionLost(_) => Self::new(Kind::ConnectionLost, sentence),
             _ => Self::new(Kind::Other, sentence),
         }
     }

@@ -63,6 +63,8 @@ fn events() -> Vec<(&'static str, String)> {
     let output = || Topic::agent_output(agent);
     let mut change = StatusChange::new(core::AgentStatus::Running, core::AgentStatus::Stopping, 1);
     change.reason = Some("killed".into());
+    let mut away = StatusChange::new(core::AgentStatus::Running, core::AgentStatus::Running, 1);
+    away.activity = Some(core::Activity::Unreachable);
     let mut exited = Exited::new(1, exit());
     (exited.will_restart, exited.next_start_at) = (true, Some(at(10)));
     let before = Extent { rows: 3, ..Extent::default() };
@@ -75,6 +77,10 @@ fn events() -> Vec<(&'static str, String)> {
     vec![
         ("agent.spawned", event(status(), &EventBody::AgentSpawned(Box::new(record())), b"")),
         ("agent.status_changed", event(status(), &EventBody::AgentStatusChanged(change), b"")),
+        (
+            "agent.status_changed activity",
+            event(status(), &EventBody::AgentStatusChanged(away), b""),
+        ),
         ("agent.exited", event(status(), &EventBody::AgentExited(exited), b"")),
         ("agent.output text", event(output(), &EventBody::AgentOutput(chunk), b"a \"b\"\nc")),
         ("agent.output data", event(output(), &EventBody::AgentOutput(chunk), b"\xff\n")),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Answer, Command, Ended, Finished, Stop, Supervisor};
-use crate::agent::{AgentError, AgentStatus, Exit, ExitReason};
+use crate::agent::{Activity, AgentError, AgentStatus, Exit, ExitReason};
 use crate::event::StatusChange;
 use crate::runner::{Control, ControlError, ControlOutcome, ControlRequest};
 
@@ -69,7 +69,9 @@ impl Supervisor {
         if run.controls.try_send(Box::new(request)).is_ok() {
             self.controls.spawn(async move { Finished::Kill(reply.wait().await) });
         }
-        if first && self.record.status != AgentStatus::Stopping {
+        // What cannot be reached is not about to stop, whatever it was told.
+        let reached = self.record.activity != Some(Activity::Unreachable);
+        if first && reached && self.record.status != AgentStatus::Stopping {
             let change =
                 StatusChange::new(self.record.status, AgentStatus::Stopping, self.record.run);
             self.step(AgentStatus::Stopping);
@@ -85,22 +87,22 @@ impl Supervisor {
         self.timer = None;
         let mut exit = Exit::new(ExitReason::Killed, self.core.clock.now());
         exit.by = self.stop.as_ref().map(|stop| Arc::clone(&stop.by));
-        self.end(exit).await;
+        self.end(exit, None).await;
     }
 
     /// The runner has answered a kill. When it worked, the exit tells the rest.
     async fn kill_finished(&mut self, result: Result<ControlOutcome, ControlError>) {
-        let left: Arc<str> = match result {
+        let error = match result {
             Ok(_) | Err(ControlError::Ended) => return,
-            Err(error) => error.to_string().into(),
+            Err(error) => error,
         };
-        tracing::error!(agent = %self.record.id, %left, "a kill did not work");
+        tracing::error!(agent = %self.record.id, %error, "a kill did not work");
         let Some(stop) = self.stop.take() else { return };
         for answer in stop.killers {
-            drop(answer.send(Err(AgentError::Kill { left: Arc::clone(&left) })));
+            drop(answer.send(Err(not_killed(&error))));
         }
         for answer in stop.restart {
-            drop(answer.send(Err(AgentError::Kill { left: Arc::clone(&left) })));
+            drop(answer.send(Err(not_killed(&error))));
         }
     }
 
@@ -116,5 +118,12 @@ impl Supervisor {
             };
             refused.into_inner().fail(error);
         }
+    }
+}
+
+fn not_killed(error: &ControlError) -> AgentError {
+    match error {
+        ControlError::ConnectionLost(_) => AgentError::Control(error.clone()),
+        error => AgentError::Kill { left: error.to_string().into() },
     }
 }

@@ -17,6 +17,7 @@ impl Supervisor {
         self.timer = None;
         self.output.finish();
         self.output.drained().await;
+        let why = exit.and_then(|exit| exit.why);
         let exit = self.describe(exit);
         let failed = exit.status() != AgentStatus::Completed;
         let wants_restart = self.stop.as_ref().is_some_and(|stop| !stop.restart.is_empty());
@@ -31,9 +32,9 @@ impl Supervisor {
             }
             Next::After(delay) => self.restarting(exit, Instant::now() + delay).await,
             Next::Limit => {
-                self.end(Exit { reason: ExitReason::RestartLimit, ..exit }).await;
+                self.end(Exit { reason: ExitReason::RestartLimit, ..exit }, why).await;
             }
-            Next::End => self.end(exit).await,
+            Next::End => self.end(exit, why).await,
         }
     }
 
@@ -47,17 +48,19 @@ impl Supervisor {
         exit.forced = seen.forced;
         exit.swept = seen.swept;
         exit.stderr_tail = self.output.stderr_tail();
-        if let Some(stop) = &self.stop {
+        let known = !matches!(seen.reason, ExitReason::HostDied | ExitReason::Lost);
+        if let Some(stop) = self.stop.as_ref().filter(|_| known) {
             exit.reason = stop.reason;
             exit.by = Some(Arc::clone(&stop.by));
         }
         exit
     }
 
-    /// Ends the agent for good.
-    pub(super) async fn end(&mut self, exit: Exit) {
+    /// Ends the agent for good; `why` is what its exit does not say.
+    pub(super) async fn end(&mut self, exit: Exit, why: Option<&'static str>) {
         let status = exit.status();
-        let change = StatusChange::new(self.record.status, status, self.record.run);
+        let mut change = StatusChange::new(self.record.status, status, self.record.run);
+        change.reason = why.map(Into::into);
         let exited = Exited::new(self.record.run, exit.clone());
         self.end_with(exit, status);
         let recorded = self.record_end(change, exited).await;

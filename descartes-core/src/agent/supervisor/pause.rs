@@ -108,7 +108,9 @@ async fn pause_run(
     match send(&controls, Control::Pause).await {
         Ok(ControlOutcome::Paused(mode)) => Ok(mode),
         Ok(_) => Ok(PauseMode::Forced),
-        Err(ControlError::Ended) => Err(AgentError::Control(ControlError::Ended)),
+        Err(error @ (ControlError::Ended | ControlError::ConnectionLost(_))) => {
+            Err(AgentError::Control(error))
+        }
         Err(error) => Err(AgentError::Pause(error.to_string().into())),
     }
 }
@@ -126,7 +128,9 @@ async fn resume_run(
     }
     match send(&controls, Control::Resume).await {
         Ok(_) => Ok(()),
-        Err(ControlError::Ended) => Err(AgentError::Control(ControlError::Ended)),
+        Err(error @ (ControlError::Ended | ControlError::ConnectionLost(_))) => {
+            Err(AgentError::Control(error))
+        }
         Err(error) => Err(AgentError::Resume(error.to_string().into())),
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::Supervisor;
-use crate::agent::AgentRecord;
+use crate::agent::{Activity, AgentRecord};
 use crate::event::{EventBody, Exited, NewEvent, StatusChange, Topic};
 use crate::journal::Trouble;
 use crate::store::format::encode_record;
@@ -28,10 +28,22 @@ impl Supervisor {
     }
 
     pub(super) async fn record_change_by(&mut self, change: StatusChange, by: &Arc<str>) -> bool {
+        let change = StatusChange { activity: self.record.activity, ..change };
         let body = EventBody::AgentStatusChanged(change);
         let batch = Batch::control().put(put_record(&self.record));
         let event = status_event(&self.record, by, &body);
         self.write(batch.event(event)).await
+    }
+
+    /// Shows what the agent is busy with; its status stays.
+    pub(super) async fn busy_with(&mut self, activity: Option<Activity>) {
+        if self.record.activity == activity {
+            return;
+        }
+        self.record.activity = activity;
+        self.record.updated_at = self.core.clock.now();
+        let (status, by) = (self.record.status, "system".into());
+        self.record_change_by(StatusChange::new(status, status, self.record.run), &by).await;
     }
 
     /// Writes the end of a run down and shows it; returns whether it was written.

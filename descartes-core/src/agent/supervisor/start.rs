@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
@@ -51,12 +51,10 @@ impl Supervisor {
     /// Starts the program of the record's run.
     pub(crate) async fn start(&mut self) -> Result<Started, SpawnError> {
         let launch = self.launch();
-        let (controls, requests) = mpsc::channel(AGENT_COMMANDS);
-        let (ended, exit) = oneshot::channel();
         self.output.begin_run(self.record.run, self.record.spec.limits.output_bytes);
-        let driver = AgentDriver::new(requests, Arc::clone(&self.output), ended);
-        let started = self.core.runner.spawn(launch, driver).await?;
-        self.run = Some(Run { controls, exit });
+        let (run, driver) = self.open();
+        let started = self.core.runners.of(&self.backend).spawn(launch, driver).await?;
+        self.run = Some(run);
         self.timer =
             self.record.spec.limits.wall.map(|wall| (Instant::now() + wall, Timer::WallLimit));
         self.record.pid = started.pid;
@@ -66,13 +64,13 @@ impl Supervisor {
 
     /// Takes over the run of an agent that outlived its host.
     pub(crate) async fn adopt(&mut self) -> Adoption {
-        let (controls, requests) = mpsc::channel(AGENT_COMMANDS);
-        let (ended, exit) = oneshot::channel();
-        self.output.resume_run(self.record.spec.limits.output_bytes);
-        let driver = AgentDriver::new(requests, Arc::clone(&self.output), ended);
-        let adoption = self.core.runner.adopt(&self.record, driver).await;
+        self.output.resume_run(self.record.run, self.record.spec.limits.output_bytes);
+        let (run, driver) = self.open();
+        let adoption = self.core.runners.of(&self.backend).adopt(&self.record, driver).await;
         if let Adoption::Adopted(started) = &adoption {
-            self.run = Some(Run { controls, exit });
+            self.run = Some(run);
+            // Whoever runs it says anew what it is busy with.
+            self.record.activity = None;
             // How long it has run is not known here: its time begins anew.
             self.timer =
                 self.record.spec.limits.wall.map(|wall| (Instant::now() + wall, Timer::WallLimit));
@@ -82,15 +80,27 @@ impl Supervisor {
         adoption
     }
 
+    /// Both sides of a run.
+    fn open(&self) -> (Run, AgentDriver) {
+        let (controls, requests) = mpsc::channel(AGENT_COMMANDS);
+        let (ended, exit) = oneshot::channel();
+        let (busy, activity) = watch::channel(None);
+        let driver = AgentDriver::new(requests, Arc::clone(&self.output), (ended, busy));
+        (Run { controls, exit, activity }, driver)
+    }
+
     /// The record of an agent whose program runs now.
     pub(crate) fn begun(&mut self) -> Arc<AgentRecord> {
-        self.record.containment = self.core.runner.containment();
+        self.record.containment = self.core.runners.of(&self.backend).containment();
         self.step(AgentStatus::Running);
         Arc::new(self.record.clone())
     }
 
-    /// The record as it stands.
-    pub(crate) fn record(&self) -> Arc<AgentRecord> {
+    /// The record of an agent that was taken over: what was about to begin has begun.
+    pub(crate) fn taken_over(&mut self) -> Arc<AgentRecord> {
+        if self.record.status == AgentStatus::Starting {
+            return self.begun();
+        }
         Arc::new(self.record.clone())
     }
 
@@ -109,7 +119,9 @@ impl Supervisor {
         let run = (self.record.id, self.record.run);
         let mut launch = self.backend.launch(self.core.instance(), run, &self.record.spec);
         launch.env.extend(self.env.clone());
-        launch.cwd = launch.cwd.or_else(|| self.core.default_dir.clone());
+        if self.backend.runner().is_none() {
+            launch.cwd = launch.cwd.or_else(|| self.core.default_dir.clone());
+        }
         launch
     }
 

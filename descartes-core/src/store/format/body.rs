@@ -223,6 +223,10 @@ mod tests {
                 AgentStatus::Paused,
                 1,
             )),
+            EventBody::AgentStatusChanged(StatusChange {
+                activity: Some(Activity::Unreachable),
+                ..StatusChange::new(AgentStatus::Running, AgentStatus::Running, 1)
+            }),
             EventBody::AgentExited(Exited::new(1, exit)),
             EventBody::AgentOutput(chunk),
             EventBody::AgentRemoved,

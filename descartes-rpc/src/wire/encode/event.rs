@@ -86,7 +86,7 @@ fn changed(change: &core::StatusChange) -> StatusChanged {
     StatusChanged {
         from: status(change.from),
         to: status(change.to),
-        activity: None,
+        activity: change.activity.map(|activity| activity.as_str().to_owned()),
         reason: change.reason.as_deref().map(str::to_owned),
         run: change.run,
     }
