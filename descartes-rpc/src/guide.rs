@@ -28,3 +28,12 @@ pub mod test_your_application {}
 /// [`Update`](crate::client::Update), [`SubscribeParams`](crate::wire::event::SubscribeParams),
 /// [`ReadParams`](crate::wire::event::ReadParams).
 pub mod follow_events {}
+
+#[doc = include_str!("guide/remote-agents.md")]
+///
+/// ---
+///
+/// What was used: [`RemoteRunner`](crate::remote::RemoteRunner),
+/// [`Backend::on`](descartes_core::backend::Backend::on),
+/// [`Builder::runner_named`](descartes_core::Builder::runner_named).
+pub mod remote_agents {}

@@ -20,6 +20,7 @@ pub mod method;
 pub mod methods;
 pub mod openrpc;
 pub mod peer;
+pub mod remote;
 pub mod router;
 #[cfg(feature = "same-user")]
 pub mod same_user;

@@ -69,3 +69,29 @@ pub const CLIENT_DEADLINE: Duration = Duration::from_secs(60);
 pub const CLIENT_SILENCE: Duration = Duration::from_secs(20);
 /// How long the daemon may take to give one: `system.health` is never queued behind work.
 pub const CLIENT_ANSWER: Duration = Duration::from_secs(10);
+
+/// How long a remote may not answer before its agents are lost (`remotes.NAME.lost_after_secs`).
+pub const REMOTE_LOST_AFTER: Duration = Duration::from_secs(600);
+/// How long a start or a control of a remote agent may take: less than what a daemon gives its
+/// caller, who is then told why.
+pub const REMOTE_DEADLINE: Duration = Duration::from_secs(20);
+/// How often a remote that has agents of ours is asked whether it is there.
+pub const REMOTE_PROBE: Duration = Duration::from_secs(5);
+/// How long it may take to answer that: `system.health` is never queued behind work.
+pub const REMOTE_ANSWER: Duration = Duration::from_secs(5);
+/// For how long a remote is searched for agents that are nobody's: a start that was given up shows
+/// within the time that a daemon gives a call ([`REQUEST_TIMEOUT`]), or not at all.
+pub const REMOTE_SETTLE: Duration = Duration::from_secs(60);
+/// Bytes of first input that travel in one message; base64 and the rest of the message fit into
+/// [`REQUEST_BYTES`] beside them.
+pub const REMOTE_FIRST_INPUT_BYTES: usize = 256 * KIB;
+/// Kills of one remote agent under way: each has a deadline, and more than a few say nothing new.
+pub const REMOTE_KILLS: usize = 16;
+/// How long to wait before a remote's events are asked for again.
+pub const REMOTE_RETRY: Duration = Duration::from_secs(1);
+/// How long the answer to a control may follow the end of the run, which may have been told first:
+/// a connection that was lost in between is made again in that time, if it can be.
+pub const REMOTE_LAST_ANSWER: Duration = Duration::from_secs(5);
+/// How long a page of a remote agent's events is waited for, where there are more agents than
+/// [`SUBSCRIPTIONS_PER_CONNECTION`]: less than the 30 s that a daemon grants.
+pub const REMOTE_PAGE_WAIT: Duration = Duration::from_secs(20);

@@ -14,6 +14,7 @@ const EXAMPLES: &[(&str, &str)] = &[
     ("in_memory", "completed"),
     ("custom_runner", "completed"),
     ("custom_transport", "conforms"),
+    ("remote_agents", "completed"),
 ];
 
 fn run(name: &str, arguments: &[&str]) -> String {
