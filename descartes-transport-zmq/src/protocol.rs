@@ -14,6 +14,7 @@ mod tests;
 mod value;
 mod wire;
 
+pub(crate) use serve::refusal;
 pub use serve::serve;
 pub use value::Value;
 pub use wire::{

@@ -130,7 +130,8 @@ pub enum BindError {
 /// (the frames up to the first empty one, if there is one). Each envelope and language of a
 /// connection is a conversation with its own subscriptions, waits and order.
 ///
-/// In MessagePack, `bin` is taken as the base64 text that JSON has in its place; answers are text.
+/// A map of MessagePack with a member `type` is the agent protocol ([`crate::protocol`]). In
+/// JSON-RPC in MessagePack, `bin` is taken as the base64 text that JSON has in its place; answers are text.
 #[derive(Debug)]
 pub struct ZmqTransport {
     gate: Gate,

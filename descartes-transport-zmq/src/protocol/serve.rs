@@ -17,8 +17,8 @@ use super::answer::{self, Answer};
 use super::caller::Caller;
 use super::fail::{self, Asked};
 use super::follow::Following;
-use super::read;
 use super::wire::ZmqMessage;
+use super::{read, scan};
 use crate::limits::{MESSAGE_BYTES, MESSAGE_BYTES_KEY};
 
 /// Serves the agent protocol to one peer until it leaves, or `shutdown` completes and all is said.
@@ -49,6 +49,11 @@ where
 {
     limits.request_bytes = MESSAGE_BYTES;
     serve_language(AgentProtocol { service, peer }, io, limits, shutdown).await
+}
+
+/// The answer to a message that is not looked into, and why.
+pub(crate) fn refusal(message: &[u8], error: &RpcError) -> Bytes {
+    Asked::of(&scan::outline(message)).failed(error).encode()
 }
 
 /// Agent protocol v1 over the methods of a service.

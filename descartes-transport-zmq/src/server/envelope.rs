@@ -64,8 +64,9 @@ impl Codec {
 pub(super) struct Opened {
     pub(super) envelope: Envelope,
     pub(super) codec: Codec,
-    /// The body, or why there is none.
-    pub(super) body: Result<Bytes, RpcError>,
+    pub(super) body: Bytes,
+    /// Why the message is not looked into.
+    pub(super) fault: Option<RpcError>,
 }
 
 /// Takes a message apart.
@@ -81,18 +82,14 @@ pub(super) fn open(message: Multipart) -> Opened {
     {
         let why =
             format!("an envelope has at most {ENVELOPE_FRAMES} frames and {ENVELOPE_BYTES} bytes");
-        let body = Err(RpcError::new(ErrorKind::InvalidRequest, why));
-        return Opened { envelope: Envelope::delimiter(), codec, body };
+        let fault = Some(RpcError::new(ErrorKind::InvalidRequest, why));
+        return Opened { envelope: Envelope::delimiter(), codec, body, fault };
     }
-    let envelope = Envelope(frames);
-    let body = if single {
-        Ok(body)
-    } else {
-        let why = "a message has one frame behind its envelope";
-        Err(RpcError::new(ErrorKind::InvalidRequest, why)
-            .hint("put an empty frame between what is to be repeated and the message"))
-    };
-    Opened { envelope, codec, body }
+    let fault = (!single).then(|| {
+        RpcError::new(ErrorKind::InvalidRequest, "a message has one frame behind its envelope")
+            .hint("put an empty frame between what is to be repeated and the message")
+    });
+    Opened { envelope: Envelope(frames), codec, body, fault }
 }
 
 #[cfg(test)]
@@ -118,7 +115,8 @@ mod tests {
         ] {
             let opened = opened(frames);
             assert_eq!(opened.envelope.0, envelope, "{frames:?}");
-            assert_eq!(opened.body.ok().as_deref(), body, "{frames:?}");
+            let taken = opened.fault.is_none().then_some(&opened.body[..]);
+            assert_eq!(taken, body, "{frames:?}");
         }
     }
 
@@ -137,10 +135,10 @@ mod tests {
         for frames in [&many[..], &[&LONG[..], b"", b"{}"]] {
             let opened = opened(frames);
             assert_eq!(opened.envelope, Envelope::delimiter());
-            assert_eq!(opened.body.unwrap_err().kind(), ErrorKind::InvalidRequest);
+            assert_eq!(opened.fault.unwrap().kind(), ErrorKind::InvalidRequest);
         }
         let most = [&[&b"x"[..]; ENVELOPE_FRAMES - 1][..], &[b"", b"{}"]].concat();
-        assert!(opened(&most).body.is_ok());
+        assert!(opened(&most).fault.is_none());
     }
 
     #[test]

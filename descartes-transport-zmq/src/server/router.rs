@@ -40,6 +40,6 @@ impl<S: RpcService> Host for Router<S> {
     }
 
     async fn refuse<IO: Wire>(&self, socket: ZmtpSocket<IO>, stranger: Stranger) -> io::Result<()> {
-        refusal::refuse(socket, stranger).await
+        refusal::refuse(socket, stranger, self.limits.request_bytes).await
     }
 }

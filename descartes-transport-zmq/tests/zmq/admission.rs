@@ -17,6 +17,7 @@ use tokio::{
 use crate::{
     fake::PATIENCE,
     node::Node,
+    packed::{map, text},
     server::{Server, Talk, call, patient},
 };
 
@@ -57,13 +58,27 @@ async fn a_stranger_is_told_so_in_answer_to_its_first_message() {
         assert_eq!(frames[0], "");
         let answer: serde_json::Value = serde_json::from_slice(&frames[1]).unwrap();
         assert_eq!(answer["error"]["code"], -32001, "{answer}");
-        assert_eq!(answer["error"]["data"]["reason"], reason, "{answer}");
+        assert_eq!(
+            (&answer["id"], &answer["error"]["data"]["reason"]),
+            (&json!(1), &json!(reason))
+        );
         assert!(talk.frames().await.is_none());
 
+        // In each language; a notification is not answered, so the call behind it is.
         let mut talk = server.dealer().await;
-        talk.send(&[&Node::pack(&call(1, "whoami", "{}")).unwrap()]).await;
+        talk.send(&[b"{\"jsonrpc\":\"2.0\",\"method\":\"whoami\"}"]).await;
+        talk.send(&[&Node::pack(&call(7, "whoami", "{}")).unwrap()]).await;
         let answer = Node::unpack(&talk.frames().await.unwrap()[0]);
-        assert!(answer.windows(6).any(|word| word == b"-32001"), "{answer:?}");
+        let answer: serde_json::Value = serde_json::from_slice(&answer).unwrap();
+        assert_eq!((&answer["id"], &answer["error"]["code"]), (&json!(7), &json!(-32001)));
+
+        let mut talk = server.dealer().await;
+        let health = [("type", text("health_check_request")), ("request_id", text("r"))];
+        talk.send(&[&map(&health)]).await;
+        let answer = Node::unpack(&talk.frames().await.unwrap()[0]);
+        let answer: serde_json::Value = serde_json::from_slice(&answer).unwrap();
+        assert_eq!(answer["request_id"], "r", "{answer}");
+        assert_eq!(answer["error"]["code"], -32001, "{answer}");
         server.stop().await;
     }
 }

@@ -7,6 +7,7 @@ mod connect;
 mod daemon;
 
 mod admission;
+mod agents;
 mod attacks;
 #[cfg(feature = "client")]
 mod conformance;

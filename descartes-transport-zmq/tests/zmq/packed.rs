@@ -4,12 +4,12 @@ use serde_json::{Value, json};
 
 use crate::{node::Node, server::Server};
 
-fn map(members: &[(&str, Node)]) -> Vec<u8> {
+pub(crate) fn map(members: &[(&str, Node)]) -> Vec<u8> {
     let members = members.iter().map(|(name, value)| ((*name).to_owned(), value.clone()));
     rmp_serde::to_vec(&Node::Map(members.collect())).unwrap()
 }
 
-fn text(text: &str) -> Node {
+pub(crate) fn text(text: &str) -> Node {
     Node::Text(text.to_owned())
 }
 

@@ -3,6 +3,7 @@
 use std::{net::SocketAddr, sync::Arc};
 
 use bytes::Bytes;
+use descartes_rpc::{service::RpcService, testing::fake_service};
 use descartes_transport_zmq::{
     ZmqConfig, ZmqTransport,
     zmtp::{Multipart, Received, SocketType, ZmtpLimits, ZmtpSocket},
@@ -27,14 +28,27 @@ impl Server {
     }
 
     pub(crate) async fn start_with(configure: impl FnOnce(&mut ZmqConfig)) -> Self {
+        let stage = Arc::new(Stage::default());
+        Self::serve(fake::service(Arc::clone(&stage)), stage, configure).await
+    }
+
+    /// In front of a service with every method and agents that are played.
+    pub(crate) async fn start_whole() -> Self {
+        let rpc = fake_service(ZmqConfig::new().own_uid).await;
+        Self::serve(rpc, Arc::default(), |_| {}).await
+    }
+
+    async fn serve(
+        service: impl RpcService,
+        stage: Arc<Stage>,
+        configure: impl FnOnce(&mut ZmqConfig),
+    ) -> Self {
         let mut config = ZmqConfig::new();
         config.tcp = Some("127.0.0.1:0".parse().unwrap());
         configure(&mut config);
         let transport = ZmqTransport::bind(config).await.unwrap();
         let address = transport.local_addr().unwrap();
         let (stop, stopped) = oneshot::channel::<()>();
-        let stage = Arc::new(Stage::default());
-        let service = fake::service(Arc::clone(&stage));
         let task = tokio::spawn(transport.serve(service, async {
             drop(stopped.await);
         }));

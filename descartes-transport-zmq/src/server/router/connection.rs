@@ -25,10 +25,11 @@ use futures_util::{SinkExt, StreamExt};
 use tokio::time::{Instant, Sleep, sleep};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
-use super::refusal::malformed;
+use super::refusal::{malformed, packed, refused};
 use crate::{
     limits::{CONVERSATIONS, CONVERSATIONS_KEY, OUTBOX_BYTES, ROUNDS},
-    msgpack::{MsgPackError, from_json, to_json},
+    msgpack::{MsgPackError, to_json},
+    protocol,
     server::{
         activity::Counted,
         conversation::{Conversation, Serving},
@@ -198,15 +199,16 @@ impl<S: RpcService> Connection<S> {
         self.heard += 1;
         match received {
             Received::Message(message) => {
-                let Opened { envelope, codec, body } = open(message);
-                match body {
-                    Ok(body) => self.hear(envelope, codec, body),
-                    Err(error) => self.refuse(&envelope, codec, error),
+                let Opened { envelope, codec, body, fault } = open(message);
+                match fault {
+                    None => self.hear(envelope, codec, body),
+                    Some(error) => self.refuse(&envelope, malformed(codec, &body, &error)),
                 }
             }
             Received::Oversize => {
                 // Its envelope is gone; whoever spoke last is the likeliest to have sent it.
-                let last = self.conversations.iter().max_by_key(|conversation| conversation.heard);
+                let live = self.conversations.iter().filter(|one| !one.has_ended());
+                let last = live.max_by_key(|one| one.heard);
                 let (envelope, codec) = match (last, peer) {
                     (Some(last), _) => (last.envelope.clone(), last.codec),
                     (None, SocketType::Dealer) => (Envelope::default(), Codec::Json),
@@ -220,14 +222,26 @@ impl<S: RpcService> Connection<S> {
     }
 
     fn hear(&mut self, envelope: Envelope, codec: Codec, body: Bytes) {
+        if !self.make_room_for(&envelope, codec) {
+            let max = CONVERSATIONS as u64;
+            let error = RpcError::exhausted(CONVERSATIONS_KEY, max, max)
+                .hint("wait for answers before sending from behind another envelope");
+            if let Some(answer) = refused(codec, &body, &error, self.limits.request_bytes) {
+                self.refuse(&envelope, answer);
+            }
+            return;
+        }
         let max = self.limits.request_bytes;
         let arrival = match codec {
-            Codec::Json => Arrival::Message(body),
-            Codec::MsgPack | Codec::Agent if body.len() > max => Arrival::Oversize,
-            Codec::MsgPack | Codec::Agent => match to_json(&body, max) {
+            // What is too long is refused by whoever serves the conversation.
+            Codec::Json | Codec::Agent => Arrival::Message(body),
+            Codec::MsgPack if body.len() > max => Arrival::Oversize,
+            Codec::MsgPack => match to_json(&body, max) {
                 Ok(json) => Arrival::Message(json),
                 Err(MsgPackError::TooLong { .. }) => Arrival::Oversize,
-                Err(error) => return self.refuse(&envelope, codec, error.answer()),
+                Err(error) => {
+                    return self.refuse(&envelope, malformed(codec, &body, &error.answer()));
+                }
             },
         };
         self.pass_on(envelope, codec, arrival);
@@ -235,25 +249,20 @@ impl<S: RpcService> Connection<S> {
 
     /// Gives a message to its conversation, which begins if there is none yet.
     fn pass_on(&mut self, envelope: Envelope, codec: Codec, arrival: Arrival) {
-        let known = self.conversations.iter().position(|known| known.is_of(&envelope, codec));
-        let at = match known {
-            Some(at) => at,
-            None if self.make_room() => self.begin(envelope, codec),
-            None => {
-                let max = CONVERSATIONS as u64;
-                let error = RpcError::exhausted(CONVERSATIONS_KEY, max, max)
-                    .hint("wait for answers before sending from behind another envelope");
-                return self.refuse(&envelope, codec, error);
-            }
-        };
+        let at = self.find(&envelope, codec).unwrap_or_else(|| self.begin(envelope, codec));
         self.conversations[at].heard = self.heard;
         self.conversations[at].hear(arrival);
     }
 
-    /// Whether another conversation may begin; one with nothing under way gives way to it.
-    fn make_room(&mut self) -> bool {
+    fn find(&self, envelope: &Envelope, codec: Codec) -> Option<usize> {
+        self.conversations.iter().position(|known| known.is_of(envelope, codec))
+    }
+
+    /// Whether there is such a conversation, or another one may begin; one with nothing under way
+    /// gives way to it.
+    fn make_room_for(&self, envelope: &Envelope, codec: Codec) -> bool {
         let live = self.conversations.iter().filter(|one| !one.has_ended());
-        if live.clone().count() < CONVERSATIONS {
+        if self.find(envelope, codec).is_some() || live.clone().count() < CONVERSATIONS {
             return true;
         }
         let idle = live.filter(|one| one.is_idle()).min_by_key(|one| one.heard);
@@ -274,7 +283,11 @@ impl<S: RpcService> Connection<S> {
         let conversation =
             Conversation::new((envelope, codec), whole, &self.task, |lane, activity| -> Serving {
                 let counted = Counted::new(rpc, activity);
-                Box::pin(serve_connection(counted, peer, lane, limits, drained))
+                if codec == Codec::Agent {
+                    Box::pin(protocol::serve(counted, peer, lane, limits, drained))
+                } else {
+                    Box::pin(serve_connection(counted, peer, lane, limits, drained))
+                }
             });
         if self.lost.is_some() {
             conversation.break_off();
@@ -283,9 +296,9 @@ impl<S: RpcService> Connection<S> {
         self.conversations.len() - 1
     }
 
-    fn refuse(&mut self, envelope: &Envelope, codec: Codec, error: RpcError) {
+    fn refuse(&mut self, envelope: &Envelope, answer: Bytes) {
         if self.lost.is_none() {
-            self.refusals.push_back(envelope.around(malformed(codec, error)));
+            self.refusals.push_back(envelope.around(answer));
         }
     }
 
@@ -348,8 +361,8 @@ impl<S: RpcService> Connection<S> {
             if let Some(said) = conversation.said() {
                 self.turn = (self.turn + step + 1) % count;
                 let body = match conversation.codec {
-                    Codec::Json => said,
-                    Codec::MsgPack | Codec::Agent => packed(&said),
+                    Codec::Json | Codec::Agent => said,
+                    Codec::MsgPack => packed(&said),
                 };
                 return Some(conversation.envelope.around(body));
             }
@@ -387,14 +400,6 @@ impl<S: RpcService> Connection<S> {
             Mark::Idle(_) => Ok(()),
         })
     }
-}
-
-/// An answer in MessagePack.
-fn packed(said: &Bytes) -> Bytes {
-    from_json(said).unwrap_or_else(|error| {
-        let error = RpcError::internal(&error);
-        malformed(Codec::MsgPack, error)
-    })
 }
 
 /// What is being timed.
