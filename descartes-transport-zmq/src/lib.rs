@@ -9,9 +9,11 @@ pub mod client;
 pub mod limits;
 mod msgpack;
 pub mod protocol;
+mod publish;
 mod server;
 pub mod zmtp;
 
 #[cfg(feature = "client")]
 pub use client::ZmqConnect;
+pub use publish::{PublishConfig, PublishTransport};
 pub use server::{BindError, ZmqConfig, ZmqTransport};

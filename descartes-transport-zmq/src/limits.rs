@@ -69,6 +69,24 @@ pub(crate) const OUTBOX_BYTES: usize = 64 * KIB;
 /// How many rounds of work a connection does before other tasks get their turn.
 pub(crate) const ROUNDS: usize = 16;
 
+/// Different prefixes of one subscriber: one for each of a thousand agents, a watcher of all needs
+/// only one. Each event that is committed is compared with them.
+pub(crate) const PREFIXES: usize = 1024;
+/// Bytes of these prefixes together.
+pub(crate) const PREFIX_BYTES: usize = 64 * KIB;
+/// Subscriptions and messages taken from one subscriber before it is told something.
+pub(crate) const RECEIVED_PER_TURN: usize = 128;
+/// Bytes sent to one subscriber before other tasks get their turn.
+pub(crate) const SENT_PER_TURN: usize = 256 * KIB;
+/// How long a subscriber waits for a journal that could not be read, before it is tried again.
+pub(crate) const REOPEN_PAUSE: Duration = Duration::from_secs(1);
+/// The log speaks of trimmed history at most so often for each subscriber, and of subscribers that
+/// want too much at most so often in all: they come back at once.
+pub(crate) const SELDOM: Duration = Duration::from_secs(60);
+/// A subscription as older peers send it, which is a message; nothing else that a subscriber sends
+/// is kept.
+pub(crate) const SUBSCRIPTION_BYTES: usize = PREFIX_BYTES + 1;
+
 /// What one read takes during the handshake, when a peer has earned nothing yet.
 pub(crate) const HANDSHAKE_READ: usize = 512;
 /// What one read takes at least: some dozens of small calls that came together.

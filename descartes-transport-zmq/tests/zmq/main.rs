@@ -17,4 +17,5 @@ mod dealer;
 mod fake;
 mod node;
 mod packed;
+mod publish;
 mod server;
