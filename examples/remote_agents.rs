@@ -1,7 +1,7 @@
 //! `cargo run --example remote_agents` runs a program on "another machine" and follows it here.
 //!
-//! The other machine is a second host of this process, behind a socket of its own; over a network
-//! it would be a daemon and another client. The agent's handle, output and status are here.
+//! The other machine is a second host of this process, which is reached over ZeroMQ; over a network
+//! it would be a daemon. The agent's handle, output and status are here.
 #![expect(clippy::print_stdout, reason = "an example shows what it does")]
 
 use std::sync::Arc;
@@ -14,24 +14,23 @@ use descartes_core::{Descartes, WaitFor};
 use descartes_rpc::client::Client;
 use descartes_rpc::remote::RemoteRunner;
 use descartes_rpc::service::Rpc;
-use descartes_transport_unix::{UnixClient, UnixConfig, UnixTransport};
+use descartes_transport_zmq::{ZmqConfig, ZmqConnect, ZmqTransport};
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
-    let folder = std::env::temp_dir().join(format!("descartes-remote-{}", std::process::id()));
-    let socket = folder.join("far.sock");
-
-    // The other machine: a host with processes, and its API on a socket.
+    // The other machine: a host with processes, and its API on a free port.
     let there = Descartes::builder().build().await?;
-    let mut config = UnixConfig::new(&socket);
+    let mut config = ZmqConfig::new();
+    config.tcp = Some(([127, 0, 0, 1], 0).into());
     config.drain = Duration::from_secs(1);
     let rpc = Rpc::builder(there.clone()).owner_uid(config.own_uid).build();
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
-    let serving = UnixTransport::bind(config)?.serve(rpc, async { drop(stopped.await) });
-    let serving = tokio::spawn(serving);
+    let transport = ZmqTransport::bind(config).await?;
+    let address = transport.local_addr().map_or_else(String::new, |at| format!("tcp://{at}"));
+    let serving = tokio::spawn(transport.serve(rpc, async { drop(stopped.await) }));
 
     // This machine: agents of the backend `far` run there.
-    let far = RemoteRunner::new("far", Client::connect(UnixClient::new(&socket)));
+    let far = RemoteRunner::new("far", Client::connect(ZmqConnect::new(&address)?));
     let here = Descartes::builder()
         .runner_named("far", Arc::new(far))
         .backend(Backend::process().renamed("far").on("far"))
@@ -54,6 +53,5 @@ async fn main() -> anyhow::Result<()> {
     drop(stop);
     serving.await??;
     there.shutdown().await;
-    std::fs::remove_dir_all(&folder)?;
     Ok(())
 }
