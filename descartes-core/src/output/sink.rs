@@ -51,6 +51,8 @@ struct State {
     timer: bool,
     closed: bool,
     stderr_tail: Vec<u8>,
+    /// Where the tail ends in this run; what is told again of an adopted run fills it anew.
+    tail_end: u64,
     observer: Option<Observer>,
     /// Bytes that the run may write.
     limit: Option<u64>,
@@ -79,6 +81,7 @@ impl OutputSink {
                 timer: false,
                 closed: false,
                 stderr_tail: Vec::new(),
+                tail_end: 0,
                 observer,
                 limit: None,
             }),
@@ -93,6 +96,7 @@ impl OutputSink {
         state.taken = [0; 2];
         state.limit = limit;
         state.stderr_tail.clear();
+        state.tail_end = 0;
         let extent = state.mark.extent;
         state.mark.run = run;
         state.mark.run_began = [extent.stdout.bytes, extent.stderr.bytes];
@@ -195,6 +199,9 @@ impl OutputSink {
     /// Takes what `stream` wrote at offset `at` of this run.
     pub(crate) fn take(self: &Arc<Self>, stream: StreamName, at: u64, bytes: &[u8]) {
         let mut state = self.lock();
+        if stream == StreamName::Stderr {
+            state.keep_tail(at, bytes);
+        }
         if at > state.taken[index(stream)] {
             // What waits for the end of its line stands before the hole.
             state.flush(stream);
@@ -202,9 +209,6 @@ impl OutputSink {
         let bytes = state.fresh(stream, at, bytes);
         if bytes.is_empty() || state.closed {
             return;
-        }
-        if stream == StreamName::Stderr {
-            keep_tail(&mut state.stderr_tail, bytes);
         }
         if let Some(observer) = &mut state.observer {
             observer.look(stream, bytes);
@@ -286,6 +290,16 @@ impl OutputSink {
 }
 
 impl State {
+    /// Keeps the end of what was written to standard error.
+    fn keep_tail(&mut self, at: u64, bytes: &[u8]) {
+        let known = usize::try_from(self.tail_end.saturating_sub(at)).unwrap_or(usize::MAX);
+        let fresh = bytes.get(known..).unwrap_or_default();
+        if !fresh.is_empty() {
+            self.tail_end = at.max(self.tail_end) + fresh.len() as u64;
+            keep_tail(&mut self.stderr_tail, fresh);
+        }
+    }
+
     /// The part of `bytes` that was not taken before. A hole is skipped: the stream's own offsets
     /// show it.
     fn fresh<'a>(&mut self, stream: StreamName, at: u64, bytes: &'a [u8]) -> &'a [u8] {

@@ -23,6 +23,8 @@ impl Supervisor {
         let wants_restart = self.stop.as_ref().is_some_and(|stop| !stop.restart.is_empty());
         let next = match &self.stop {
             Some(_) => Next::End,
+            // Somebody asked for it where the agent runs: that ends the policy too.
+            None if exit.reason == ExitReason::Killed => Next::End,
             None => self.history.decide(&self.record.spec.restart, failed, self.born.elapsed()),
         };
         match next {

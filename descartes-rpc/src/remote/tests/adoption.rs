@@ -61,7 +61,8 @@ async fn an_agent_that_ended_meanwhile_gives_the_rest_of_its_output_and_its_exit
     ended(&there.host, id_there).await;
     let second = Near::on(store, Road::to(there.rpc())).await;
     let end = ended(&second.host, id).await;
-    assert_eq!(end.exit.as_ref().unwrap().code, Some(3));
+    let exit = end.exit.as_ref().unwrap();
+    assert_eq!((exit.code, &exit.stderr_tail[..]), (Some(3), &BYTES.concat()[..]));
     for stream in StreamName::ALL {
         assert_eq!(output(&second.host, id, stream).await, BYTES.concat(), "{stream:?}");
     }

@@ -199,10 +199,13 @@ async fn a_remote_that_takes_no_more_agents_says_so_here() {
 async fn an_end_that_others_bring_about_there_is_told_here() {
     let there = Far::new().await;
     let here = near(Client::in_memory(there.rpc())).await;
-    let id = start(&here, "echo").await;
+    let mut spec = far("echo");
+    spec.restart.when = RestartWhen::Always;
+    let id = here.spawn(spec, "me").await.unwrap().record.id;
     let id_there = there.agents(StatusFilter::Live)[0].id;
     there.host.kill(id_there, Kill::default(), "them").await.unwrap();
     let end = ended(&here, id).await;
+    assert_eq!(end.run, 1, "a kill ends the policy");
     let exit = end.exit.as_ref().unwrap();
     assert_eq!((end.status, exit.reason), (AgentStatus::Killed, ExitReason::Killed));
     assert_eq!(exit.by, None);
