@@ -18,6 +18,8 @@ pub const MESSAGE_NODES: usize = 256 * 1024;
 pub const REQUEST_ID_CHARS: usize = 128;
 /// Silence after which a follower of statuses is told that the daemon is there.
 pub const STATUS_HEARTBEAT: Duration = Duration::from_secs(15);
+/// How long a health check waits to learn how many agents are live: it is never behind work.
+pub const COUNT_PATIENCE: Duration = Duration::from_secs(1);
 /// Events that a follower passes over in one turn before others get theirs.
 pub const SKIPPED_PER_TURN: usize = 64;
 

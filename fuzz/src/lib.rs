@@ -14,6 +14,7 @@ mod input;
 mod lines;
 mod output;
 mod params;
+mod protocol;
 mod query;
 mod sse;
 mod websocket;
@@ -26,6 +27,7 @@ pub use guard::guard;
 pub use lines::lines;
 pub use output::output;
 pub use params::params;
+pub use protocol::protocol;
 pub use query::query;
 pub use sse::sse;
 pub use websocket::websocket;
@@ -59,6 +61,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "query", run: query, words: query::WORDS },
     Target { name: "sse", run: sse, words: sse::WORDS },
     Target { name: "websocket", run: websocket, words: websocket::WORDS },
+    Target { name: "protocol", run: protocol, words: protocol::WORDS },
     Target { name: "zmtp", run: zmtp, words: zmtp::WORDS },
 ];
 

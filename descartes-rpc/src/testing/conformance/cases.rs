@@ -1,5 +1,6 @@
 //! The cases as data: a name, what is needed, and what is done.
 
+mod actions;
 mod agents;
 mod bounds;
 mod calls;
@@ -58,6 +59,7 @@ pub(super) fn all() -> Vec<Case> {
         output::cases,
         bounds::cases,
         life::cases,
+        actions::cases,
     ];
     rooms.iter().flat_map(|cases| cases()).collect()
 }
