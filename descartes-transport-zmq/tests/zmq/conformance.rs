@@ -9,7 +9,10 @@ use descartes_rpc::testing::{
 };
 use descartes_transport_zmq::{ZmqConfig, ZmqConnect, ZmqTransport};
 
-use crate::dealer::{Dealer, Place};
+use crate::{
+    dealer::{Dealer, Place},
+    server::patient,
+};
 
 /// A server, and what its clients have to know of it.
 async fn served(
@@ -17,6 +20,7 @@ async fn served(
     link: impl FnOnce(Place) -> Link,
 ) -> Served {
     let mut config = ZmqConfig::new();
+    config.zmtp = patient();
     configure(&mut config);
     let rpc = fake_service(config.own_uid).await;
     let transport = ZmqTransport::bind(config).await.unwrap();

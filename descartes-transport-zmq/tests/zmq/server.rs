@@ -45,6 +45,7 @@ impl Server {
     ) -> Self {
         let mut config = ZmqConfig::new();
         config.tcp = Some("127.0.0.1:0".parse().unwrap());
+        config.zmtp = patient();
         configure(&mut config);
         let transport = ZmqTransport::bind(config).await.unwrap();
         let address = transport.local_addr().unwrap();
