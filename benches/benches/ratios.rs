@@ -23,6 +23,8 @@ mod spawn;
 mod sse;
 #[path = "ratios/unix.rs"]
 mod unix;
+#[path = "ratios/zmq.rs"]
+mod zmq;
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -54,6 +56,7 @@ const ALL: &[(&str, Measure)] = &[
     ("http", http::single),
     ("batch", http::batch),
     ("unix", unix::measure),
+    ("zmq", zmq::measure),
     ("journal", journal::measure),
     ("fan_out", fan_out::measure),
     ("sse", sse::measure),
