@@ -46,7 +46,10 @@ pub(crate) fn said_by_clap(error: &clap::Error) -> ExitCode {
 }
 
 async fn run(arguments: Arguments, output: &Output) -> Result<ExitCode, Failure> {
-    let reach = Reach::new(arguments.url, arguments.data_dir);
+    let mut reach = Reach::new(arguments.url, arguments.data_dir);
+    if let Some(name) = &arguments.remote {
+        reach = reach.remote(name)?;
+    }
     let command = match arguments.command {
         Command::Daemon { command } => return run_daemon(command, &reach, output).await,
         Command::Version => return show::version(&reach, output).await,

@@ -8,15 +8,17 @@ mod file;
 mod flags;
 mod keys;
 mod layers;
+mod remote;
 mod setting;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
 pub use error::{ConfigError, Place};
 pub use flags::Flags;
-pub use setting::{Durability, LogFormat, LogLevel, Origins, Port};
+pub use remote::Remote;
+pub use setting::{AtLeastOne, Durability, Endpoint, LogFormat, LogLevel, Origins, Port};
 
 /// The cargo features of this build that bring a transport.
 pub const FEATURES: &[&str] = &[
@@ -24,6 +26,8 @@ pub const FEATURES: &[&str] = &[
     "http",
     #[cfg(feature = "unix")]
     "unix",
+    #[cfg(feature = "zmq")]
+    "zmq",
 ];
 
 /// Everything that can be configured and has an effect.
@@ -45,10 +49,12 @@ pub struct Config {
     pub retention: Retention,
     /// `[agents]`
     pub agents: Agents,
+    /// `[remotes.NAME]`, by their names
+    pub remotes: BTreeMap<String, Remote>,
     /// The file that was read, if any.
     pub file: Option<PathBuf>,
-    /// Whether somebody has chosen the port of WebSockets: then it must be free.
-    pub ws_port_chosen: bool,
+    /// The keys of ports that somebody has chosen: these must be free.
+    pub chosen_ports: BTreeSet<&'static str>,
 }
 
 /// Where the daemon listens and how long it lets a request take.
@@ -62,6 +68,14 @@ pub struct Server {
     pub ws_addr: IpAddr,
     /// The port of WebSockets alone; the port of HTTP serves them too.
     pub ws_port: Port,
+    /// The address of ZeroMQ; anything beyond loopback is refused.
+    pub zmq_addr: IpAddr,
+    /// The port of ZeroMQ; `<runtime dir>/zmq.sock` is served in any case.
+    pub zmq_port: Port,
+    /// The address of the publisher; anything beyond loopback is refused.
+    pub pub_addr: IpAddr,
+    /// The port of the publisher; `<runtime dir>/pub.sock` is served in any case.
+    pub pub_port: Port,
     /// The path of the Unix socket; `<runtime dir>/descartes.sock` when absent.
     pub unix_socket: Option<PathBuf>,
     /// Seconds until a call that does not wait by nature is answered `timeout`.
@@ -86,6 +100,35 @@ impl Server {
     pub fn ws(&self) -> Option<SocketAddr> {
         self.ws_port.at(self.ws_addr)
     }
+
+    /// The address and port that ZeroMQ is to listen on; `None` when it is off.
+    #[must_use]
+    pub fn zmq(&self) -> Option<SocketAddr> {
+        self.zmq_port.at(self.zmq_addr)
+    }
+
+    /// The address and port that events are to be published on; `None` when it is off.
+    #[must_use]
+    pub fn publisher(&self) -> Option<SocketAddr> {
+        self.pub_port.at(self.pub_addr)
+    }
+
+    /// The ports, each with the keys that set it.
+    pub(crate) fn ports(&self) -> [TcpDoor; 4] {
+        [
+            ("http_addr", "http_port", "http", self.http_addr, self.http_port),
+            ("ws_addr", "ws_port", "http", self.ws_addr, self.ws_port),
+            ("zmq_addr", "zmq_port", "zmq", self.zmq_addr, self.zmq_port),
+            ("pub_addr", "pub_port", "zmq", self.pub_addr, self.pub_port),
+        ]
+        .map(|(addr_key, port_key, feature, address, port)| TcpDoor {
+            addr_key,
+            port_key,
+            feature,
+            address,
+            port,
+        })
+    }
 }
 
 impl Default for Server {
@@ -95,6 +138,10 @@ impl Default for Server {
             http_port: Port::Number(8080),
             ws_addr: IpAddr::V4(Ipv4Addr::LOCALHOST),
             ws_port: Port::Number(8081),
+            zmq_addr: IpAddr::V4(Ipv4Addr::LOCALHOST),
+            zmq_port: Port::Number(5555),
+            pub_addr: IpAddr::V4(Ipv4Addr::LOCALHOST),
+            pub_port: Port::Number(19480),
             unix_socket: None,
             request_timeout_secs: 30,
             max_connections: 4096,
@@ -102,6 +149,16 @@ impl Default for Server {
             allowed_origins: Origins::default(),
         }
     }
+}
+
+/// A port of `[server]` with the keys that set it.
+pub(crate) struct TcpDoor {
+    pub(crate) addr_key: &'static str,
+    pub(crate) port_key: &'static str,
+    /// The cargo feature that serves it.
+    pub(crate) feature: &'static str,
+    pub(crate) address: IpAddr,
+    pub(crate) port: Port,
 }
 
 /// Who is let in.

@@ -7,6 +7,7 @@ mod host;
 mod lock;
 mod logs;
 mod notice;
+mod remotes;
 mod run;
 mod signals;
 mod usage;
@@ -24,6 +25,8 @@ use crate::directories::Directories;
 use crate::exit::Code;
 use crate::output::Output;
 pub(crate) use failure::Failure;
+#[cfg(feature = "zmq")]
+pub(crate) use failure::chain;
 use lock::InstanceLock;
 
 /// Workers of a daemon that is not told otherwise by `TOKIO_WORKER_THREADS`: one thread writes the

@@ -107,6 +107,18 @@ impl Directories {
         self.runtime.join("endpoints.json")
     }
 
+    /// The Unix socket of ZeroMQ.
+    #[must_use]
+    pub fn zmq_socket(&self) -> PathBuf {
+        self.runtime.join("zmq.sock")
+    }
+
+    /// The Unix socket where events are published.
+    #[must_use]
+    pub fn publisher_socket(&self) -> PathBuf {
+        self.runtime.join("pub.sock")
+    }
+
     /// Where its Unix socket is unless it was configured elsewhere.
     #[must_use]
     pub fn socket(&self) -> PathBuf {

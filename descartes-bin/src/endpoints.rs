@@ -22,6 +22,12 @@ pub struct Endpoints {
     /// The URL of WebSockets.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ws: Option<String>,
+    /// The URL of ZeroMQ: `tcp://…`, or `ipc://…` where it has no port.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub zmq: Option<String>,
+    /// The URL where events are published, of the same kinds.
+    #[serde(default, rename = "pub", skip_serializing_if = "Option::is_none")]
+    pub publisher: Option<String>,
     /// The path of the Unix socket.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unix: Option<PathBuf>,
@@ -111,6 +117,8 @@ mod tests {
             version: "0.1.0".into(),
             http: Some("http://127.0.0.1:8080".into()),
             ws: Some("ws://127.0.0.1:8081".into()),
+            zmq: Some("tcp://127.0.0.1:5555".into()),
+            publisher: Some("tcp://127.0.0.1:19480".into()),
             unix: None,
         };
         let mut publication = Publication::claim(path.clone()).unwrap().unwrap();

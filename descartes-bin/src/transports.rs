@@ -5,10 +5,18 @@
 
 #[cfg(feature = "http")]
 mod http;
+#[cfg(feature = "zmq")]
+mod places;
+#[cfg(feature = "zmq")]
+mod publish;
+#[cfg(any(feature = "http", feature = "zmq"))]
+mod taken;
 #[cfg(feature = "unix")]
 mod unix;
 #[cfg(feature = "http")]
 mod ws;
+#[cfg(feature = "zmq")]
+mod zmq;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,12 +36,18 @@ pub(crate) struct Ground<'a> {
     /// What was configured.
     pub(crate) config: &'a Config,
     /// Where files belong.
-    #[cfg_attr(not(feature = "unix"), expect(dead_code, reason = "only sockets are files"))]
+    #[cfg_attr(
+        not(any(feature = "unix", feature = "zmq")),
+        expect(dead_code, reason = "only sockets are files")
+    )]
     pub(crate) directories: &'a Directories,
     /// One permit is one connection, of whatever transport.
     pub(crate) connections: Arc<Semaphore>,
     /// Whether a loopback peer of the same user is the owner.
-    #[cfg_attr(not(feature = "http"), expect(dead_code, reason = "only TCP has a loopback"))]
+    #[cfg_attr(
+        not(any(feature = "http", feature = "zmq")),
+        expect(dead_code, reason = "only TCP has a loopback")
+    )]
     pub(crate) trust_loopback: bool,
     /// How long calls may go on once the daemon stops.
     pub(crate) drain: Duration,
@@ -43,8 +57,8 @@ pub(crate) struct Ground<'a> {
 pub(crate) struct Listener {
     /// The transport's name.
     pub(crate) name: &'static str,
-    /// Where it listens.
-    pub(crate) address: String,
+    /// Where it listens; clients are told the first.
+    pub(crate) addresses: Vec<String>,
     /// Writes where it listens into `endpoints.json`.
     pub(crate) publish: fn(&mut Endpoints, address: String),
     /// Serves until the token is cancelled, then drains.
@@ -56,7 +70,10 @@ pub(crate) enum Door {
     /// It listens.
     Open(Listener),
     /// Somebody else listens at its usual place, which nobody has insisted on.
-    #[cfg_attr(not(feature = "http"), expect(dead_code, reason = "only ports may be taken"))]
+    #[cfg_attr(
+        not(any(feature = "http", feature = "zmq")),
+        expect(dead_code, reason = "only ports may be taken")
+    )]
     Taken {
         /// The transport's name.
         name: &'static str,
@@ -65,8 +82,8 @@ pub(crate) enum Door {
     },
 }
 
-/// Opens a transport; `None` when it is turned off.
-type Open = for<'a> fn(&'a Ground<'a>) -> BoxFuture<'a, Result<Option<Door>, Failure>>;
+/// Opens a transport; no door when it is turned off.
+type Open = for<'a> fn(&'a Ground<'a>) -> BoxFuture<'a, Result<Vec<Door>, Failure>>;
 
 /// The transports of this build.
 const ALL: &[Open] = &[
@@ -76,6 +93,10 @@ const ALL: &[Open] = &[
     ws::open,
     #[cfg(feature = "unix")]
     unix::open,
+    #[cfg(feature = "zmq")]
+    zmq::open,
+    #[cfg(feature = "zmq")]
+    publish::open,
 ];
 
 /// Opens all transports that are not turned off, or none.

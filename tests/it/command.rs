@@ -4,7 +4,7 @@ use std::process::Output;
 
 use serde_json::{Value, json};
 
-use crate::rig::daemon::{Daemon, Home};
+use crate::rig::daemon::{Daemon, Home, Setup};
 use crate::rig::{Caller, processes};
 
 /// Runs `descartes` in the surroundings of `home`.
@@ -117,6 +117,36 @@ fn the_daemon_is_asked_how_it_is() {
 }
 
 #[test]
+fn the_daemon_is_reached_over_zeromq_and_by_the_name_of_a_remote() {
+    let daemon = Setup::new().flag("--zmq-port=0").start();
+    let home = &daemon.home;
+    let ipc = format!("ipc://{}", home.runtime().join("zmq.sock").display());
+    for url in [daemon.zmq(), &ipc] {
+        let over = |arguments: &[&str]| prints(home, &[&["--url", url], arguments].concat());
+        assert!(over(&["health"]).contains("healthy"), "{url}");
+        let id = over(&["spawn", "-q", "--", "sh", "-c", "echo one; read line; echo two"]);
+        over(&["write", id.trim(), "go"]);
+        assert_eq!(over(&["logs", "-f", id.trim()]), "one\ntwo\n", "{url}");
+        over(&["wait", id.trim()]);
+        over(&["rm", id.trim()]);
+    }
+    // Where no daemon of ours is to be found, its name is enough.
+    let elsewhere = Home::new();
+    let config = elsewhere.path().join(".config/descartes");
+    std::fs::create_dir_all(&config).expect("the home is writable");
+    let remotes = format!("[remotes.farm]\nendpoint = \"{}\"\n", daemon.zmq());
+    std::fs::write(config.join("daemon.toml"), remotes).expect("the home is writable");
+    assert!(prints(&elsewhere, &["--remote", "farm", "health"]).contains("healthy"));
+    let unknown = exits(&elsewhere, 2, &["--remote", "lab", "health"]);
+    assert!(stderr(&unknown).contains("farm"), "{}", stderr(&unknown));
+    let unknown = exits(home, 2, &["--remote", "lab", "health"]);
+    assert!(stderr(&unknown).contains("lab"), "{}", stderr(&unknown));
+    exits(home, 2, &["--url", "tcp://nowhere", "health"]);
+    let nobody = format!("ipc://{}", elsewhere.path().join("nobody.sock").display());
+    exits(home, 69, &["--url", &nobody, "health"]);
+}
+
+#[test]
 fn each_failure_has_its_exit_code() {
     let daemon = Daemon::start();
     let home = &daemon.home;
@@ -153,10 +183,12 @@ fn without_a_daemon_it_says_how_to_start_one() {
 #[test]
 fn the_daemon_is_started_in_the_background_and_stopped() {
     let home = Home::new();
-    let started = prints(&home, &["daemon", "start", "--http-port", "0", "--ws-port", "off"]);
+    let mut start = vec!["daemon", "start", "--http-port", "0"];
+    start.extend(["--ws-port", "off", "--zmq-port", "off", "--pub-port", "off"]);
+    let started = prints(&home, &start);
     assert!(started.contains("started"), "{started}");
     let told = json_of(&home, &["daemon", "status"]);
-    let again = prints(&home, &["daemon", "start", "--http-port", "0", "--ws-port", "off"]);
+    let again = prints(&home, &start);
     assert!(again.contains("already running"), "{again}");
     prints(&home, &["spawn", "-q", "-n", "b", "-t", "basic"]);
     prints(&home, &["daemon", "stop", "--timeout", "5"]);

@@ -1,4 +1,4 @@
-//! One suite, every transport: here over HTTP, WebSocket and Unix to the real daemon, with its real agents.
+//! One suite, every transport: here over HTTP, WebSocket, Unix and ZeroMQ to the real daemon, with its real agents.
 //! In memory it runs beside the suite itself.
 
 use std::sync::Arc;
@@ -6,6 +6,7 @@ use std::sync::Arc;
 use descartes_rpc::testing::conformance::{Harness, Link, run};
 use descartes_transport_http::{HttpClient, WsClient};
 use descartes_transport_unix::UnixClient;
+use descartes_transport_zmq::ZmqConnect;
 use rustix::process::Signal;
 
 use crate::rig::daemon::{Daemon, Setup};
@@ -60,5 +61,25 @@ async fn conforms_as_websocket(url: &str, daemon: Daemon) {
 async fn the_daemon_conforms_over_unix() {
     let daemon = Daemon::start();
     let link = Link::Duplex(Arc::new(UnixClient::new(daemon.socket_path())));
+    run(&UnderTest { daemon, link }).await.assert_passed();
+}
+
+#[tokio::test]
+async fn the_daemon_conforms_over_zmq() {
+    let daemon = Setup::new().flag("--zmq-port=0").start();
+    assert!(daemon.zmq().starts_with("tcp://"), "{}", daemon.zmq());
+    conforms_as_zmq(daemon).await;
+}
+
+#[tokio::test]
+async fn the_daemon_conforms_over_zmq_in_the_runtime_directory() {
+    let daemon = Daemon::start();
+    assert!(daemon.zmq().starts_with("ipc://"), "{}", daemon.zmq());
+    conforms_as_zmq(daemon).await;
+}
+
+async fn conforms_as_zmq(daemon: Daemon) {
+    let connect = ZmqConnect::new(daemon.zmq()).expect("the daemon's address is one");
+    let link = Link::Duplex(Arc::new(connect));
     run(&UnderTest { daemon, link }).await.assert_passed();
 }

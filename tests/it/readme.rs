@@ -4,7 +4,7 @@ use std::fs;
 use std::process::{Command, Stdio};
 
 use crate::house::root;
-use crate::rig::daemon::{Daemon, Home};
+use crate::rig::daemon::{Daemon, Home, Setup};
 use crate::rig::program;
 
 /// Run by `.ci/run` as they stand: they build, or they are what is running now.
@@ -79,8 +79,9 @@ fn session(home: &Home, steps: &[&Step]) -> Vec<String> {
         bash.env(name, value.unwrap_or_default());
     }
     bash.env("PATH", format!("{}:{path}", programs.display()));
-    bash.env("DESCARTES_SERVER__HTTP_PORT", "0");
-    bash.env("DESCARTES_SERVER__WS_PORT", "0");
+    for port in ["HTTP", "WS", "ZMQ", "PUB"] {
+        bash.env(format!("DESCARTES_SERVER__{port}_PORT"), "0");
+    }
     let output = bash.arg(&script).current_dir(home.path()).stdin(Stdio::null()).output();
     let output = output.expect("bash runs");
     assert_eq!(String::from_utf8_lossy(&output.stderr), "", "nothing goes wrong");
@@ -91,9 +92,10 @@ fn session(home: &Home, steps: &[&Step]) -> Vec<String> {
 
 #[test]
 fn every_command_gives_what_it_shows() {
-    let daemon = Daemon::start();
+    let daemon = Setup::new().flag("--zmq-port=0").start();
     let address = daemon.http_address().to_string();
-    let text = readme().replace("localhost:8080", &address);
+    let zmq = daemon.zmq();
+    let text = readme().replace("localhost:8080", &address).replace("tcp://localhost:5555", zmq);
     let steps: Vec<Step> = blocks(&text, "console").iter().flat_map(|b| steps(b)).collect();
     assert!(steps.len() > 15, "the README has a session: {}", steps.len());
     let run: Vec<&Step> =

@@ -8,6 +8,7 @@ use descartes_rpc::client::{Client, Subscription, Update};
 use descartes_rpc::wire::event::{AgentExited, Event, OutputBlock, SubscribeParams};
 use descartes_transport_http::{HttpClient, WsClient};
 use descartes_transport_unix::UnixClient;
+use descartes_transport_zmq::ZmqConnect;
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 use tokio::time::timeout;
@@ -24,10 +25,39 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// How long all cuts together may take; a quiet machine makes 500 in a quarter of a minute.
 const LONG: Duration = Duration::from_secs(300);
 
-/// Client number `at`, over one of the transports in turn, through `proxy`.
-fn client(proxy: &Proxy, at: usize) -> Client {
+/// The proxies in front of a daemon: one for HTTP and the Unix socket, one for ZeroMQ.
+struct Proxies {
+    main: Proxy,
+    zmq: Proxy,
+}
+
+impl Proxies {
+    async fn start(daemon: &Daemon, shears: &Arc<Shears>) -> Self {
+        let folder = |name| {
+            let folder = daemon.home.path().join(name);
+            std::fs::create_dir_all(&folder).expect("the home is writable");
+            folder
+        };
+        let main = Proxy::start(targets(daemon), Arc::clone(shears), &folder("main")).await;
+        let zmq = Proxy::start(zmq_targets(daemon), Arc::clone(shears), &folder("zmq")).await;
+        Self { main, zmq }
+    }
+
+    /// The daemon is another one.
+    fn aim(&self, daemon: &Daemon) {
+        self.main.aim(targets(daemon));
+        self.zmq.aim(zmq_targets(daemon));
+    }
+}
+
+/// Client number `at`, over one of the transports in turn, through `proxies`.
+fn client(proxies: &Proxies, at: usize) -> Client {
+    let Proxies { main: proxy, zmq } = proxies;
     let url = |scheme, path| format!("{scheme}://{}{path}", proxy.tcp);
-    match at % 3 {
+    let over_zmq = |place: String| {
+        Client::connect(ZmqConnect::new(&place).expect("the proxy's address is one"))
+    };
+    match at % 5 {
         0 => {
             let http = HttpClient::new(&url("http", ""));
             Client::exchange(http.expect("the proxy's address is a URL"))
@@ -36,12 +66,19 @@ fn client(proxy: &Proxy, at: usize) -> Client {
             let ws = WsClient::new(&url("ws", "/ws"));
             Client::connect(ws.expect("the proxy's address is a URL"))
         }
+        2 => over_zmq(format!("tcp://{}", zmq.tcp)),
+        3 => over_zmq(format!("ipc://{}", zmq.unix.display())),
         _ => Client::connect(UnixClient::new(proxy.unix.clone())),
     }
 }
 
 fn targets(daemon: &Daemon) -> Targets {
     Targets { tcp: daemon.http_address(), unix: daemon.socket_path() }
+}
+
+fn zmq_targets(daemon: &Daemon) -> Targets {
+    let tcp = daemon.zmq().trim_start_matches("tcp://").parse().expect("ZeroMQ has a port");
+    Targets { tcp, unix: daemon.home.runtime().join("zmq.sock") }
 }
 
 /// What a client saw of the agents.
@@ -98,16 +135,15 @@ async fn open(client: &Client, topic: String) -> Subscription {
 
 #[test]
 fn torture_clients_whose_connections_are_cut_at_random_see_each_byte_once() {
-    let daemon = Daemon::start();
+    let daemon = Setup::new().flag("--zmq-port=0").start();
     let mut control = daemon.socket();
     let (cuts, runtime) = (torture(500), Runtime::new().expect("a runtime"));
     let shears = Arc::new(Shears::new(cuts, 8 * 1024));
-    let folder = daemon.home.path();
-    let proxy = runtime.block_on(Proxy::start(targets(&daemon), Arc::clone(&shears), folder));
+    let proxies = runtime.block_on(Proxies::start(&daemon, &shears));
     let agent = parrot::parrot(&["count", "1000000", "20"]);
     let ids: Vec<String> = (0..PAIRS).map(|_| spawn(&mut control, &agent)).collect();
     let follow_one = |(at, id): (usize, &String)| {
-        let (client, topic) = (client(&proxy, at), format!("agent/{id}/"));
+        let (client, topic) = (client(&proxies, at), format!("agent/{id}/"));
         let is_last = |event: &Event| event.kind() == "agent.exited";
         runtime.spawn(async move { follow(open(&client, topic).await, is_last).await })
     };
@@ -143,7 +179,7 @@ fn moment() -> Duration {
 fn restart(home: &Home) -> Daemon {
     // Each round leaves twenty agents behind, and all of them are compared.
     let keep = "[retention]\nended_agents = 100000\n";
-    Setup::at(home).config(keep).start()
+    Setup::at(home).config(keep).flag("--zmq-port=0").start()
 }
 
 /// One life of a daemon: printing agents are started, and at some moment it is killed.
@@ -162,9 +198,9 @@ fn torture_clients_whose_daemon_is_killed_again_and_again_see_each_event_once() 
     let mut daemon = restart(&home);
     let runtime = Runtime::new().expect("a runtime");
     let whole = Arc::new(Shears::new(0, 1));
-    let proxy = runtime.block_on(Proxy::start(targets(&daemon), whole, home.path()));
+    let proxies = runtime.block_on(Proxies::start(&daemon, &whole));
     let follow_all = |at| {
-        let client = client(&proxy, at);
+        let client = client(&proxies, at);
         let is_last = |event: &Event| event.kind() == "agent.exited" && ended_with(event, 77);
         let topic = "agent/".to_owned();
         runtime.spawn(async move { follow(open(&client, topic).await, is_last).await })
@@ -174,7 +210,7 @@ fn torture_clients_whose_daemon_is_killed_again_and_again_see_each_event_once() 
     for _ in 0..torture(500) {
         live_and_die(daemon, &agent);
         daemon = restart(&home);
-        proxy.aim(targets(&daemon));
+        proxies.aim(&daemon);
     }
     let mut control = daemon.socket();
     let last = spawn(&mut control, &parrot::parrot(&["exit", "77"]));

@@ -10,6 +10,7 @@ use descartes_rpc::wire::control::{KillParams, WriteParams};
 use descartes_rpc::wire::event::SubscribeParams;
 use descartes_transport_http::{HttpClient, WsClient};
 use descartes_transport_unix::UnixClient;
+use descartes_transport_zmq::ZmqConnect;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
@@ -25,6 +26,10 @@ fn clients(daemon: &Daemon) -> Vec<(&'static str, Client)> {
         ("http", Client::exchange(HttpClient::new(&http).expect("the daemon's address is a URL"))),
         ("ws", Client::connect(WsClient::new(&ws).expect("the daemon's address is a URL"))),
         ("unix", Client::connect(UnixClient::new(daemon.socket_path()))),
+        (
+            "zmq",
+            Client::connect(ZmqConnect::new(daemon.zmq()).expect("the daemon's address is one")),
+        ),
         ("another unix", Client::connect(UnixClient::new(daemon.socket_path()))),
     ]
 }

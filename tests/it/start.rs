@@ -7,7 +7,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::rig::agents::{await_output, events, spawn};
 use crate::rig::daemon::{Daemon, Home, Setup};
@@ -81,7 +81,7 @@ fn one_directory_has_one_daemon() {
     let (code, log) = refusal(Setup::at(&home));
     assert_eq!(code, 75, "{log}");
     let told = fs::read(home.runtime().join("endpoints.json")).expect("it is left alone");
-    let told: serde_json::Value = serde_json::from_slice(&told).expect("JSON");
+    let told: Value = serde_json::from_slice(&told).expect("JSON");
     assert_eq!(told, daemon.endpoints);
     daemon.socket().ok("system.health", json!({}));
 }
@@ -115,20 +115,27 @@ fn a_taken_port_is_told_with_its_flag() {
 }
 
 #[test]
-fn a_port_of_websockets_is_insisted_on_only_when_it_was_chosen() {
+fn a_port_that_has_a_usual_place_is_insisted_on_only_when_it_was_chosen() {
     let taken = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let port = taken.local_addr().expect("an address").port();
-    let (code, log) = refusal(Setup::new().flag(&format!("--ws-port={port}")));
-    assert_eq!(code, 69, "{log}");
-    assert!(log.contains(&port.to_string()) && log.contains("--ws-port"), "{log}");
+    for (flag, name, usual) in
+        [("--ws-port", "ws", 8081), ("--zmq-port", "zmq", 5555), ("--pub-port", "pub", 19480)]
+    {
+        let (code, log) = refusal(Setup::new().flag(&format!("{flag}={port}")));
+        assert_eq!(code, 69, "{log}");
+        assert!(log.contains(&port.to_string()) && log.contains(flag), "{log}");
 
-    // Whoever has the usual port, this daemon or somebody else, its start goes on.
-    let daemon = Setup::new().usual_ws_port().start();
-    let info = daemon.socket().ok("system.info", json!({}));
-    let transports = info["transports"].as_array().expect("transports");
-    let ws = transports.iter().find(|transport| transport["name"] == "ws").expect("it is told");
-    let (address, error) = (ws["address"].as_str(), ws["error"].as_str());
-    assert!(address.is_some_and(|at| at.ends_with(":8081")) != error.is_some(), "{ws}");
+        // Whoever has the usual port, this daemon or somebody else, its start goes on.
+        let daemon = Setup::new().usual_port(flag).start();
+        let info = daemon.socket().ok("system.info", json!({}));
+        let transports = info["transports"].as_array().expect("transports");
+        let told: Vec<_> = transports.iter().filter(|one| one["name"] == name).collect();
+        let usual = format!(":{usual}");
+        let is_there =
+            |one: &&Value| one["address"].as_str().is_some_and(|at| at.ends_with(&usual));
+        let is_taken = |one: &&Value| one["error"].as_str().is_some_and(|why| why.contains(&usual));
+        assert!(told.iter().any(is_there) != told.iter().any(is_taken), "{told:?}");
+    }
 }
 
 #[test]
@@ -137,8 +144,14 @@ fn nothing_listens_beyond_loopback_without_authentication() {
         let (code, log) = refusal(Setup::new().flag(&format!("--http-addr={address}")));
         assert_eq!(code, 77, "{address}: {log}");
     }
-    let (code, log) = refusal(Setup::new().config("[server]\nhttp_addr = \"0.0.0.0\"\n"));
-    assert_eq!(code, 77, "{log}");
+    for key in ["http_addr", "zmq_addr", "pub_addr"] {
+        let mut setup = Setup::new().config(&format!("[server]\n{key} = \"0.0.0.0\"\n"));
+        if let Some(name) = key.strip_suffix("_addr") {
+            setup = setup.flag(&format!("--{name}-port=0"));
+        }
+        let (code, log) = refusal(setup);
+        assert_eq!(code, 77, "{key}: {log}");
+    }
 }
 
 #[test]
@@ -252,7 +265,8 @@ fn information_says_what_is_there() {
     assert_eq!((&info["version"], &info["api_version"]), (&json!("0.1.0"), &json!("1.0")));
     assert_eq!(info["data_dir"], json!(daemon.home.data()));
     let transports: Vec<_> = info["transports"].as_array().expect("transports").iter().collect();
-    assert_eq!(transports.len(), 2, "{info}");
+    let names: Vec<_> = transports.iter().map(|one| one["name"].clone()).collect();
+    assert_eq!(names, ["http", "unix", "zmq", "pub"], "{info}");
     let health = socket.ok("system.health", json!({}));
     assert_eq!((&health["status"], &health["api_version"]), (&json!("healthy"), &json!("1.0")));
     let ready = socket.ok("system.ready", json!({}));

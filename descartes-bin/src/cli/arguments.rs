@@ -15,9 +15,12 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
                   69 no daemon, 75 try again, 124 timed out, 130 cancelled."
 )]
 pub(super) struct Arguments {
-    /// Reach the daemon at this URL instead of its socket
+    /// Reach the daemon at this URL instead of its socket: http, ws, tcp (ZeroMQ) or ipc (ZeroMQ)
     #[arg(long, global = true, value_name = "URL")]
     pub(super) url: Option<String>,
+    /// Reach the remote that is called so in the configuration ([remotes.NAME])
+    #[arg(long, global = true, value_name = "NAME", conflicts_with = "url")]
+    pub(super) remote: Option<String>,
     /// The data directory of the daemon, when it is not the usual one
     #[arg(long, global = true, value_name = "DIR")]
     pub(super) data_dir: Option<PathBuf>,

@@ -71,8 +71,10 @@ fn say(
 ) -> Result<(), Failure> {
     Ok(output.result(endpoints, || {
         let mut text = format!("descartes-daemon {what} (pid {})", endpoints.pid);
-        if let Some(url) = &endpoints.http {
-            text.push_str(&format!("\n  http  {url}"));
+        for (name, url) in [("http", &endpoints.http), ("zmq", &endpoints.zmq)] {
+            if let Some(url) = url {
+                text.push_str(&format!("\n  {name:5} {url}"));
+            }
         }
         if let Some(path) = &endpoints.unix {
             text.push_str(&format!("\n  unix  {}", path.display()));

@@ -7,6 +7,7 @@ use descartes_rpc::client::ClientError;
 use descartes_rpc::error::ErrorKind;
 use serde_json::json;
 
+use crate::config::ConfigError;
 use crate::directories::DirectoryError;
 use crate::exit::Code;
 use crate::output::Output;
@@ -21,6 +22,9 @@ pub(super) enum Failure {
     /// The daemon refused, or could not be reached.
     #[error("{0}")]
     Client(#[from] ClientError),
+    /// The configuration is wrong.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
     /// Nobody listens.
     #[error("no daemon: {why}")]
     NoDaemon { why: String },
@@ -106,7 +110,7 @@ impl Failure {
         match self {
             Self::Client(error) => of_kind(error.kind()),
             Self::NoDaemon { .. } => Code::Unavailable,
-            Self::Usage(_) => Code::Usage,
+            Self::Usage(_) | Self::Config(_) => Code::Usage,
             Self::Directory(error) => error.code(),
             Self::TimedOut(_) => Code::TimedOut,
             Self::Local { .. } | Self::Output(_) | Self::Daemon { .. } => Code::Failed,

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use descartes_rpc::client::Client;
 
 use super::failure::Failure;
-use crate::config::Surroundings;
+use crate::config::{Config, Flags, Surroundings};
 use crate::directories::Directories;
 use crate::endpoints::Endpoints;
 
@@ -21,9 +21,19 @@ impl Reach {
         Self { url, data_dir, surroundings: Surroundings::of_this_process() }
     }
 
+    /// The remote that is called so in the configuration.
+    pub(super) fn remote(self, name: &str) -> Result<Self, Failure> {
+        let config = Config::load(&Flags::default(), &self.surroundings)?;
+        let Some(remote) = config.remotes.get(name) else {
+            return Err(Failure::Usage(unknown_remote(name, &config)));
+        };
+        let endpoint = remote.endpoint.as_ref().expect("a remote without one is refused");
+        Ok(Self { url: Some(endpoint.0.clone()), ..self })
+    }
+
     /// Whether the daemon is on this machine for certain, so that paths mean the same to both.
     pub(super) fn is_local(&self) -> bool {
-        self.url.is_none()
+        self.url.as_ref().is_none_or(|url| url.starts_with("ipc://"))
     }
 
     /// Where the daemon of this user keeps things.
@@ -41,7 +51,7 @@ impl Reach {
     /// A client of the daemon. Nothing is sent yet.
     pub(super) fn connect(&self) -> Result<Client, Failure> {
         if let Some(url) = &self.url {
-            return over_tcp(url);
+            return over_url(url);
         }
         match self.endpoints()? {
             Some(endpoints) => client_of(&endpoints),
@@ -59,12 +69,36 @@ pub(super) fn client_of(endpoints: &Endpoints) -> Result<Client, Failure> {
     if let Some(path) = &endpoints.unix {
         return Ok(over_unix(path));
     }
-    match endpoints.http.as_ref().or(endpoints.ws.as_ref()) {
-        Some(url) => over_tcp(url),
+    let over_http = [&endpoints.http, &endpoints.ws];
+    let urls = over_http.into_iter().filter(|_| cfg!(feature = "http"));
+    let urls = urls.chain([&endpoints.zmq].into_iter().filter(|_| cfg!(feature = "zmq")));
+    match urls.flatten().next() {
+        Some(url) => over_url(url),
         None => {
             let why = "this build has no transport in common with it".to_owned();
             Err(Failure::NoDaemon { why })
         }
+    }
+}
+
+fn unknown_remote(name: &str, config: &Config) -> String {
+    let known: Vec<&str> = config.remotes.keys().map(String::as_str).collect();
+    match (&known[..], &config.file) {
+        ([], Some(file)) => {
+            format!(
+                "no remote is called `{name}`: there is no [remotes.{name}] in {}",
+                file.display()
+            )
+        }
+        ([], None) => format!("no remote is called `{name}`: there is no configuration"),
+        (known, _) => format!("no remote is called `{name}`; there are {}", known.join(", ")),
+    }
+}
+
+fn over_url(url: &str) -> Result<Client, Failure> {
+    match url.split_once("://") {
+        Some(("tcp" | "ipc", _)) => over_zmq(url),
+        _ => over_tcp(url),
     }
 }
 
@@ -89,6 +123,20 @@ fn over_tcp(url: &str) -> Result<Client, Failure> {
 #[cfg(not(feature = "http"))]
 fn over_tcp(url: &str) -> Result<Client, Failure> {
     Err(Failure::Usage(format!("{url} needs the cargo feature `http`, which this build lacks")))
+}
+
+#[cfg(feature = "zmq")]
+fn over_zmq(url: &str) -> Result<Client, Failure> {
+    use descartes_transport_zmq::ZmqConnect;
+
+    let connect = ZmqConnect::new(url);
+    let connect = connect.map_err(|error| Failure::Usage(format!("--url {url}: {error}")))?;
+    Ok(Client::connect_with(connect, patience()))
+}
+
+#[cfg(not(feature = "zmq"))]
+fn over_zmq(url: &str) -> Result<Client, Failure> {
+    Err(Failure::Usage(format!("{url} needs the cargo feature `zmq`, which this build lacks")))
 }
 
 /// Somebody is waiting at a terminal: a daemon that restarts is waited for, but not for minutes,

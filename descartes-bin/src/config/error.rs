@@ -75,6 +75,16 @@ pub enum ConfigError {
         /// What was written.
         found: String,
     },
+    /// A section without a key that it needs.
+    #[error("{place}: `{section}` needs `{name}`")]
+    Missing {
+        /// Where.
+        place: Place,
+        /// The section.
+        section: String,
+        /// The key that is not there.
+        name: &'static str,
+    },
     /// A transport that was left out of this build.
     #[error("{place}: `{key}` needs the cargo feature `{feature}`, which this build does not have")]
     LeftOut {

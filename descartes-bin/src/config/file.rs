@@ -11,7 +11,7 @@ use toml::de::{DeTable, DeValue};
 use super::error::{ConfigError, Place};
 use super::layers::Layers;
 use super::setting::Value;
-use super::{Config, keys};
+use super::{Config, keys, remote};
 
 /// Reads `path` into `layers`.
 pub(super) fn read(layers: &mut Layers, path: PathBuf) -> Result<(), ConfigError> {
@@ -70,7 +70,33 @@ fn apply(layers: &mut Layers, source: &Source<'_>) -> Result<(), ConfigError> {
         let Some(table) = section.get_ref().as_table() else {
             return Err(source.value(name.get_ref().to_string(), "a section", section));
         };
-        apply_section(layers, source, (name.get_ref(), table))?;
+        if name.get_ref() == remote::SECTION {
+            apply_remotes(layers, source, table)?;
+        } else {
+            apply_section(layers, source, (name.get_ref(), table))?;
+        }
+    }
+    Ok(())
+}
+
+fn apply_remotes(
+    layers: &mut Layers,
+    source: &Source<'_>,
+    remotes: &DeTable<'_>,
+) -> Result<(), ConfigError> {
+    for (remote, section) in remotes {
+        let Some(table) = section.get_ref().as_table() else {
+            let key = format!("{}.{}", remote::SECTION, remote.get_ref());
+            return Err(source.value(key, "a section", section));
+        };
+        layers.remote(remote.get_ref(), source.place(&remote.span()))?;
+        for (name, found) in table {
+            let Some(key) = remote::find(name.get_ref()) else {
+                return Err(source.unknown(("key", name), remote::names()));
+            };
+            let place = source.place(&found.span());
+            layers.set_remote(remote.get_ref(), key, &value(found.get_ref()), place)?;
+        }
     }
     Ok(())
 }
@@ -116,12 +142,22 @@ pub(super) fn write(config: &Config) -> String {
             section = key.section;
             line(&mut text, format_args!("\n[{section}]"));
         }
-        match (key.show)(config) {
-            Some(value) => line(&mut text, format_args!("{} = {value}", key.name)),
-            None => line(&mut text, format_args!("# {} is not set", key.name)),
+        setting(&mut text, key.name, (key.show)(config));
+    }
+    for (name, remote) in &config.remotes {
+        line(&mut text, format_args!("\n[{}.{name:?}]", remote::SECTION));
+        for key in remote::KEYS {
+            setting(&mut text, key.name, (key.show)(remote));
         }
     }
     text.trim_start().to_owned()
+}
+
+fn setting(text: &mut String, name: &str, value: Option<String>) {
+    match value {
+        Some(value) => line(text, format_args!("{name} = {value}")),
+        None => line(text, format_args!("# {name} is not set")),
+    }
 }
 
 fn line(text: &mut String, line: std::fmt::Arguments<'_>) {

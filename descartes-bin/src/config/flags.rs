@@ -27,6 +27,12 @@ pub struct Flags {
     /// The port of WebSockets alone: a number, 0 for any free one, or off
     #[arg(long, value_name = "PORT")]
     pub ws_port: Option<String>,
+    /// The port of ZeroMQ: a number, 0 for any free one, or off
+    #[arg(long, value_name = "PORT")]
+    pub zmq_port: Option<String>,
+    /// The port where events are published: a number, 0 for any free one, or off
+    #[arg(long, value_name = "PORT")]
+    pub pub_port: Option<String>,
     /// The path of the Unix socket
     #[arg(long, value_name = "PATH")]
     pub unix_socket: Option<PathBuf>,
@@ -59,6 +65,8 @@ impl Flags {
             ("--http-addr", ("server", "http_addr"), self.http_addr.clone()),
             ("--http-port", ("server", "http_port"), self.http_port.clone()),
             ("--ws-port", ("server", "ws_port"), self.ws_port.clone()),
+            ("--zmq-port", ("server", "zmq_port"), self.zmq_port.clone()),
+            ("--pub-port", ("server", "pub_port"), self.pub_port.clone()),
             ("--unix-socket", ("server", "unix_socket"), self.unix_socket.as_ref().map(path)),
             ("--log-level", ("logging", "level"), self.log_level.clone()),
             ("--verbose", ("logging", "level"), verbose),

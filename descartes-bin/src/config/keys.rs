@@ -1,7 +1,7 @@
 //! The table of keys: which there are, and where in the configuration each lives.
 
 use super::setting::{Expected, Setting, Value};
-use super::{Config, FEATURES};
+use super::{Config, FEATURES, remote};
 
 /// One key of a section.
 pub(super) struct Key {
@@ -46,6 +46,10 @@ pub(super) const KEYS: &[Key] = keys! {
         http_port needs "http",
         ws_addr needs "http",
         ws_port needs "http",
+        zmq_addr needs "zmq",
+        zmq_port needs "zmq",
+        pub_addr needs "zmq",
+        pub_port needs "zmq",
         unix_socket needs "unix",
         request_timeout_secs,
         max_connections,
@@ -83,6 +87,7 @@ pub(super) fn find(section: &str, name: &str) -> Option<&'static Key> {
 pub(super) fn sections() -> Vec<&'static str> {
     let mut all: Vec<_> = KEYS.iter().map(|key| key.section).collect();
     all.dedup();
+    all.push(remote::SECTION);
     all
 }
 

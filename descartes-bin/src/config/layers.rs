@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use super::error::{ConfigError, Place};
 use super::keys::{self, Key};
 use super::setting::Value;
-use super::{Config, FEATURES, Flags, Port, Surroundings, file};
+use super::{Config, FEATURES, Flags, Port, Surroundings, TcpDoor, file, remote};
 
 const PREFIX: &str = "DESCARTES_";
 
@@ -15,6 +15,8 @@ const PREFIX: &str = "DESCARTES_";
 pub(super) struct Layers {
     pub(super) config: Config,
     said: BTreeMap<(&'static str, &'static str), Place>,
+    /// Where each remote was first said.
+    remotes: BTreeMap<String, Place>,
 }
 
 pub(super) fn load(flags: &Flags, surroundings: &Surroundings) -> Result<Config, ConfigError> {
@@ -30,7 +32,9 @@ pub(super) fn load(flags: &Flags, surroundings: &Surroundings) -> Result<Config,
         layers.set(key, &Value::Word(text), Place::Flag(flag))?;
     }
     layers.check()?;
-    layers.config.ws_port_chosen = layers.said.contains_key(&("server", "ws_port"));
+    let ports = layers.config.server.ports().map(|door| door.port_key);
+    let chosen = ports.into_iter().filter(|port| layers.said.contains_key(&("server", *port)));
+    layers.config.chosen_ports = chosen.collect();
     Ok(layers.config)
 }
 
@@ -64,6 +68,52 @@ impl Layers {
         Ok(())
     }
 
+    /// Begins the remote `name`, if it has not begun.
+    pub(super) fn remote(&mut self, name: &str, place: Place) -> Result<(), ConfigError> {
+        if !remote::may_be_called(name) {
+            let expected = remote::NAME_EXPECTED.to_owned();
+            let (key, found) = (remote::SECTION.to_owned(), format!("{name:?}"));
+            return Err(ConfigError::Value { place, key, expected, found });
+        }
+        self.remotes.entry(name.to_owned()).or_insert(place);
+        self.config.remotes.entry(name.to_owned()).or_default();
+        Ok(())
+    }
+
+    /// Sets `key` of the remote `name`, which has begun.
+    pub(super) fn set_remote(
+        &mut self,
+        name: &str,
+        key: &remote::Key,
+        value: &Value,
+        place: Place,
+    ) -> Result<(), ConfigError> {
+        let remote = self.config.remotes.get_mut(name).expect("it has begun");
+        (key.set)(remote, value).map_err(|expected| ConfigError::Value {
+            place,
+            key: format!("{}.{name}.{}", remote::SECTION, key.name),
+            expected: expected.to_owned(),
+            found: value.shown(),
+        })
+    }
+
+    /// `DESCARTES_REMOTES__<NAME>__<KEY>`, whose name and key are `path`.
+    fn remote_variable(
+        &mut self,
+        path: &str,
+        value: &str,
+        place: &Place,
+    ) -> Result<(), ConfigError> {
+        let (name, key) = path.split_once("__").unwrap_or((path, ""));
+        let Some(found) = remote::find(key) else {
+            let nearest = keys::nearest(key, remote::names());
+            let (what, name) = ("key", key.to_owned());
+            return Err(ConfigError::Unknown { place: place.clone(), what, name, nearest });
+        };
+        self.remote(name, place.clone())?;
+        self.set_remote(name, found, &Value::Word(value.to_owned()), place.clone())
+    }
+
     /// `DESCARTES_<SECTION>__<KEY>`; other variables are none of ours.
     fn variable(&mut self, variable: &str, value: &str) -> Result<(), ConfigError> {
         let path = variable.strip_prefix(PREFIX).and_then(|path| path.split_once("__"));
@@ -79,6 +129,9 @@ impl Layers {
                 nearest,
             });
         }
+        if section == remote::SECTION {
+            return self.remote_variable(&name, value, &place());
+        }
         match keys::find(&section, &name) {
             Some(key) => self.set(key, &Value::Word(value.to_owned()), place()),
             None => {
@@ -91,23 +144,21 @@ impl Layers {
     /// What no single key can know.
     fn check(&self) -> Result<(), ConfigError> {
         self.check_features()?;
+        self.check_remotes()?;
         let server = &self.config.server;
-        let mut listens = false;
-        let doors = [
-            ("http_addr", server.http_addr, server.http_port),
-            ("ws_addr", server.ws_addr, server.ws_port),
-        ];
-        for (key, address, port) in doors {
-            if port == Port::Off || !FEATURES.contains(&"http") {
+        // These listen in the runtime directory in any case.
+        let mut listens = FEATURES.contains(&"unix") || FEATURES.contains(&"zmq");
+        for door in server.ports() {
+            if door.port == Port::Off || !FEATURES.contains(&door.feature) {
                 continue;
             }
             listens = true;
-            if !address.is_loopback() {
-                let place = self.said[&("server", key)].clone();
-                return Err(ConfigError::BeyondLoopback { place, address });
+            if !door.address.is_loopback() {
+                let place = self.said[&("server", door.addr_key)].clone();
+                return Err(ConfigError::BeyondLoopback { place, address: door.address });
             }
         }
-        if !listens && !FEATURES.contains(&"unix") {
+        if !listens {
             return Err(ConfigError::Unreachable);
         }
         self.at_least_one("agents", "max_running", self.config.agents.max_running)?;
@@ -121,17 +172,27 @@ impl Layers {
             let key = keys::find(section, name).expect("only keys of the table are remembered");
             let Some(feature) = key.missing() else { continue };
             // Turning off what is not there is no mistake.
-            let server = &self.config.server;
-            let off = match name {
-                "http_port" => server.http_port == Port::Off,
-                "ws_port" => server.ws_port == Port::Off,
-                _ => false,
-            };
-            if off {
+            let is_it = |door: &TcpDoor| section == "server" && door.port_key == name;
+            let door = self.config.server.ports().into_iter().find(is_it);
+            if door.is_some_and(|door| door.port == Port::Off) {
                 continue;
             }
             let key = format!("{section}.{name}");
             return Err(ConfigError::LeftOut { place: place.clone(), key, feature });
+        }
+        Ok(())
+    }
+
+    fn check_remotes(&self) -> Result<(), ConfigError> {
+        for (name, place) in &self.remotes {
+            let (place, section) = (place.clone(), format!("{}.{name}", remote::SECTION));
+            if !FEATURES.contains(&remote::FEATURE) {
+                let feature = remote::FEATURE;
+                return Err(ConfigError::LeftOut { place, key: section, feature });
+            }
+            if self.config.remotes[name].endpoint.is_none() {
+                return Err(ConfigError::Missing { place, section, name: "endpoint" });
+            }
         }
         Ok(())
     }

@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// A value as it was written, before its key has looked at it.
 #[derive(Clone, Debug, PartialEq)]
@@ -56,6 +57,29 @@ impl Setting for u64 {
 
     fn show(&self) -> Option<String> {
         Some(self.to_string())
+    }
+}
+
+/// A number for which 0 makes no sense.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AtLeastOne(pub u64);
+
+impl AtLeastOne {
+    /// So many seconds.
+    #[must_use]
+    pub fn duration(self) -> Duration {
+        Duration::from_secs(self.0)
+    }
+}
+
+impl Setting for AtLeastOne {
+    fn read(value: &Value) -> Result<Self, Expected> {
+        let number = u64::read(value).ok().filter(|number| *number > 0);
+        number.map(Self).ok_or("a whole number, 1 or more")
+    }
+
+    fn show(&self) -> Option<String> {
+        self.0.show()
     }
 }
 
@@ -170,6 +194,32 @@ impl Setting for IpAddr {
     fn show(&self) -> Option<String> {
         Some(quoted(&self.to_string()))
     }
+}
+
+/// Where a daemon is reached over ZeroMQ: `tcp://HOST:PORT` or `ipc://PATH`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Endpoint(pub String);
+
+impl Setting for Endpoint {
+    fn read(value: &Value) -> Result<Self, Expected> {
+        let text = String::read(value).ok().filter(|text| is_endpoint(text));
+        text.map(Self).ok_or("tcp://HOST:PORT, or ipc:// and an absolute path")
+    }
+
+    fn show(&self) -> Option<String> {
+        self.0.show()
+    }
+}
+
+#[cfg(feature = "zmq")]
+fn is_endpoint(text: &str) -> bool {
+    descartes_transport_zmq::ZmqConnect::new(text).is_ok()
+}
+
+/// What a build without ZeroMQ refuses anyway.
+#[cfg(not(feature = "zmq"))]
+fn is_endpoint(_text: &str) -> bool {
+    true
 }
 
 /// A port to listen on.

@@ -18,7 +18,10 @@ pub(crate) enum Failure {
     Lock(#[from] LockError),
     /// Somebody else listens there.
     #[error("{address} is in use; choose another with {flag}")]
-    #[cfg_attr(not(any(feature = "http", feature = "unix")), expect(dead_code, reason = "none"))]
+    #[cfg_attr(
+        not(any(feature = "http", feature = "unix", feature = "zmq")),
+        expect(dead_code, reason = "none")
+    )]
     AddressInUse { address: String, flag: &'static str },
     /// A place that is not safe to listen at.
     #[error("refusing to listen at {address}: {why}")]
@@ -50,7 +53,8 @@ impl Failure {
     }
 }
 
-fn chain(error: &dyn Error) -> String {
+/// An error with the causes that it names.
+pub(crate) fn chain(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut next = error.source();
     while let Some(cause) = next {

@@ -19,7 +19,7 @@ use tokio::task::JoinHandle;
 
 use super::failure::Failure;
 use super::run::Plan;
-use super::{signals, usage};
+use super::{remotes, signals, usage};
 use crate::basic;
 use crate::config::{Config, Durability, FEATURES};
 
@@ -64,8 +64,8 @@ impl Host {
             .runner(runner)
             .secrets_dir(data.join("secrets"))
             .version(env!("CARGO_PKG_VERSION"));
-        let descartes =
-            configured(builder, config).build().await.map_err(Failure::internal("start"))?;
+        let builder = remotes::added(configured(builder, config), config)?;
+        let descartes = builder.build().await.map_err(Failure::internal("start"))?;
         let transports = Transports::default();
         let mut about = about(plan);
         about.transports = transports.clone();

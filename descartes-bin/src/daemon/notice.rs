@@ -8,17 +8,16 @@ use crate::endpoints::Endpoints;
 
 /// The notice of a daemon that was ready `after` its start.
 pub(super) fn ready(endpoints: &Endpoints, directories: &Directories, after: Duration) -> String {
-    let Endpoints { pid, version, http, ws, unix, .. } = endpoints;
+    let Endpoints { pid, version, http, ws, zmq, publisher, unix, .. } = endpoints;
     let mut text =
         format!("descartes-daemon {version} is ready after {} ms (pid {pid})", after.as_millis());
     let mut line = |name: &str, value: String| {
         write!(text, "\n  {name:5} {value}").expect("a String can always be written to");
     };
-    if let Some(url) = http {
-        line("http", url.clone());
-    }
-    if let Some(url) = ws {
-        line("ws", url.clone());
+    for (name, url) in [("http", http), ("ws", ws), ("zmq", zmq), ("pub", publisher)] {
+        if let Some(url) = url {
+            line(name, url.clone());
+        }
     }
     if let Some(path) = unix {
         line("unix", path.display().to_string());

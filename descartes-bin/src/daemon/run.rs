@@ -87,8 +87,9 @@ fn told(host: &Host, doors: Vec<Door>) -> Vec<Listener> {
     for door in doors {
         match door {
             Door::Open(listener) => {
-                let address = listener.address.clone();
-                host.transports().add(TransportInfo::listening(listener.name, address));
+                for address in &listener.addresses {
+                    host.transports().add(TransportInfo::listening(listener.name, address.clone()));
+                }
                 listeners.push(listener);
             }
             Door::Taken { name, why } => {
@@ -125,7 +126,9 @@ impl Plan<'_> {
             ..Endpoints::default()
         };
         for listener in listeners {
-            (listener.publish)(&mut endpoints, listener.address.clone());
+            if let Some(address) = listener.addresses.first() {
+                (listener.publish)(&mut endpoints, address.clone());
+            }
         }
         endpoints
     }

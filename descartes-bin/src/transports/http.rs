@@ -12,19 +12,19 @@ use super::{Door, Ground, Listener};
 use crate::daemon::Failure;
 
 /// Opens the port.
-pub(super) fn open<'a>(ground: &'a Ground<'a>) -> BoxFuture<'a, Result<Option<Door>, Failure>> {
+pub(super) fn open<'a>(ground: &'a Ground<'a>) -> BoxFuture<'a, Result<Vec<Door>, Failure>> {
     async move {
-        let Some(address) = ground.config.server.http() else { return Ok(None) };
+        let Some(address) = ground.config.server.http() else { return Ok(Vec::new()) };
         let config = config(ground, address);
         let transport = HttpTransport::bind(config).await.map_err(failure)?;
-        Ok(Some(Door::Open(Listener {
+        Ok(vec![Door::Open(Listener {
             name: "http",
-            address: format!("http://{}", transport.local_addr()),
+            addresses: vec![format!("http://{}", transport.local_addr())],
             publish: |endpoints, address| endpoints.http = Some(address),
             serve: Box::new(|rpc, stop| {
                 async move { transport.serve(rpc, stop.cancelled_owned()).await }.boxed()
             }),
-        })))
+        })])
     }
     .boxed()
 }

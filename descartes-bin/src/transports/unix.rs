@@ -11,16 +11,16 @@ use super::{Door, Ground, Listener};
 use crate::daemon::Failure;
 
 /// Takes the socket.
-pub(super) fn open<'a>(ground: &'a Ground<'a>) -> BoxFuture<'a, Result<Option<Door>, Failure>> {
+pub(super) fn open<'a>(ground: &'a Ground<'a>) -> BoxFuture<'a, Result<Vec<Door>, Failure>> {
     async move {
         let configured = ground.config.server.unix_socket.clone();
         let mut config = UnixConfig::new(configured.unwrap_or_else(|| ground.directories.socket()));
         config.connections = Arc::clone(&ground.connections);
         config.drain = ground.drain;
         let transport = UnixTransport::bind(config).map_err(failure)?;
-        Ok(Some(Door::Open(Listener {
+        Ok(vec![Door::Open(Listener {
             name: "unix",
-            address: transport.path().display().to_string(),
+            addresses: vec![transport.path().display().to_string()],
             publish: |endpoints, address| endpoints.unix = Some(PathBuf::from(address)),
             serve: Box::new(|rpc, stop| {
                 async move {
@@ -30,7 +30,7 @@ pub(super) fn open<'a>(ground: &'a Ground<'a>) -> BoxFuture<'a, Result<Option<Do
                 }
                 .boxed()
             }),
-        })))
+        })])
     }
     .boxed()
 }

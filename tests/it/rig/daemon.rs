@@ -23,6 +23,14 @@ use super::{PATIENCE, program};
 /// How often the endpoints file is looked at while the daemon starts.
 const LOOK: Duration = Duration::from_millis(2);
 
+/// The flags of ports, each with its transport and what a daemon of a test gets unless it is chosen.
+const PORTS: [(&str, &str, &str); 4] = [
+    ("--http-port", "http", "0"),
+    ("--ws-port", "http", "off"),
+    ("--zmq-port", "zmq", "off"),
+    ("--pub-port", "zmq", "off"),
+];
+
 /// The directory that daemons of one test share, one after the other.
 #[derive(Clone)]
 pub(crate) struct Home {
@@ -88,7 +96,7 @@ pub(crate) struct Setup {
     env: Vec<(&'static str, &'static str)>,
     data: Option<PathBuf>,
     descriptors: Option<u32>,
-    usual_ws_port: bool,
+    usual_ports: Vec<&'static str>,
 }
 
 impl Setup {
@@ -105,7 +113,7 @@ impl Setup {
             env: Vec::new(),
             data: None,
             descriptors: None,
-            usual_ws_port: false,
+            usual_ports: Vec::new(),
         }
     }
 
@@ -121,9 +129,9 @@ impl Setup {
         self
     }
 
-    /// Leaves the port of WebSockets to the daemon, which does without when it is taken.
-    pub(crate) fn usual_ws_port(mut self) -> Self {
-        self.usual_ws_port = true;
+    /// Leaves the port of this flag to the daemon, which does without when it is taken.
+    pub(crate) fn usual_port(mut self, flag: &'static str) -> Self {
+        self.usual_ports.push(flag);
         self
     }
 
@@ -160,13 +168,11 @@ impl Setup {
         };
         command.arg("--config").arg(config);
         command.arg("--data-dir").arg(self.data.clone().unwrap_or_else(|| self.home.data()));
-        let chosen = self.flags.iter().any(|flag| flag.starts_with("--http-port"));
-        if !chosen && has_transport("http") {
-            command.arg("--http-port=0");
-        }
-        let chosen = self.flags.iter().any(|flag| flag.starts_with("--ws-port"));
-        if !chosen && !self.usual_ws_port && has_transport("http") {
-            command.arg("--ws-port=off");
+        for (flag, transport, port) in PORTS {
+            let chosen = self.flags.iter().any(|given| given.starts_with(flag));
+            if !chosen && !self.usual_ports.contains(&flag) && has_transport(transport) {
+                command.arg(format!("{flag}={port}"));
+            }
         }
         command.args(&self.flags).envs(self.env.iter().copied());
         command
@@ -241,6 +247,16 @@ impl Daemon {
         let text = self.endpoints["http"].as_str().expect("the daemon listens on HTTP");
         let address = text.trim_start_matches("http://").trim_end_matches('/');
         address.parse().unwrap_or_else(|e| panic!("{text}: {e}"))
+    }
+
+    /// Where ZeroMQ is served: by TCP when it has a port, else in the runtime directory.
+    pub(crate) fn zmq(&self) -> &str {
+        self.endpoints["zmq"].as_str().expect("the daemon speaks ZeroMQ")
+    }
+
+    /// Where events are published, likewise.
+    pub(crate) fn publisher(&self) -> &str {
+        self.endpoints["pub"].as_str().expect("the daemon publishes")
     }
 
     pub(crate) fn socket_path(&self) -> PathBuf {

@@ -1,6 +1,8 @@
 use std::path::PathBuf;
 
-use super::super::{Config, ConfigError, Flags, Surroundings};
+#[cfg(feature = "zmq")]
+use super::super::Endpoint;
+use super::super::{Config, ConfigError, FEATURES, Flags, Surroundings};
 #[cfg(feature = "http")]
 use super::super::{Durability, LogLevel, Port};
 
@@ -155,9 +157,9 @@ fn a_bind_beyond_loopback_is_refused_for_safety() {
 
     let off = "[server]\nhttp_addr = '0.0.0.0'\nhttp_port = 'off'\nws_port = 'off'\n";
     let off = Case::file(off);
-    #[cfg(feature = "unix")]
+    #[cfg(any(feature = "unix", feature = "zmq"))]
     assert!(off.load().0.is_ok(), "an address that nobody listens on harms nobody");
-    #[cfg(not(feature = "unix"))]
+    #[cfg(not(any(feature = "unix", feature = "zmq")))]
     assert!(matches!(off.load().0, Err(ConfigError::Unreachable)));
 }
 
@@ -185,15 +187,107 @@ fn a_transport_that_was_left_out_is_refused_with_its_feature() {
 }
 
 #[test]
+#[cfg(feature = "zmq")]
+fn zeromq_beyond_loopback_is_refused_for_safety_too() {
+    for file in ["[server]\nzmq_addr = '0.0.0.0'\n", "[server]\npub_addr = '::'\n"] {
+        let error = Case::file(file).load().0.unwrap_err();
+        assert!(error.is_safety(), "{error}");
+    }
+    let off = "[server]\nzmq_addr = '0.0.0.0'\nzmq_port = 'off'\n";
+    assert!(Case::file(off).load().0.is_ok());
+}
+
+#[test]
+#[cfg(feature = "zmq")]
+fn ports_are_chosen_by_whoever_names_them() {
+    const ENV: &[(&str, &str)] = &[("DESCARTES_SERVER__PUB_PORT", "19480")];
+    let flags = Flags { zmq_port: Some("5555".into()), ..Flags::default() };
+    let config = Case { env: ENV, flags, file: "" }.config();
+    assert_eq!(config.chosen_ports, ["pub_port", "zmq_port"].into());
+}
+
+#[test]
+#[cfg(feature = "zmq")]
+fn remotes_are_read_from_every_layer() {
+    const ENV: &[(&str, &str)] = &[
+        ("DESCARTES_REMOTES__FARM__LOST_AFTER_SECS", "60"),
+        ("DESCARTES_REMOTES__LAB__ENDPOINT", "ipc:///run/lab"),
+    ];
+    let file = "[remotes.farm]\nendpoint = 'tcp://farm:5555'\nrequest_timeout_secs = 7\n";
+    let config = Case { env: ENV, ..Case::file(file) }.config();
+    let farm = &config.remotes["farm"];
+    assert_eq!(farm.endpoint, Some(Endpoint("tcp://farm:5555".into())));
+    assert_eq!((farm.request_timeout_secs.0, farm.lost_after_secs), (7, 60));
+    assert_eq!(farm.heartbeat_interval_secs.0, 30, "the default");
+    assert_eq!(config.remotes["lab"].endpoint, Some(Endpoint("ipc:///run/lab".into())));
+}
+
+#[test]
+#[cfg(feature = "zmq")]
+fn mistakes_in_remotes_are_refused_with_their_place() {
+    let table: &[(&'static str, &str)] = &[
+        ("[remotes.x]\nendpiont = 'a'\n", "2:1: unknown key `endpiont`; did you mean `endpoint`?"),
+        (
+            "[remotes.x]\nendpoint = 'http://x'\n",
+            "2:12: `remotes.x.endpoint` should be tcp://HOST:PORT, or ipc:// and an absolute \
+             path, not \"http://x\"",
+        ),
+        (
+            "[remotes.x]\nendpoint = 'tcp://x:1'\nlost_after_secs = 1\nheartbeat_interval_secs = 0\n",
+            "4:27: `remotes.x.heartbeat_interval_secs` should be a whole number, 1 or more, not 0",
+        ),
+        ("[remotes.x]\nlost_after_secs = 1\n", "1:10: `remotes.x` needs `endpoint`"),
+        ("[remotes]\nx = 1\n", "2:5: `remotes.x` should be a section, not 1"),
+        (
+            "[remotes.'a b']\n",
+            "1:10: `remotes` should be called by letters, digits, `-`, `_` and `.`, at most 64, \
+             and not as a backend, not \"a b\"",
+        ),
+        (
+            "[remotes.basic]\n",
+            "1:10: `remotes` should be called by letters, digits, `-`, `_` and `.`, at most 64, \
+             and not as a backend, not \"basic\"",
+        ),
+    ];
+    for (file, message) in table {
+        assert_eq!(Case::file(file).refusal(), format!("daemon.toml:{message}"), "{file}");
+    }
+}
+
+#[test]
+#[cfg(not(feature = "zmq"))]
+fn zeromq_that_was_left_out_is_refused_with_its_feature() {
+    let table: &[(&'static str, &str)] = &[
+        ("[server]\npub_port = 0\n", "2:12: `server.pub_port`"),
+        ("[remotes.x]\nendpoint = 'tcp://x:1'\n", "1:10: `remotes.x`"),
+    ];
+    for (file, what) in table {
+        let message = format!(
+            "daemon.toml:{what} needs the cargo feature `zmq`, which this build does not have"
+        );
+        assert_eq!(Case::file(file).refusal(), message);
+    }
+    assert!(Case::file("[server]\nzmq_port = 'off'\n").load().0.is_ok());
+}
+
+#[test]
 fn what_is_printed_reads_back_as_the_same() {
     let file = "[agents]\nmax_running = 7\ndefault_backend = 'a \"b\"'\n";
+    #[cfg(feature = "zmq")]
+    let file = &*format!(
+        "{file}[remotes.'build.farm']\nendpoint = 'tcp://farm:5555'\nlost_after_secs = 5\n"
+    )
+    .leak();
     let config = Case::file(file).config();
     assert_eq!(config.agents.default_backend.as_deref(), Some("a \"b\""));
 
     let printed = config.to_toml();
     let again = Case::file(Box::leak(printed.into_boxed_str())).config();
     // Whoever writes everything down has chosen everything.
-    let config = Config { file: None, ws_port_chosen: cfg!(feature = "http"), ..config };
+    let doors = config.server.ports();
+    let built = doors.iter().filter(|door| FEATURES.contains(&door.feature));
+    let chosen_ports = built.map(|door| door.port_key).collect();
+    let config = Config { file: None, chosen_ports, ..config };
     assert_eq!(Config { file: None, ..again }, config);
 }
 

@@ -1,0 +1,65 @@
+//! Where ZeroMQ listens: a port, and a socket in the runtime directory.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use descartes_transport_zmq::BindError;
+
+use super::taken::UsualPort;
+use super::{Door, Ground};
+use crate::daemon::{Failure, chain};
+
+/// Where one transport listens.
+#[derive(Clone, Debug)]
+pub(super) struct Places {
+    /// By TCP; `None` when its port is off.
+    pub(super) tcp: Option<SocketAddr>,
+    /// In the runtime directory.
+    pub(super) ipc: Option<PathBuf>,
+}
+
+impl Places {
+    /// Binds at those of these places that are free, and tells those that are not; nothing is bound
+    /// when none is.
+    pub(super) async fn bind<T, F>(
+        mut self,
+        ground: &Ground<'_>,
+        port: &UsualPort,
+        bind: impl Fn(Self) -> F,
+    ) -> Result<(Vec<Door>, Option<T>), Failure>
+    where
+        F: Future<Output = Result<T, BindError>>,
+    {
+        let mut taken = Vec::new();
+        while self.tcp.is_some() || self.ipc.is_some() {
+            match bind(self.clone()).await {
+                Ok(bound) => return Ok((taken, Some(bound))),
+                Err(BindError::InUse { endpoint }) if is_tcp(&endpoint) => {
+                    taken.push(port.taken(ground, &endpoint)?);
+                    self.tcp = None;
+                }
+                Err(BindError::Refused { endpoint, source }) if is_tcp(&endpoint) => {
+                    return Err(Failure::internal("open a port of ZeroMQ")(source));
+                }
+                // Another daemon of the same runtime directory has it, or its path is too long:
+                // nobody has asked for this one.
+                Err(error) if self.ipc.take().is_some() => {
+                    taken.push(Door::Taken { name: port.name, why: chain(&error) });
+                }
+                Err(error) => return Err(Failure::internal("open a port of ZeroMQ")(error)),
+            }
+        }
+        Ok((taken, None))
+    }
+}
+
+fn is_tcp(endpoint: &str) -> bool {
+    endpoint.starts_with("tcp:")
+}
+
+/// The URLs of what is bound; clients are told the first.
+pub(super) fn urls(tcp: Option<SocketAddr>, ipc: Option<&Path>) -> Vec<String> {
+    let tcp = tcp.map(|address| format!("tcp://{address}"));
+    let ipc = ipc.map(|path| format!("ipc://{}", path.display()));
+    tcp.into_iter().chain(ipc).collect()
+}

@@ -1,0 +1,51 @@
+//! Events for subscribers of ZeroMQ: by TCP, and in the runtime directory.
+
+use std::sync::Arc;
+
+use descartes_transport_zmq::{PublishConfig, PublishTransport};
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+
+use super::places::Places;
+use super::taken::UsualPort;
+use super::{Door, Ground, Listener, places};
+use crate::daemon::Failure;
+
+const PORT: UsualPort = UsualPort { name: "pub", key: "pub_port", flag: "--pub-port" };
+
+/// Takes the port and the socket.
+pub(super) fn open<'a>(ground: &'a Ground<'a>) -> BoxFuture<'a, Result<Vec<Door>, Failure>> {
+    async move {
+        let tcp = ground.config.server.publisher();
+        let places = Places { tcp, ipc: Some(ground.directories.publisher_socket()) };
+        let bind = |places| PublishTransport::bind(config(ground, places));
+        let (mut doors, transport) = places.bind(ground, &PORT, bind).await?;
+        if let Some(transport) = transport {
+            doors.push(Door::Open(Listener {
+                name: PORT.name,
+                addresses: places::urls(transport.local_addr(), transport.ipc_path()),
+                publish: |endpoints, address| endpoints.publisher = Some(address),
+                serve: Box::new(|rpc, stop| {
+                    async move {
+                        if let Err(error) = transport.serve(rpc, stop.cancelled_owned()).await {
+                            tracing::error!(%error, "events cannot be published");
+                        }
+                    }
+                    .boxed()
+                }),
+            }));
+        }
+        Ok(doors)
+    }
+    .boxed()
+}
+
+fn config(ground: &Ground<'_>, places: Places) -> PublishConfig {
+    let mut config = PublishConfig::new();
+    config.tcp = places.tcp;
+    config.ipc = places.ipc;
+    config.trust_loopback = ground.trust_loopback;
+    config.connections = Arc::clone(&ground.connections);
+    config.drain = ground.drain;
+    config
+}

@@ -1,0 +1,51 @@
+//! ZeroMQ: by TCP, and in the runtime directory.
+
+use std::sync::Arc;
+
+use descartes_transport_zmq::{ZmqConfig, ZmqTransport};
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+
+use super::places::Places;
+use super::taken::UsualPort;
+use super::{Door, Ground, Listener, places};
+use crate::daemon::Failure;
+
+const PORT: UsualPort = UsualPort { name: "zmq", key: "zmq_port", flag: "--zmq-port" };
+
+/// Takes the port and the socket.
+pub(super) fn open<'a>(ground: &'a Ground<'a>) -> BoxFuture<'a, Result<Vec<Door>, Failure>> {
+    async move {
+        let tcp = ground.config.server.zmq();
+        let places = Places { tcp, ipc: Some(ground.directories.zmq_socket()) };
+        let bind = |places| ZmqTransport::bind(config(ground, places));
+        let (mut doors, transport) = places.bind(ground, &PORT, bind).await?;
+        if let Some(transport) = transport {
+            doors.push(Door::Open(Listener {
+                name: PORT.name,
+                addresses: places::urls(transport.local_addr(), transport.ipc_path()),
+                publish: |endpoints, address| endpoints.zmq = Some(address),
+                serve: Box::new(|rpc, stop| {
+                    async move {
+                        if let Err(error) = transport.serve(rpc, stop.cancelled_owned()).await {
+                            tracing::error!(%error, "ZeroMQ cannot be served");
+                        }
+                    }
+                    .boxed()
+                }),
+            }));
+        }
+        Ok(doors)
+    }
+    .boxed()
+}
+
+fn config(ground: &Ground<'_>, places: Places) -> ZmqConfig {
+    let mut config = ZmqConfig::new();
+    config.tcp = places.tcp;
+    config.ipc = places.ipc;
+    config.trust_loopback = ground.trust_loopback;
+    config.connections = Arc::clone(&ground.connections);
+    config.drain = ground.drain;
+    config
+}
