@@ -5,7 +5,7 @@
 
 /// `descartes`, the command line: what it prints and how it exits.
 mod command;
-/// The suite that every transport passes, over HTTP, WebSocket and Unix to the real daemon.
+/// The suite that every transport passes, over HTTP, WebSocket, Unix and ZeroMQ to the real daemon.
 mod conformance;
 /// The other verbs on agents: restart, pause, signal, write, batch, list, remove, state, limits.
 mod control;
@@ -57,3 +57,5 @@ mod strangers;
 mod survive;
 /// Waiting for an end: with a limit, until cancelled, whoever holds the pipe.
 mod wait;
+/// ZeroMQ: known attacks, who never reads, batches, clients whose daemon is away.
+mod zeromq;

@@ -6,8 +6,9 @@ use std::process::{Command, Stdio};
 
 use rustix::process::geteuid;
 
+use crate::rig::agents::spawn;
 use crate::rig::daemon::{Daemon, Setup};
-use crate::rig::skip;
+use crate::rig::{parrot, skip, zmtp};
 
 /// Nobody in particular.
 const STRANGER: &str = "65534";
@@ -60,6 +61,28 @@ fn another_user_is_refused_over_http() {
     let health = "GET /health HTTP/1.1\nHost: localhost\nConnection: close\n\n";
     let answer = over_tcp(&daemon, health).expect("it worked before");
     assert!(answer.ends_with("\r\n\r\nOK"), "{answer}");
+}
+
+#[test]
+fn another_user_is_refused_over_zeromq() {
+    let daemon = Setup::new().flag("--zmq-port=0").flag("--pub-port=0").start();
+    // Something to hear all the time.
+    spawn(&mut daemon.socket(), &parrot::parrot(&["count", "1000000", "10"]));
+    let call = br#"{"jsonrpc":"2.0","id":1,"method":"system.info"}"#;
+    let answer = heard_by_stranger(daemon.zmq(), "REQ", &[b"", call]);
+    let Some(answer) = answer else { return };
+    assert!(answer.contains("-32001") && !answer.contains("data_dir"), "{answer}");
+    let heard = heard_by_stranger(daemon.publisher(), "SUB", &[b"\x01"]);
+    let heard = heard.expect("it worked before");
+    assert!(!heard.contains("agent/"), "{heard}");
+}
+
+/// What a peer of another user hears that says `message`, until it is cut.
+fn heard_by_stranger(place: &str, socket_type: &str, message: &[&[u8]]) -> Option<String> {
+    let said = [zmtp::greeting(), zmtp::ready(socket_type, b""), zmtp::message(message)].concat();
+    let said: String = said.iter().map(|byte| format!("\\x{byte:02x}")).collect();
+    let (address, port) = place.trim_start_matches("tcp://").split_once(':').expect("a port");
+    as_stranger(&format!("exec 3<>/dev/tcp/{address}/{port}; printf '{said}' >&3; cat <&3"))
 }
 
 #[test]

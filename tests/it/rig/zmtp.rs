@@ -1,0 +1,231 @@
+//! A plain ZMTP 3.0 client (<https://rfc.zeromq.org/spec/23/>) that can also send what none should.
+
+use std::io::{self, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::os::fd::AsFd;
+use std::os::unix::net::UnixStream;
+use std::time::Duration;
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use serde_json::{Value, json};
+
+use super::{Caller, PATIENCE, outcome};
+
+/// Flags of a frame (RFC 23, section "Framing").
+const MORE: u8 = 1;
+const LONG: u8 = 2;
+const COMMAND: u8 = 4;
+
+/// What carries the bytes.
+pub(crate) enum Wire {
+    Tcp(TcpStream),
+    Ipc(UnixStream),
+}
+
+impl Wire {
+    /// Connects to `tcp://…` or `ipc://…`.
+    #[track_caller]
+    pub(crate) fn connect(place: &str) -> Self {
+        let wire = match place.split_once("://") {
+            Some(("tcp", address)) => Self::Tcp(TcpStream::connect(address).expect("it accepts")),
+            Some(("ipc", path)) => Self::Ipc(UnixStream::connect(path).expect("it accepts")),
+            _ => panic!("no place of ZeroMQ: {place}"),
+        };
+        wire.set_patience(Some(PATIENCE)).expect("a socket takes a timeout");
+        if let Self::Tcp(stream) = &wire {
+            stream.set_nodelay(true).expect("a socket takes an option");
+        }
+        wire
+    }
+
+    fn set_patience(&self, limit: Option<Duration>) -> io::Result<()> {
+        match self {
+            Self::Tcp(stream) => {
+                stream.set_read_timeout(limit)?;
+                stream.set_write_timeout(limit)
+            }
+            Self::Ipc(stream) => {
+                stream.set_read_timeout(limit)?;
+                stream.set_write_timeout(limit)
+            }
+        }
+    }
+
+    /// Whether something comes within `limit`, or its end.
+    pub(crate) fn readable_within(&self, limit: Duration) -> bool {
+        let limit = Timespec::try_from(limit).expect("a limit of a test");
+        let fd = match self {
+            Self::Tcp(stream) => stream.as_fd(),
+            Self::Ipc(stream) => stream.as_fd(),
+        };
+        matches!(poll(&mut [PollFd::from_borrowed_fd(fd, PollFlags::IN)], Some(&limit)), Ok(1..))
+    }
+
+    pub(crate) fn set_nonblocking(&self) {
+        let set = match self {
+            Self::Tcp(stream) => stream.set_nonblocking(true),
+            Self::Ipc(stream) => stream.set_nonblocking(true),
+        };
+        set.expect("an open socket");
+    }
+}
+
+impl Read for Wire {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Tcp(stream) => stream.read(buffer),
+            Self::Ipc(stream) => stream.read(buffer),
+        }
+    }
+}
+
+impl Write for Wire {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Tcp(stream) => stream.write(bytes),
+            Self::Ipc(stream) => stream.write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// The first bytes of every peer: signature, version 3.0, mechanism NULL.
+pub(crate) fn greeting() -> Vec<u8> {
+    let mut bytes = vec![0; 64];
+    (bytes[0], bytes[9], bytes[10]) = (0xff, 0x7f, 3);
+    bytes[12..16].copy_from_slice(b"NULL");
+    bytes
+}
+
+/// The READY of a peer with this socket type and identity.
+pub(crate) fn ready(socket_type: &str, identity: &[u8]) -> Vec<u8> {
+    let mut body = b"\x05READY".to_vec();
+    for (name, value) in [("Socket-Type", socket_type.as_bytes()), ("Identity", identity)] {
+        body.push(u8::try_from(name.len()).expect("a short name"));
+        body.extend_from_slice(name.as_bytes());
+        body.extend_from_slice(&u32::try_from(value.len()).expect("short").to_be_bytes());
+        body.extend_from_slice(value);
+    }
+    frame(COMMAND, &body)
+}
+
+fn frame(flags: u8, body: &[u8]) -> Vec<u8> {
+    let mut bytes = match u8::try_from(body.len()) {
+        Ok(length) => vec![flags, length],
+        Err(_) => [&[flags | LONG][..], &(body.len() as u64).to_be_bytes()].concat(),
+    };
+    bytes.extend_from_slice(body);
+    bytes
+}
+
+/// A message of these frames.
+pub(crate) fn message(frames: &[&[u8]]) -> Vec<u8> {
+    let (last, before) = frames.split_last().expect("a message has frames");
+    let mut bytes: Vec<u8> = before.iter().flat_map(|body| frame(MORE, body)).collect();
+    bytes.extend(frame(0, last));
+    bytes
+}
+
+/// One connection after its handshake.
+pub(crate) struct Zmtp {
+    stream: BufReader<Wire>,
+    next_id: u64,
+}
+
+impl Zmtp {
+    /// A peer of `socket_type` at `place`.
+    #[track_caller]
+    pub(crate) fn connect(place: &str, socket_type: &str) -> Self {
+        Self::connect_as(place, socket_type, b"")
+    }
+
+    /// The same with an identity of its own.
+    #[track_caller]
+    pub(crate) fn connect_as(place: &str, socket_type: &str, identity: &[u8]) -> Self {
+        let mut peer = Self { stream: BufReader::new(Wire::connect(place)), next_id: 1 };
+        peer.shake_hands(socket_type, identity).expect("the daemon greets");
+        peer
+    }
+
+    fn shake_hands(&mut self, socket_type: &str, identity: &[u8]) -> io::Result<()> {
+        self.write(&[greeting(), ready(socket_type, identity)].concat())?;
+        let mut theirs = [0; 64];
+        self.stream.read_exact(&mut theirs)?;
+        assert_eq!((theirs[0], theirs[9], &theirs[12..16]), (0xff, 0x7f, &b"NULL"[..]));
+        let (flags, body) = self.frame()?;
+        assert!(flags & COMMAND != 0 && body.starts_with(b"\x05READY"), "{flags} {body:?}");
+        Ok(())
+    }
+
+    /// Bytes as they are.
+    pub(crate) fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.stream.get_mut().write_all(bytes)
+    }
+
+    /// Subscribes to what begins with `prefix` (RFC 23, section "Publish-Subscribe").
+    #[track_caller]
+    pub(crate) fn subscribe(&mut self, prefix: &str) {
+        let subscription = message(&[&[b"\x01", prefix.as_bytes()].concat()]);
+        self.write(&subscription).expect("the daemon reads");
+    }
+
+    /// The next message; an error when the connection has ended.
+    pub(crate) fn receive(&mut self) -> io::Result<Vec<Vec<u8>>> {
+        let mut frames = Vec::new();
+        loop {
+            let (flags, body) = self.frame()?;
+            if flags & COMMAND != 0 {
+                continue;
+            }
+            frames.push(body);
+            if flags & MORE == 0 {
+                return Ok(frames);
+            }
+        }
+    }
+
+    fn frame(&mut self) -> io::Result<(u8, Vec<u8>)> {
+        let mut head = [0; 2];
+        self.stream.read_exact(&mut head)?;
+        let mut length = usize::from(head[1]);
+        if head[0] & LONG != 0 {
+            let mut rest = [0; 8];
+            rest[0] = head[1];
+            self.stream.read_exact(&mut rest[1..])?;
+            length = usize::try_from(u64::from_be_bytes(rest)).expect("64 bits");
+        }
+        assert!(length < 32 << 20, "a frame of {length} bytes");
+        let mut body = vec![0; length];
+        self.stream.read_exact(&mut body)?;
+        Ok((head[0], body))
+    }
+
+    /// What carries it.
+    pub(crate) fn wire(&self) -> &Wire {
+        self.stream.get_ref()
+    }
+
+    /// What carries it, to be read no more in messages.
+    pub(crate) fn into_wire(self) -> Wire {
+        self.stream.into_inner()
+    }
+}
+
+impl Caller for Zmtp {
+    #[track_caller]
+    fn call(&mut self, method: &str, params: Value) -> Result<Value, Value> {
+        let id = self.next_id;
+        self.next_id += 1;
+        let request = json!({"jsonrpc": "2.0", "id": id, "method": method, "params": params});
+        self.write(&message(&[b"", request.to_string().as_bytes()])).expect("the daemon reads");
+        let answer = self.receive().expect("the daemon answers");
+        let [delimiter, body] = &answer[..] else { panic!("{} frames", answer.len()) };
+        assert!(delimiter.is_empty(), "{delimiter:?}");
+        let response: Value = serde_json::from_slice(body).expect("JSON was asked in JSON");
+        assert_eq!(response["id"], id, "{response}");
+        outcome(&response)
+    }
+}

@@ -1,0 +1,13 @@
+//! ZeroMQ at the real daemon: who means no good, who is slow, and who asks much.
+
+mod attacks;
+mod batch;
+mod remote;
+mod slow;
+
+use crate::rig::daemon::{Daemon, Setup};
+
+/// A daemon with both kinds of sockets on free ports.
+fn start() -> Daemon {
+    Setup::new().flag("--zmq-port=0").flag("--pub-port=0").start()
+}
