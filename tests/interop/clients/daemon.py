@@ -27,7 +27,8 @@ class Daemon:
         """Starts it; a second time on the ports that it had."""
         command = [self.programs / "descartes-daemon", "--config", self.home / "daemon.toml",
                    "--data-dir", self.home / "data", f"--http-port={self.port('http')}",
-                   f"--ws-port={self.port('ws')}"]
+                   f"--ws-port={self.port('ws')}", f"--zmq-port={self.port('zmq')}",
+                   f"--pub-port={self.port('pub')}"]
         environment = dict(os.environ, HOME=str(self.home), DESCARTES_RUNTIME_DIR=str(self.runtime))
         published = self.runtime / "endpoints.json"
         published.unlink(missing_ok=True)
@@ -43,6 +44,16 @@ class Daemon:
 
     def port(self, name):
         return self.ends[name].rsplit(":", 1)[1].strip("/") if self.ends else 0
+
+    @property
+    def zmq(self):
+        """Where ZeroMQ is served: by TCP, and in the runtime directory."""
+        return [self.ends["zmq"], f"ipc://{self.runtime}/zmq.sock"]
+
+    @property
+    def pub(self):
+        """Where events are published."""
+        return [self.ends["pub"], f"ipc://{self.runtime}/pub.sock"]
 
     @property
     def url(self):
