@@ -14,6 +14,10 @@ mod server;
 pub mod zmtp;
 
 #[cfg(feature = "client")]
-pub use client::ZmqConnect;
+pub use client::{ZmqClient, ZmqConnect, ZmqRunnerConfig};
+pub use protocol::{
+    BatchAgentResult, BatchControlResponse, ControlCommandType, OutputQueryResponse, StatusUpdate,
+    ZmqMessage, ZmqOutputStream,
+};
 pub use publish::{PublishConfig, PublishTransport};
 pub use server::{BindError, ZmqConfig, ZmqTransport};

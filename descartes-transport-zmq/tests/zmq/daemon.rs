@@ -8,7 +8,7 @@ use std::{
     pin::Pin,
     sync::{
         Arc, Mutex,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
+        atomic::{AtomicUsize, Ordering},
     },
     task::{Context, Poll},
 };
@@ -36,12 +36,14 @@ pub(crate) struct Daemon {
 pub(crate) struct Moods {
     /// Answers that each connection gives before it breaks.
     pub(crate) answers: AtomicUsize,
-    /// Whether what comes is read and forgotten.
-    pub(crate) silent: AtomicBool,
+    /// So many connections, the first ones, are read and never answered.
+    pub(crate) silent: AtomicUsize,
     /// The methods that came, in order, but for questions of health.
     pub(crate) seen: Mutex<VecDeque<String>>,
     /// How many connections were made.
     pub(crate) connections: AtomicUsize,
+    /// How many of them are open.
+    pub(crate) open: AtomicUsize,
 }
 
 impl Daemon {
@@ -49,9 +51,10 @@ impl Daemon {
     pub(crate) async fn away() -> Self {
         let moods = Moods {
             answers: AtomicUsize::new(usize::MAX),
-            silent: AtomicBool::new(false),
+            silent: AtomicUsize::new(0),
             seen: Mutex::default(),
             connections: AtomicUsize::new(0),
+            open: AtomicUsize::new(0),
         };
         let dir = tempfile::tempdir().expect("a folder can be made");
         let rpc = fake_service(0).await;
@@ -73,14 +76,18 @@ impl Daemon {
         format!("ipc://{}", self.path().display())
     }
 
+    pub(crate) fn queue_path(&self) -> PathBuf {
+        self.dir.path().join("queue")
+    }
+
     pub(crate) fn begin(&mut self) {
         let listener = UnixListener::bind(self.path()).expect("the place is free");
         let (rpc, moods) = (self.rpc.clone(), Arc::clone(&self.moods));
         self.serving = Some(tokio::spawn(async move {
             let mut connections = tokio::task::JoinSet::new();
             while let Ok((io, _)) = listener.accept().await {
-                moods.connections.fetch_add(1, Ordering::SeqCst);
-                connections.spawn(served(io, rpc.clone(), Arc::clone(&moods)));
+                let number = moods.connections.fetch_add(1, Ordering::SeqCst);
+                connections.spawn(served(io, rpc.clone(), Arc::clone(&moods), number));
             }
         }));
     }
@@ -94,13 +101,15 @@ impl Daemon {
     }
 }
 
-async fn served(io: tokio::net::UnixStream, rpc: Rpc, moods: Arc<Moods>) {
+async fn served(io: tokio::net::UnixStream, rpc: Rpc, moods: Arc<Moods>, number: usize) {
     let socket = ZmtpSocket::accept(io, SocketType::Router, ZmtpLimits::default()).await;
     let Ok(socket) = socket else { return };
     let left = moods.answers.load(Ordering::SeqCst);
-    let lane = Lane { socket, moods, left };
+    moods.open.fetch_add(1, Ordering::SeqCst);
+    let lane = Lane { socket, moods: Arc::clone(&moods), left, number };
     let (peer, limits) = (Peer::owner("zmq"), ConnectionLimits::default());
     drop(serve_connection(rpc, peer, lane, limits, std::future::pending()).await);
+    moods.open.fetch_sub(1, Ordering::SeqCst);
 }
 
 /// The messages of one connection without their envelopes.
@@ -108,6 +117,8 @@ struct Lane {
     socket: ZmtpSocket<tokio::net::UnixStream>,
     moods: Arc<Moods>,
     left: usize,
+    /// How many were there before it.
+    number: usize,
 }
 
 impl Stream for Lane {
@@ -126,7 +137,7 @@ impl Stream for Lane {
                 panic!("not an envelope: {message:?}")
             };
             assert!(delimiter.is_empty());
-            if self.moods.silent.load(Ordering::SeqCst) {
+            if self.number < self.moods.silent.load(Ordering::SeqCst) {
                 continue;
             }
             let call: serde_json::Value = serde_json::from_slice(body).expect("JSON");
@@ -143,12 +154,14 @@ impl Sink<Bytes> for Lane {
     type Error = io::Error;
 
     fn poll_ready(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.left == 0 {
+            // What was said is said, and no more.
+            std::task::ready!(Pin::new(&mut self.socket).poll_flush(cx))?;
+            return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
+        }
         Pin::new(&mut self.socket).poll_ready(cx)
     }
     fn start_send(mut self: Pin<&mut Self>, body: Bytes) -> io::Result<()> {
-        if self.left == 0 {
-            return Err(io::ErrorKind::BrokenPipe.into());
-        }
         self.left -= 1;
         let message = Multipart::new(vec![Bytes::new(), body]).expect("two frames");
         Pin::new(&mut self.socket).start_send(message)

@@ -2,6 +2,8 @@
 #![expect(clippy::unwrap_used, reason = "a helper of a test fails by panicking")]
 
 #[cfg(feature = "client")]
+mod client;
+#[cfg(feature = "client")]
 mod connect;
 #[cfg(feature = "client")]
 mod daemon;
