@@ -18,4 +18,4 @@ pub use address::AddressError;
 pub use config::{ZmqConfigError, ZmqRunnerConfig};
 pub use connect::ZmqConnect;
 pub use error::ZmqError;
-pub use handle::{CallbackError, CallbackFuture, StreamGuard, ZmqClient};
+pub use handle::{CallbackError, CallbackFuture, StreamGuard, ZmqAgentRunner, ZmqClient};

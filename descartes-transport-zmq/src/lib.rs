@@ -14,7 +14,7 @@ mod server;
 pub mod zmtp;
 
 #[cfg(feature = "client")]
-pub use client::{ZmqClient, ZmqConnect, ZmqRunnerConfig};
+pub use client::{ZmqAgentRunner, ZmqClient, ZmqConnect, ZmqRunnerConfig};
 pub use protocol::{
     BatchAgentResult, BatchControlResponse, ControlCommandType, OutputQueryResponse, StatusUpdate,
     ZmqMessage, ZmqOutputStream,

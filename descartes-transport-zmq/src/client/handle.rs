@@ -16,6 +16,7 @@ use std::{
 use descartes_rpc::{
     client::{Client, ClientError, Reconnect},
     method::{Declaration, Method},
+    remote::RemoteRunner,
 };
 use serde_json::{Value, value::to_raw_value};
 use tokio::sync::{mpsc, oneshot};
@@ -30,6 +31,9 @@ use super::{
 };
 
 pub use streams::{CallbackError, CallbackFuture, StreamGuard};
+
+/// Runs agents of another daemon over ZeroMQ ([`ZmqClient::agent_runner`]).
+pub type ZmqAgentRunner = RemoteRunner;
 
 /// Calls a daemon over ZeroMQ, through a queue that outlives its connection. Cheap to clone.
 ///
@@ -119,6 +123,25 @@ impl ZmqClient {
     #[must_use]
     pub fn client(&self) -> Client {
         self.shared.client.clone()
+    }
+
+    /// A runner for a `Descartes` of this process, whose agents run at the daemon; `name` is what
+    /// this process calls it.
+    ///
+    /// The runner has the typed client: what must not be lost it repeats itself, and its agents show
+    /// `unreachable` while the daemon is away.
+    ///
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/zmq/guide.rs"));
+    /// # fn main() { with_agent(|client, id| async move {
+    /// let runner = client.agent_runner("build-7");
+    /// assert_eq!(runner.name(), "build-7");
+    /// runner.client().system_health(Default::default()).await?;
+    /// # Ok(()) }).unwrap(); }
+    /// ```
+    #[must_use]
+    pub fn agent_runner(&self, name: impl Into<Arc<str>>) -> ZmqAgentRunner {
+        ZmqAgentRunner::new(name, self.client())
     }
 
     /// What this client was started with.
