@@ -31,6 +31,8 @@ mod output;
 mod peer;
 /// What is said on the wire, to the letter, over HTTP and over the Unix socket.
 mod protocol;
+/// Who subscribes over ZeroMQ: everything for those who read, whoever else does not.
+mod publish;
 /// Every command of the README is run, and gives what it shows.
 mod readme;
 /// Typed clients follow printing agents while connections break and daemons die.
