@@ -2,6 +2,7 @@
 
 mod attacks;
 mod batch;
+mod queue;
 mod remote;
 mod slow;
 

@@ -177,7 +177,7 @@ fn a_transport_that_was_left_out_is_refused_with_its_feature() {
 
 #[test]
 #[cfg(not(feature = "unix"))]
-fn a_transport_that_was_left_out_is_refused_with_its_feature() {
+fn a_socket_that_was_left_out_is_refused_with_its_feature() {
     let message = Case::file("[server]\nunix_socket = '/x'\n").refusal();
     assert_eq!(
         message,
