@@ -16,6 +16,6 @@ mod queue;
 
 pub use address::AddressError;
 pub use config::{ZmqConfigError, ZmqRunnerConfig};
-pub use connect::ZmqConnect;
+pub use connect::{Encoding, ZmqConnect};
 pub use error::ZmqError;
 pub use handle::{CallbackError, CallbackFuture, StreamGuard, ZmqAgentRunner, ZmqClient};

@@ -19,12 +19,30 @@ use tokio::{
 };
 
 use super::{AddressError, address::Address};
-use crate::zmtp::{HandshakeError, Multipart, Received, SocketType, ZmtpLimits, ZmtpSocket};
+use crate::{
+    msgpack::{from_json, to_json},
+    zmtp::{HandshakeError, Multipart, Received, SocketType, ZmtpLimits, ZmtpSocket},
+};
 
 /// The name of this transport.
 const TRANSPORT: &str = "zmq";
 /// How long an attempt may take unless it is told.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The longest answer as JSON: what a daemon sends at most, which MessagePack makes shorter.
+const ANSWER_BYTES: usize = 16 * 1024 * 1024;
+
+/// How messages are written; the daemon answers as it is asked.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Encoding {
+    /// As JSON.
+    #[default]
+    Json,
+    /// As MessagePack: shorter, and translated at both ends. Whole numbers beyond 64 bits become
+    /// numbers with a fraction.
+    MessagePack,
+}
 
 /// Connects to a daemon over ZeroMQ: `Client::connect(ZmqConnect::new(address)?)` is a client that
 /// makes a lost connection again and goes on with its subscriptions where they were.
@@ -47,6 +65,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 pub struct ZmqConnect {
     address: Address,
     timeout: Duration,
+    encoding: Encoding,
 }
 
 impl ZmqConnect {
@@ -57,7 +76,7 @@ impl ZmqConnect {
     ///
     /// [`AddressError`] when it is not such an address.
     pub fn new(address: &str) -> Result<Self, AddressError> {
-        Ok(Self { address: address.parse()?, timeout: CONNECT_TIMEOUT })
+        Ok(Self { address: address.parse()?, timeout: CONNECT_TIMEOUT, encoding: Encoding::Json })
     }
 
     /// Bounds one attempt, with its handshake, by `timeout`; 10 s unless this is called, and the
@@ -65,6 +84,13 @@ impl ZmqConnect {
     #[must_use]
     pub const fn connect_timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
+        self
+    }
+
+    /// Writes messages so; as JSON unless this is called.
+    #[must_use]
+    pub const fn encoding(mut self, encoding: Encoding) -> Self {
+        self.encoding = encoding;
         self
     }
 
@@ -90,7 +116,7 @@ impl ZmqConnect {
             let what = format!("a {} listens there, not a daemon", socket.peer_type());
             return Err(io::Error::new(ErrorKind::InvalidData, what));
         }
-        Ok(Box::new(Frames { socket }))
+        Ok(Box::new(Frames { socket, encoding: self.encoding }))
     }
 }
 
@@ -124,6 +150,7 @@ impl Connect for ZmqConnect {
 /// The messages of a daemon, out of their envelopes.
 struct Frames<IO> {
     socket: ZmtpSocket<IO>,
+    encoding: Encoding,
 }
 
 impl<IO: AsyncRead + AsyncWrite + Unpin> Stream for Frames<IO> {
@@ -134,7 +161,13 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Stream for Frames<IO> {
             return Poll::Ready(Some(match ready!(Pin::new(&mut self.socket).poll_next(cx)) {
                 None => return Poll::Ready(None),
                 Some(Err(error)) => Err(error),
-                Some(Ok(Received::Message(message))) => body(message),
+                Some(Ok(Received::Message(message))) => match self.encoding {
+                    Encoding::Json => body(message),
+                    Encoding::MessagePack => body(message).and_then(|body| {
+                        let read = |error| io::Error::new(ErrorKind::InvalidData, error);
+                        to_json(&body, ANSWER_BYTES).map_err(read)
+                    }),
+                },
                 Some(Ok(Received::Oversize)) => Err(invalid("a message beyond all bounds")),
                 // Nobody subscribes to a DEALER.
                 Some(Ok(Received::Subscribe(_) | Received::Cancel(_))) => continue,
@@ -165,6 +198,12 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Sink<Bytes> for Frames<IO> {
     }
 
     fn start_send(mut self: Pin<&mut Self>, body: Bytes) -> io::Result<()> {
+        let body = match self.encoding {
+            Encoding::Json => body,
+            Encoding::MessagePack => {
+                from_json(&body).map_err(|_not_json| invalid("a message that is not JSON"))?
+            }
+        };
         let message = Multipart::new(vec![Bytes::new(), body]);
         let message = message.ok_or_else(|| invalid("a message without frames"))?;
         Pin::new(&mut self.socket).start_send(message)

@@ -5,8 +5,10 @@ use std::sync::atomic::Ordering;
 use descartes_rpc::client::{Client, ClientError, Update};
 use descartes_rpc::wire::event::SubscribeParams;
 use descartes_rpc::wire::system::NoParams;
-use descartes_transport_zmq::ZmqConnect;
-use descartes_transport_zmq::zmtp::{SocketType, ZmtpLimits, ZmtpSocket};
+use descartes_transport_zmq::client::Encoding;
+use descartes_transport_zmq::zmtp::{Received, SocketType, ZmtpLimits, ZmtpSocket};
+use descartes_transport_zmq::{ZmqConfig, ZmqConnect, ZmqTransport};
+use futures_util::StreamExt;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpListener;
 
@@ -111,4 +113,52 @@ async fn a_peer_that_says_nothing_is_left_within_the_time_that_was_given() {
     let error = client.system_health(NoParams {}).await.unwrap_err();
     assert!(why(&error).contains("10s"), "{error}");
     assert!(began.elapsed().as_secs() <= 11);
+}
+
+#[tokio::test]
+async fn in_messagepack_a_client_is_answered_in_messagepack() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut config = ZmqConfig::new();
+    config.ipc = Some(dir.path().join("zmq.sock"));
+    let rpc = descartes_rpc::testing::fake_service(config.own_uid).await;
+    let transport = ZmqTransport::bind(config).await.unwrap();
+    let address = format!("ipc://{}", transport.ipc_path().unwrap().display());
+    let serving = tokio::spawn(transport.serve(rpc, std::future::pending()));
+    let connect = ZmqConnect::new(&address).unwrap().encoding(Encoding::MessagePack);
+    let client = Client::connect(connect);
+    let fake = serde_json::from_value(descartes_rpc::testing::fake_agent()).unwrap();
+    let agent = client.agent_spawn(fake).await.unwrap();
+    let params = SubscribeParams {
+        topics: vec![format!("agent/{}/status", agent.agent_id)],
+        after: Some(agent.cursor),
+        ..SubscribeParams::default()
+    };
+    let mut subscription = client.subscribe(params).await.unwrap();
+    let first = subscription.next().await.unwrap().unwrap();
+    assert!(matches!(first, Update::Event(event) if event.head().topic.contains(&agent.agent_id)));
+    serving.abort();
+}
+
+#[tokio::test]
+async fn the_encoding_that_was_asked_for_is_what_is_sent() {
+    for (encoding, begins) in [(Encoding::Json, b'{'), (Encoding::MessagePack, 0x84)] {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = format!("tcp://{}", listener.local_addr().unwrap());
+        let client = Client::connect(ZmqConnect::new(&address).unwrap().encoding(encoding));
+        let asked = async {
+            let (io, _) = listener.accept().await.unwrap();
+            let limits = ZmtpLimits::default();
+            let mut router = ZmtpSocket::accept(io, SocketType::Router, limits).await.unwrap();
+            match router.next().await.unwrap().unwrap() {
+                Received::Message(message) => message.into_frames(),
+                other => panic!("{other:?}"),
+            }
+        };
+        // The router leaves without an answer.
+        let (answer, frames) = tokio::join!(client.system_health(NoParams {}), asked);
+        answer.unwrap_err();
+        assert!(frames[0].is_empty());
+        // `jsonrpc`, `id`, `method` and `params`.
+        assert_eq!((frames.len(), frames[1][0]), (2, begins), "{encoding:?}");
+    }
 }
