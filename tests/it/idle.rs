@@ -67,7 +67,7 @@ fn thousands_that_say_nothing_cost_little_and_nobody_else_anything() {
     let pid = daemon.number();
     large(&mut daemon.socket());
     let alone = beside(&daemon);
-    let sockets = || processes::descriptors(pid).get("socket").copied().unwrap_or_default();
+    let sockets = || processes::sockets(pid);
     processes::eventually("the busy ones have gone", || sockets() < BUSY);
     let open = sockets();
     let before = processes::resident(pid);

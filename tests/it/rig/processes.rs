@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::time::{Duration, Instant};
 
+use super::PATIENCE;
+
 /// A word that a test puts into the arguments of its agents, and nobody else has.
 ///
 /// Children inherit neither environment nor session where they do not want to; `parrot` passes its
@@ -56,6 +58,11 @@ pub(crate) fn descriptors(pid: u32) -> BTreeMap<String, usize> {
     found
 }
 
+/// How many sockets a process has open. What the store opens in its own time is none.
+pub(crate) fn sockets(pid: u32) -> usize {
+    descriptors(pid).get("socket").copied().unwrap_or_default()
+}
+
 /// How many descriptors a process has open.
 pub(crate) fn open_files(pid: u32) -> usize {
     fs::read_dir(format!("/proc/{pid}/fd")).map_or(0, Iterator::count)
@@ -92,7 +99,7 @@ pub(crate) fn cpu_ticks(pid: u32) -> u64 {
 pub(crate) fn eventually(what: &str, mut settled: impl FnMut() -> bool) {
     let began = Instant::now();
     while !settled() {
-        assert!(began.elapsed() < Duration::from_secs(10), "{what}: not within 10 s");
+        assert!(began.elapsed() < PATIENCE, "{what}: not within {PATIENCE:?}");
         std::thread::park_timeout(Duration::from_millis(5));
     }
 }

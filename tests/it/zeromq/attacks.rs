@@ -17,9 +17,9 @@ const SLACK: u64 = 64 << 20;
 const BEAT: Duration = Duration::from_millis(250);
 const PIECE: usize = 64 << 10;
 
-/// The daemon's memory and descriptors before an attack.
+/// The daemon's memory and connections before an attack.
 struct Before {
-    files: usize,
+    sockets: usize,
     resident: u64,
 }
 
@@ -27,12 +27,12 @@ impl Before {
     fn of(daemon: &Daemon) -> Self {
         Others::of(daemon).are_served();
         processes::eventually("it comes to rest", || {
-            let files = processes::open_files(daemon.number());
+            let sockets = processes::sockets(daemon.number());
             thread::park_timeout(Duration::from_millis(20));
-            files == processes::open_files(daemon.number())
+            sockets == processes::sockets(daemon.number())
         });
         let pid = daemon.number();
-        Self { files: processes::open_files(pid), resident: processes::resident(pid) }
+        Self { sockets: processes::sockets(pid), resident: processes::resident(pid) }
     }
 
     #[track_caller]
@@ -47,7 +47,7 @@ impl Before {
     fn check(&self, daemon: &Daemon, what: &str) {
         let grown = self.check_memory(daemon, what);
         processes::eventually("the connections are gone", || {
-            processes::open_files(daemon.number()) <= self.files
+            processes::sockets(daemon.number()) <= self.sockets
         });
         measured(format_args!("{what}: {grown} bytes more"));
     }
