@@ -141,6 +141,10 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> WsSocket<IO> {
     }
 
     fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        // Before more is read, so that a peer that never pauses has its answer too.
+        if self.pong.is_some() {
+            self.write_aside(cx);
+        }
         poll_read_buf(Pin::new(&mut self.io), cx, self.reader.room())
     }
 
@@ -161,12 +165,18 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> WsSocket<IO> {
         if self.pong.is_none() && self.out.is_empty() {
             return Poll::Pending;
         }
+        self.write_aside(cx);
+        Poll::Pending
+    }
+
+    /// Writes what is due while the stream is polled.
+    fn write_aside(&mut self, cx: &mut Context<'_>) {
         if let Poll::Ready(Err(_)) = self.poll_write_out(cx) {
             // Whoever takes nothing any more may have sent something before it left, which is read
             // to its end; writing tells the error itself.
             self.out.clear();
+            self.pong = None;
         }
-        Poll::Pending
     }
 
     /// Gives memory back that is not needed while nothing happens.
@@ -341,3 +351,6 @@ impl Keepalive {
         Poll::Ready(Beat::Ping)
     }
 }
+
+#[cfg(test)]
+mod tests;
