@@ -43,14 +43,27 @@ async fn a_handshake_may_come_byte_by_byte() {
 
 #[tokio::test]
 async fn who_does_not_speak_zmtp_3_with_null_is_refused_with_the_reason() {
-    let (_, error) = shaken(b"GET / HTTP/1.1\r\n").await;
-    assert!(matches!(error, HandshakeError::NotZmtp), "{error:?}");
-    let (_, error) = shaken(&greeting(2, 0)[..11]).await;
-    assert!(matches!(error, HandshakeError::Version(2)), "{error:?}");
-    let mut curve = greeting(3, 1);
-    curve[12..17].copy_from_slice(b"CURVE");
-    let (_, error) = shaken(&curve).await;
-    assert!(matches!(&error, HandshakeError::Mechanism(name) if name == "CURVE"), "{error:?}");
+    // The last is ZMTP 1.0: the identity, here without a name, comes first.
+    for text in [&b"GET / HTTP/1.1\r\n"[..], b"\x01\0", b"\x05\0name"] {
+        let (heard, error) = shaken(text).await;
+        assert!(matches!(error, HandshakeError::NotZmtp), "{error:?}");
+        assert_eq!(heard, greeting(3, 1), "and then the end");
+    }
+    // ZMTP 2.0 waits for our version before it goes on; ZMTP 1.0 in its place has 0.
+    for major in [0, 1, 2] {
+        let (heard, error) = shaken(&greeting(major, 0)[..11]).await;
+        assert!(matches!(error, HandshakeError::Version(found) if found == major), "{error:?}");
+        assert_eq!(heard, greeting(3, 1));
+    }
+    for name in ["PLAIN", "CURVE", "GSSAPI"] {
+        let mut other = greeting(3, 1);
+        other[12..32].fill(0);
+        other[12..12 + name.len()].copy_from_slice(name.as_bytes());
+        let (heard, error) = shaken(&other).await;
+        assert!(matches!(&error, HandshakeError::Mechanism(found) if found == name), "{error:?}");
+        // Before the mechanism there are no commands: our greeting says which one is spoken.
+        assert_eq!(heard, greeting(3, 1));
+    }
 }
 
 #[tokio::test]
