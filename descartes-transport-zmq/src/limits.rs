@@ -57,6 +57,8 @@ pub(crate) const REFUSAL_WAIT: Duration = Duration::from_secs(10);
 pub(crate) const CONVERSATIONS: usize = 16;
 /// The name of [`CONVERSATIONS`] in errors.
 pub(crate) const CONVERSATIONS_KEY: &str = "limits.conversations_per_connection";
+/// How much of the place of something wrong is told; it is for people.
+pub(crate) const PATH_BYTES: usize = 256;
 /// Frames of an envelope: one for each proxy between, and the empty one.
 pub(crate) const ENVELOPE_FRAMES: usize = 8;
 /// Bytes of an envelope; an identity has at most 255 (RFC 23, "The Identity Property").

@@ -1,16 +1,20 @@
 //! MessagePack (<https://github.com/msgpack/msgpack/blob/master/spec.md>) into JSON and back,
 //! without a value in between.
 //!
-//! JSON-RPC is served as JSON; a peer that speaks MessagePack is translated at the edge. What the
-//! two have in common goes over exactly: integers of 64 bits, floats of 64, texts, members that
-//! stand there twice. `bin` becomes the base64 text that JSON has in its place, so that
-//! `agent.write_stdin {data}` takes bytes as they are; what goes back is text. Of MessagePack alone
-//! are names of members that are no text, infinite numbers and extensions: refused. Of JSON alone
-//! are integers beyond 64 bits, which become floats, and lone surrogates, which become U+FFFD.
+//! JSON-RPC is served as JSON; a peer that speaks MessagePack is translated at the edge. What is said
+//! goes over exactly: integers of 64 bits, floats of 64, texts, members that stand there twice.
+//! `bin` becomes the base64 text that JSON has in its place, so that `agent.write_stdin {data}` takes
+//! bytes as they are; what goes back is text. A number of JSON that 64 bits cannot say (a longer
+//! integer, `1e400`, more digits than a float has) is an extension of type 78 (`N`) whose data is its
+//! text, in both directions, so that nothing is rounded. How something is spelt is not kept:
+//! `0.10` becomes `0.1`, `"\u0061"` becomes `"a"`; neither are lone surrogates, which become U+FFFD.
+//! Of MessagePack alone are names of members that are no text, infinite numbers, NaN and other
+//! extensions: refused, with their place.
 //!
 //! Neither way recurses, and no length is believed before its bytes are there.
 
 mod from_json;
+mod number;
 mod read;
 mod to_json;
 
@@ -42,7 +46,7 @@ pub(crate) enum MsgPackError {
     #[error("MessagePack with a member whose name is no text")]
     NameNotText,
     /// JSON has nothing for it.
-    #[error("MessagePack with an extension type, for which there is nothing in JSON")]
+    #[error("MessagePack with an extension for which there is nothing in JSON")]
     Extension,
     /// JSON has neither infinity nor NaN.
     #[error("MessagePack with a number that is not finite")]
@@ -58,15 +62,28 @@ pub(crate) enum MsgPackError {
     },
 }
 
-impl MsgPackError {
+/// A [`MsgPackError`] and where it was met.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{}{}{error}", path, if path.is_empty() { "" } else { ": " })]
+pub(crate) struct Unreadable {
+    pub(crate) error: MsgPackError,
+    /// As `params.value[3]`; empty for the message itself.
+    pub(crate) path: String,
+}
+
+impl Unreadable {
     /// What the peer is told.
     pub(crate) fn answer(self) -> RpcError {
-        match self {
-            Self::TooDeep => RpcError::new(ErrorKind::InvalidRequest, self.to_string())
-                .with("limit", "limits.json_depth")
-                .with("max", JSON_DEPTH),
-            Self::TooLong { max } => RpcError::oversize(REQUEST_BYTES_KEY, max as u64),
-            _ => RpcError::new(ErrorKind::ParseError, self.to_string()),
+        let text = self.to_string();
+        match self.error {
+            MsgPackError::TooDeep => {
+                RpcError::new(ErrorKind::InvalidRequest, self.error.to_string())
+                    .with("limit", "limits.json_depth")
+                    .with("max", JSON_DEPTH)
+            }
+            MsgPackError::TooLong { max } => RpcError::oversize(REQUEST_BYTES_KEY, max as u64),
+            _ if self.path.is_empty() => RpcError::new(ErrorKind::ParseError, text),
+            _ => RpcError::new(ErrorKind::ParseError, text).with("path", self.path),
         }
     }
 }

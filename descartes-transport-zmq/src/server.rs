@@ -131,7 +131,9 @@ pub enum BindError {
 /// connection is a conversation with its own subscriptions, waits and order.
 ///
 /// A map of MessagePack with a member `type` is the agent protocol ([`crate::protocol`]). In
-/// JSON-RPC in MessagePack, `bin` is taken as the base64 text that JSON has in its place; answers are text.
+/// JSON-RPC in MessagePack, `bin` is taken as the base64 text that JSON has in its place; answers are
+/// text. A number that 64 bits cannot say is an extension of type 78 whose data is its text, in both
+/// directions.
 #[derive(Debug)]
 pub struct ZmqTransport {
     gate: Gate,

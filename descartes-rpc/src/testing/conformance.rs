@@ -132,6 +132,12 @@ pub trait Harness: Send + Sync {
         crate::limits::REQUEST_BYTES
     }
 
+    /// Whether JSON arrives as it was written. Where it is translated on the way, escapes and numbers
+    /// may be spelt otherwise, and mean the same.
+    fn keeps_spelling(&self) -> bool {
+        true
+    }
+
     /// Begins an orderly shutdown; called after all else. False when this harness has no way to.
     async fn shut_down(&self) -> bool {
         false

@@ -28,6 +28,7 @@ pub type Stopped = Shared<BoxFuture<'static, ()>>;
 /// Dropping it stops the server at once.
 pub struct Served {
     link: Link,
+    keeps_spelling: bool,
     stop: watch::Sender<bool>,
     task: JoinHandle<()>,
 }
@@ -44,7 +45,14 @@ impl Served {
             // An error means that the harness is gone, and nobody looks any more.
             drop(stopping.wait_for(|stop| *stop).await);
         });
-        Self { link, stop, task: tokio::spawn(serve(stopped.shared())) }
+        Self { link, keeps_spelling: true, stop, task: tokio::spawn(serve(stopped.shared())) }
+    }
+
+    /// Says that JSON is translated on the way ([`Harness::keeps_spelling`]).
+    #[must_use]
+    pub const fn translated(mut self) -> Self {
+        self.keeps_spelling = false;
+        self
     }
 
     /// Stops the server and waits until it has ended.
@@ -80,6 +88,10 @@ impl Harness for Served {
 
     fn agent(&self) -> Value {
         fake_agent()
+    }
+
+    fn keeps_spelling(&self) -> bool {
+        self.keeps_spelling
     }
 
     async fn shut_down(&self) -> bool {

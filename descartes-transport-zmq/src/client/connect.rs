@@ -39,8 +39,8 @@ pub enum Encoding {
     /// As JSON.
     #[default]
     Json,
-    /// As MessagePack: shorter, and translated at both ends. Whole numbers beyond 64 bits become
-    /// numbers with a fraction.
+    /// As MessagePack: shorter, and translated at both ends. Everything means what it meant: what
+    /// is beyond the numbers of MessagePack goes as an extension of type 78, which has its text.
     MessagePack,
 }
 
@@ -161,13 +161,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Stream for Frames<IO> {
             return Poll::Ready(Some(match ready!(Pin::new(&mut self.socket).poll_next(cx)) {
                 None => return Poll::Ready(None),
                 Some(Err(error)) => Err(error),
-                Some(Ok(Received::Message(message))) => match self.encoding {
-                    Encoding::Json => body(message),
-                    Encoding::MessagePack => body(message).and_then(|body| {
-                        let read = |error| io::Error::new(ErrorKind::InvalidData, error);
-                        to_json(&body, ANSWER_BYTES).map_err(read)
-                    }),
-                },
+                Some(Ok(Received::Message(message))) => body(message).and_then(unpacked),
                 Some(Ok(Received::Oversize)) => Err(invalid("a message beyond all bounds")),
                 // Nobody subscribes to a DEALER.
                 Some(Ok(Received::Subscribe(_) | Received::Cancel(_))) => continue,
@@ -186,6 +180,26 @@ fn body(message: Multipart) -> io::Result<Bytes> {
     }
 }
 
+/// A message as JSON. The first byte tells what it is, as it does where it goes: what cannot be
+/// read there is refused in JSON.
+fn unpacked(body: Bytes) -> io::Result<Bytes> {
+    if !is_packed(&body) {
+        return Ok(body);
+    }
+    to_json(&body, ANSWER_BYTES).map_err(|error| io::Error::new(ErrorKind::InvalidData, error))
+}
+
+/// JSON as MessagePack. What is no message in JSON goes as it is: it is for the daemon to say what is
+/// wrong with it.
+fn packed(body: Bytes) -> Bytes {
+    from_json(&body).ok().filter(|packed| is_packed(packed)).unwrap_or(body)
+}
+
+/// Whether these are a map or an array of MessagePack, with which JSON never begins.
+fn is_packed(body: &[u8]) -> bool {
+    matches!(body.first(), Some(0x80..=0x9f | 0xdc..=0xdf))
+}
+
 fn invalid(what: &'static str) -> io::Error {
     io::Error::new(ErrorKind::InvalidData, what)
 }
@@ -200,9 +214,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Sink<Bytes> for Frames<IO> {
     fn start_send(mut self: Pin<&mut Self>, body: Bytes) -> io::Result<()> {
         let body = match self.encoding {
             Encoding::Json => body,
-            Encoding::MessagePack => {
-                from_json(&body).map_err(|_not_json| invalid("a message that is not JSON"))?
-            }
+            Encoding::MessagePack => packed(body),
         };
         let message = Multipart::new(vec![Bytes::new(), body]);
         let message = message.ok_or_else(|| invalid("a message without frames"))?;

@@ -2,6 +2,8 @@
 
 use bytes::Bytes;
 
+use super::number::{self, Number};
+
 /// A text that is not JSON. What the service answers always is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not JSON at byte {at}")]
@@ -19,12 +21,9 @@ struct Head {
 
 /// The one value of `text` as MessagePack.
 ///
-/// It is found out where JSON ends, not whether every byte of it is allowed: the text comes from
-/// the service or a client of this process.
-///
 /// # Errors
 ///
-/// When it is plainly not JSON.
+/// When it is not JSON.
 pub(crate) fn from_json(text: &[u8]) -> Result<Bytes, NotJson> {
     let mut writer = Writer {
         text,
@@ -143,22 +142,18 @@ impl Writer<'_> {
 
     fn number(&mut self) -> Result<(), NotJson> {
         let rest = &self.text[self.at..];
-        let length = rest
-            .iter()
-            .position(|byte| !matches!(byte, b'-' | b'+' | b'.' | b'e' | b'E' | b'0'..=b'9'))
-            .unwrap_or(rest.len());
-        let text = str::from_utf8(&rest[..length]).unwrap_or_default();
-        if let Ok(number) = text.parse::<u64>() {
-            unsigned(number, &mut self.values);
-        } else if let Some(number) = text.parse::<i64>().ok().filter(|number| *number < 0) {
-            signed(number, &mut self.values);
-        } else if let Ok(number) = text.parse::<f64>() {
-            self.values.push(0xcb);
-            self.values.extend_from_slice(&number.to_be_bytes());
-        } else {
-            return self.refuse();
+        let text = number::length(rest).and_then(|length| str::from_utf8(&rest[..length]).ok());
+        let Some(text) = text else { return self.refuse() };
+        match number::read(text) {
+            Number::Unsigned(number) => unsigned(number, &mut self.values),
+            Number::Negative(number) => signed(number, &mut self.values),
+            Number::Float(number) => {
+                self.values.push(0xcb);
+                self.values.extend_from_slice(&number.to_be_bytes());
+            }
+            Number::Text => extension(number::EXTENSION, text.as_bytes(), &mut self.values),
         }
-        self.at += length;
+        self.at += text.len();
         Ok(())
     }
 
@@ -174,8 +169,9 @@ impl Writer<'_> {
                     escaped = true;
                     end += 2;
                 }
+                // RFC 8259 section 7.
+                Some(0..=0x1f) | None => return self.refuse(),
                 Some(_) => end += 1,
-                None => return self.refuse(),
             }
         }
         let raw = &self.text[begin..end];
@@ -225,14 +221,25 @@ fn sized(length: u32, markers: [Option<u8>; 3], out: &mut Vec<u8>) {
 fn text(text: &[u8], out: &mut Vec<u8>) {
     match text.len() {
         length @ 0..=31 => out.push(0xa0 | u8::try_from(length).unwrap_or_default()),
-        // Answers are shorter than 4 GiB by their bounds.
-        length => sized(
-            u32::try_from(length).unwrap_or(u32::MAX),
-            [Some(0xd9), Some(0xda), Some(0xdb)],
-            out,
-        ),
+        _ => sized(size(text), [Some(0xd9), Some(0xda), Some(0xdb)], out),
     }
     out.extend_from_slice(text);
+}
+
+fn extension(kind: u8, data: &[u8], out: &mut Vec<u8>) {
+    match data.len() {
+        length @ (1 | 2 | 4 | 8 | 16) => {
+            out.push(0xd4 + u8::try_from(length.ilog2()).unwrap_or_default());
+        }
+        _ => sized(size(data), [Some(0xc7), Some(0xc8), Some(0xc9)], out),
+    }
+    out.push(kind);
+    out.extend_from_slice(data);
+}
+
+/// Messages are shorter than 4 GiB by their bounds.
+fn size(bytes: &[u8]) -> u32 {
+    u32::try_from(bytes.len()).unwrap_or(u32::MAX)
 }
 
 fn unsigned(number: u64, out: &mut Vec<u8>) {

@@ -17,7 +17,10 @@ pub(super) enum Token<'m> {
     Array(u32),
     /// So many pairs follow.
     Map(u32),
-    Extension,
+    Extension {
+        kind: u8,
+        data: &'m [u8],
+    },
 }
 
 /// Reads a message from its beginning.
@@ -97,9 +100,8 @@ impl<'m> Reader<'m> {
     }
 
     fn extension(&mut self, length: u32) -> Result<Token<'m>, MsgPackError> {
-        let [_kind] = self.array()?;
-        self.take(length)?;
-        Ok(Token::Extension)
+        let [kind] = self.array()?;
+        Ok(Token::Extension { kind, data: self.take(length)? })
     }
 
     fn array<const N: usize>(&mut self) -> Result<[u8; N], MsgPackError> {

@@ -4,7 +4,8 @@ use serde_json::Value;
 use super::*;
 
 fn json(message: &[u8]) -> Result<String, MsgPackError> {
-    to_json(message, 1 << 20).map(|text| String::from_utf8(text.to_vec()).unwrap())
+    let text = to_json(message, 1 << 20).map_err(|unreadable| unreadable.error)?;
+    Ok(String::from_utf8(text.to_vec()).unwrap())
 }
 
 fn packed(text: &str) -> Vec<u8> {
@@ -75,7 +76,53 @@ fn numbers_are_exact_and_keep_their_sort() {
     }
     assert_eq!(json(&[0xd0, 5]).unwrap(), "5");
     assert_eq!(json(&[0xca, 0x3f, 0x80, 0, 0]).unwrap(), "1.0");
-    assert_eq!(packed("18446744073709551616")[0], 0xcb);
+}
+
+#[test]
+fn numbers_beyond_64_bits_keep_their_text() {
+    for (text, head) in [
+        ("18446744073709551616", &b"\xc7\x14N"[..]),
+        ("-9223372036854775809", b"\xc7\x14N"),
+        ("1e400", b"\xc7\x05N"),
+        ("-0", b"\xd5N"),
+        ("1e-999999", b"\xc7\x09N"),
+        ("1e999", b"\xc7\x05N"),
+        ("-1e99999", b"\xd7N"),
+        ("-1e9999999999999", b"\xd8N"),
+        ("3.14159265358979323846264338327950288", b"\xc7\x25N"),
+    ] {
+        let there = packed(text);
+        assert_eq!(there, [head, text.as_bytes()].concat(), "{text}");
+        assert_eq!(json(&there).unwrap(), text);
+    }
+    let long = format!("{}.5", "7".repeat(70_000));
+    let inside = format!("{{\"a\":[{long}]}}");
+    assert!(packed(&long).starts_with(b"\xc9\x00\x01\x11\x72N7"));
+    assert!(json(&packed(&inside)).unwrap() == inside);
+}
+
+#[test]
+fn what_is_wrong_is_said_with_its_place() {
+    for (message, said) in [
+        (&b"\x81\xa1a\x92\x01\x81\xa1b\xcb\x7f\xf0\0\0\0\0\0\0"[..], "a[1].b: "),
+        (b"\x93\xc0\x81\xa1a\x01\xc1", "[2]: "),
+        (b"\x82\xa1a\x01\x02\x03", ""),
+        (b"\x81\xa1a\x82\xa1b\x01\xc0\x01", "a: "),
+        (b"\x81\xa1a", "a: "),
+        (b"\xc1", ""),
+        (b"\x80\x80", ""),
+    ] {
+        let unreadable = to_json(message, 100).unwrap_err();
+        let text = unreadable.to_string();
+        assert_eq!(text, format!("{said}{}", unreadable.error), "{message:x?}");
+        let answer = unreadable.answer();
+        assert_eq!(answer.kind(), ErrorKind::ParseError);
+        let path = answer.detail("path").map_or("", |path| path.as_str().unwrap());
+        assert_eq!(path, said.trim_end_matches(": "), "{message:x?}");
+    }
+    let name = [b"\x81\xda\x40\x00", &[b'x'; 0x4000][..]].concat();
+    let long = [vec![0x91; 100], name.repeat(20)].concat();
+    assert!(to_json(&long, 1 << 20).unwrap_err().path.len() < 1024);
 }
 
 #[test]
@@ -115,11 +162,16 @@ fn what_json_cannot_say_is_refused_and_said_so() {
         (&[0x81, 0x80, 1], MsgPackError::NameNotText),
         (&[0x91, 0xd4, 1, 2], MsgPackError::Extension),
         (&[0x91, 0xc7, 1, 5, 2], MsgPackError::Extension),
+        (b"\xd4Nx", MsgPackError::Extension),
+        (b"\xc7\x00N", MsgPackError::Extension),
+        (b"\xd5N1,", MsgPackError::Extension),
+        (b"\xd5N01", MsgPackError::Extension),
+        (b"\xd5N 1", MsgPackError::Extension),
+        (b"\xc7\x03NNaN", MsgPackError::Extension),
         (&[0xcb, 0x7f, 0xf0, 0, 0, 0, 0, 0, 0], MsgPackError::NotFinite),
     ] {
         assert_eq!(json(message), Err(error), "{message:x?}");
     }
-    assert_eq!(MsgPackError::NameNotText.answer().kind(), ErrorKind::ParseError);
 }
 
 #[test]
@@ -129,7 +181,8 @@ fn nesting_is_bounded_like_that_of_json_and_never_recurses() {
     for depth in [129, 100_000] {
         assert_eq!(json(&nested(depth)), Err(MsgPackError::TooDeep), "{depth}");
     }
-    assert_eq!(MsgPackError::TooDeep.answer().kind(), ErrorKind::InvalidRequest);
+    let deep = to_json(&nested(129), 1 << 20).unwrap_err();
+    assert_eq!(deep.answer().kind(), ErrorKind::InvalidRequest);
     let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
     assert_eq!(packed(&deep), nested(100_000));
     let mut hidden = vec![0x82, 0xa1, b'x'];
@@ -142,7 +195,9 @@ fn nesting_is_bounded_like_that_of_json_and_never_recurses() {
 fn what_would_become_too_long_is_not_made() {
     let text = packed(&format!("\"{}\"", "x".repeat(98)));
     assert!(to_json(&text, 100).is_ok());
-    assert_eq!(to_json(&text, 99), Err(MsgPackError::TooLong { max: 99 }));
+    let long = to_json(&text, 99).unwrap_err();
+    assert_eq!(long.error, MsgPackError::TooLong { max: 99 });
+    assert_eq!(long.answer().kind(), ErrorKind::ResourceExhausted);
 }
 
 #[test]
@@ -163,9 +218,39 @@ fn a_map_is_what_its_first_telling_member_says() {
 
 #[test]
 fn what_is_not_json_is_not_packed() {
-    for text in
-        ["", " ", "x", "[", "[1", "[1,]", "{\"a\"}", "{1:2}", "1 2", "\"a", "[1}", "\"\\x\"", "-"]
-    {
+    for text in [
+        "",
+        " ",
+        "x",
+        "[",
+        "[1",
+        "[1,]",
+        "{\"a\"}",
+        "{1:2}",
+        "1 2",
+        "\"a",
+        "[1}",
+        "\"\\x\"",
+        "-",
+        "01",
+        "1.",
+        ".5",
+        "+1",
+        "1e",
+        "NaN",
+        "-Infinity",
+        "\"\t\"",
+        "\"a\n\"",
+        "[1,,2]",
+        "{,}",
+        "'a'",
+        "{\"a\":1,}",
+        "tru",
+        "nulll",
+        "\u{feff}{}",
+        "\"\\u12\"",
+        "\"\\",
+    ] {
         assert!(from_json(text.as_bytes()).is_err(), "{text:?}");
     }
 }
@@ -196,6 +281,14 @@ proptest! {
         prop_assert_eq!(&there, &theirs(&text));
         let back: Value = serde_json::from_slice(&to_json(&there, 1 << 24).unwrap()).unwrap();
         prop_assert_eq!(back, serde_json::from_str::<Value>(&text).unwrap());
+    }
+
+    #[test]
+    fn what_is_packed_is_json_and_what_is_not_packed_is_none(text in r#"[\[\]{}:,"\\ue1-9.\- \t]{0,12}"#) {
+        let is_json = serde_json::from_str::<Vec<&serde_json::value::RawValue>>(&format!("[{text}]"))
+            .is_ok_and(|values| values.len() == 1);
+        // Lone surrogates are replaced; a raw value does not look at them.
+        prop_assert_eq!(from_json(text.as_bytes()).is_ok(), is_json, "{}", text);
     }
 
     #[test]

@@ -5,30 +5,52 @@ use bytes::Bytes;
 use descartes_rpc::limits::JSON_DEPTH;
 use serde::Serialize;
 
-use super::{MsgPackError, Reader, Token};
+use super::{MsgPackError, Reader, Token, Unreadable, number};
+use crate::limits::PATH_BYTES;
 
 /// A value that others are inside of.
-struct Level {
+struct Level<'m> {
     map: bool,
     /// Values that are still to come; a pair is two.
     left: u64,
-    first: bool,
+    /// Values that there were.
+    seen: u64,
+    /// The name of the member that is being read.
+    name: &'m [u8],
+}
+
+impl<'m> Level<'m> {
+    const fn new(map: bool, left: u64) -> Self {
+        Self { map, left, seen: 0, name: &[] }
+    }
 }
 
 /// The one value of `message` as JSON of at most `max` bytes.
 ///
 /// # Errors
 ///
-/// When it is not MessagePack, when it holds what JSON cannot, or when a bound is passed.
-pub(crate) fn to_json(message: &[u8], max: usize) -> Result<Bytes, MsgPackError> {
+/// When it is not MessagePack, when it holds what JSON cannot, or when a bound is passed; with the
+/// place where it happened.
+pub(crate) fn to_json(message: &[u8], max: usize) -> Result<Bytes, Unreadable> {
+    let mut levels = Vec::new();
+    translate(message, max, &mut levels).map_err(|error| Unreadable { error, path: path(&levels) })
+}
+
+fn translate<'m>(
+    message: &'m [u8],
+    max: usize,
+    levels: &mut Vec<Level<'m>>,
+) -> Result<Bytes, MsgPackError> {
     let mut reader = Reader::new(message);
     let mut out = Vec::with_capacity(message.len() + message.len() / 4);
-    let mut levels: Vec<Level> = Vec::new();
     loop {
-        let is_name = separate(&mut levels, &mut out);
+        let is_name = separate(levels, &mut out);
         let token = reader.token()?;
-        if is_name && !matches!(token, Token::Text(_)) {
-            return Err(MsgPackError::NameNotText);
+        if is_name {
+            match (token, levels.last_mut()) {
+                (Token::Text(name), Some(level)) => level.name = name,
+                _ => return Err(MsgPackError::NameNotText),
+            }
         }
         if let Some(level) = write(token, &mut out)? {
             if levels.len() >= JSON_DEPTH as usize {
@@ -50,21 +72,45 @@ pub(crate) fn to_json(message: &[u8], max: usize) -> Result<Bytes, MsgPackError>
 }
 
 /// Writes what stands before the next value, and tells whether that is the name of a member.
-fn separate(levels: &mut [Level], out: &mut Vec<u8>) -> bool {
+fn separate(levels: &mut [Level<'_>], out: &mut Vec<u8>) -> bool {
     let Some(level) = levels.last_mut() else { return false };
     let is_value_of_member = level.map && level.left % 2 == 1;
     if is_value_of_member {
         out.push(b':');
-    } else if !level.first {
+    } else if level.seen > 0 {
         out.push(b',');
     }
-    level.first = false;
+    level.seen += 1;
     level.left -= 1;
-    level.map && !is_value_of_member
+    let is_name = level.map && !is_value_of_member;
+    if is_name {
+        level.name = &[];
+    }
+    is_name
+}
+
+/// Where reading stopped, as `params.value[3]`; cut where it becomes too long.
+fn path(levels: &[Level<'_>]) -> String {
+    let mut path = String::new();
+    for level in levels.iter().filter(|level| level.seen > 0) {
+        if path.len() > PATH_BYTES {
+            path.push('…');
+            break;
+        }
+        if !level.map {
+            path.push_str(&format!("[{}]", level.seen - 1));
+        } else if !level.name.is_empty() {
+            let name = &level.name[..level.name.len().min(PATH_BYTES)];
+            let dot = if path.is_empty() { "" } else { "." };
+            path.push_str(dot);
+            path.push_str(&String::from_utf8_lossy(name));
+        }
+    }
+    path
 }
 
 /// Writes one value, or the beginning of one that has others inside.
-fn write(token: Token<'_>, out: &mut Vec<u8>) -> Result<Option<Level>, MsgPackError> {
+fn write<'m>(token: Token<'m>, out: &mut Vec<u8>) -> Result<Option<Level<'m>>, MsgPackError> {
     match token {
         Token::Nil => out.extend_from_slice(b"null"),
         Token::Bool(value) => json(&value, out),
@@ -83,13 +129,18 @@ fn write(token: Token<'_>, out: &mut Vec<u8>) -> Result<Option<Level>, MsgPackEr
         }
         Token::Array(count) => {
             out.push(b'[');
-            return Ok(Some(Level { map: false, left: count.into(), first: true }));
+            return Ok(Some(Level::new(false, count.into())));
         }
         Token::Map(count) => {
             out.push(b'{');
-            return Ok(Some(Level { map: true, left: u64::from(count) * 2, first: true }));
+            return Ok(Some(Level::new(true, u64::from(count) * 2)));
         }
-        Token::Extension => return Err(MsgPackError::Extension),
+        Token::Extension { kind: number::EXTENSION, data }
+            if number::length(data) == Some(data.len()) =>
+        {
+            out.extend_from_slice(data);
+        }
+        Token::Extension { .. } => return Err(MsgPackError::Extension),
     }
     Ok(None)
 }

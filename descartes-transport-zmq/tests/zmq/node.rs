@@ -5,8 +5,10 @@ use std::fmt;
 use serde::{
     Deserialize, Deserializer, Serialize, Serializer,
     de::{MapAccess, SeqAccess, Visitor},
-    ser::SerializeMap,
+    ser::{Error as _, SerializeMap},
 };
+use serde_bytes::ByteBuf;
+use serde_json::value::RawValue;
 
 /// Any value.
 #[derive(Clone, Debug, PartialEq)]
@@ -18,6 +20,8 @@ pub(crate) enum Node {
     Float(f64),
     Text(String),
     Bytes(Vec<u8>),
+    /// A number that only its text says: the extension 78.
+    Number(String),
     Array(Vec<Node>),
     Map(Vec<(String, Node)>),
 }
@@ -50,6 +54,9 @@ impl Serialize for Node {
             Self::Float(value) => out.serialize_f64(*value),
             Self::Text(value) => out.serialize_str(value),
             Self::Bytes(value) => out.serialize_bytes(value),
+            Self::Number(text) => {
+                RawValue::from_string(text.clone()).map_err(S::Error::custom)?.serialize(out)
+            }
             Self::Array(values) => out.collect_seq(values),
             Self::Map(members) => {
                 let mut map = out.serialize_map(Some(members.len()))?;
@@ -103,6 +110,12 @@ impl<'de> Visitor<'de> for AnyNode {
 
     fn visit_bytes<E>(self, value: &[u8]) -> Result<Node, E> {
         Ok(Node::Bytes(value.to_owned()))
+    }
+
+    fn visit_newtype_struct<D: Deserializer<'de>>(self, extension: D) -> Result<Node, D::Error> {
+        let (kind, text): (i8, ByteBuf) = Deserialize::deserialize(extension)?;
+        assert_eq!(kind, 78, "an extension with {text:?}");
+        Ok(Node::Number(String::from_utf8(text.into_vec()).unwrap()))
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut values: A) -> Result<Node, A::Error> {

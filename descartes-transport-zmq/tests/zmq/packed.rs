@@ -49,6 +49,36 @@ async fn identifiers_and_numbers_come_back_as_they_went() {
 }
 
 #[tokio::test]
+async fn numbers_beyond_64_bits_come_back_as_the_extension_that_they_were() {
+    let server = Server::start().await;
+    let mut talk = server.dealer().await;
+    // [1e400, 123456789012345678901234567890], as params and then as the result.
+    let numbers = b"\x92\xc7\x05N1e400\xc7\x1eN123456789012345678901234567890";
+    let head = b"\x84\xa7jsonrpc\xa32.0\xa2id\xc7\x14N18446744073709551616\xa6method\xa4echo";
+    talk.send(&[&[&head[..], b"\xa6params", numbers].concat()]).await;
+    let answer = talk.frames().await.unwrap().remove(0);
+    for expected in [&b"\xa2id\xc7\x14N18446744073709551616"[..], numbers] {
+        assert!(answer.windows(expected.len()).any(|part| part == expected), "{answer:?}");
+    }
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn what_json_cannot_say_is_refused_with_its_place() {
+    let server = Server::start().await;
+    let mut talk = server.dealer().await;
+    for value in [&b"\xcb\x7f\xf8\0\0\0\0\0\0"[..], b"\xca\x7f\x80\0\0", b"\xd6\xff\0\0\0\0"] {
+        let message = [b"\x82\xa2id\x01\xa6params\x81\xa5value\x93\x01\x02", value].concat();
+        talk.send(&[&message]).await;
+        let answer = Node::unpack(&talk.frames().await.unwrap()[0]);
+        let answer: Value = serde_json::from_slice(&answer).unwrap();
+        assert_eq!(answer["error"]["code"], -32700, "{answer}");
+        assert_eq!(answer["error"]["data"]["path"], "params.value[2]", "{answer}");
+    }
+    server.stop().await;
+}
+
+#[tokio::test]
 async fn bytes_are_taken_as_base64() {
     let server = Server::start().await;
     let mut talk = server.dealer().await;

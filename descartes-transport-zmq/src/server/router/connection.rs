@@ -28,7 +28,7 @@ use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use super::refusal::{malformed, packed, refused};
 use crate::{
     limits::{CONVERSATIONS, CONVERSATIONS_KEY, OUTBOX_BYTES, ROUNDS},
-    msgpack::{MsgPackError, to_json},
+    msgpack::{MsgPackError, Unreadable, to_json},
     protocol,
     server::{
         activity::Counted,
@@ -238,7 +238,7 @@ impl<S: RpcService> Connection<S> {
             Codec::MsgPack if body.len() > max => Arrival::Oversize,
             Codec::MsgPack => match to_json(&body, max) {
                 Ok(json) => Arrival::Message(json),
-                Err(MsgPackError::TooLong { .. }) => Arrival::Oversize,
+                Err(Unreadable { error: MsgPackError::TooLong { .. }, .. }) => Arrival::Oversize,
                 Err(error) => {
                     return self.refuse(&envelope, malformed(codec, &body, &error.answer()));
                 }

@@ -1,10 +1,13 @@
 //! Calls and what they give, one after the other.
 
-use serde_json::{Value, json};
+use std::collections::BTreeMap;
 
-use super::{Case, agents, case, fresh_key};
+use serde::Deserialize;
+use serde_json::{Value, json, value::RawValue};
+
+use super::{Case, Needs, agents, case, fresh_key};
 use crate::testing::conformance::{
-    Harness, Link,
+    Harness, Link, Outcome,
     expect::{Failure, check, failure, outcome},
     session::{Session, call, id_of},
 };
@@ -19,7 +22,12 @@ pub(super) fn cases() -> Vec<Case> {
         case!("an agent that has ended is killed once more", Nothing, killed_twice),
         case!("a page goes on where the last one ended", Nothing, lists),
         case!("text comes back as it was sent", Nothing, text),
-        case!("numbers come back as they were written", Nothing, numbers),
+        case!("numbers mean what they meant when they come back", Nothing, numbers),
+        Case {
+            name: "numbers come back as they were written".to_owned(),
+            needs: Needs::Nothing,
+            run: Box::new(|harness| Box::pin(spelling(harness))),
+        },
         case!("white space inside a call breaks nothing", Nothing, white_space),
         case!("a stream of a call that is none is its answer", Exchange, no_stream),
     ]
@@ -133,17 +141,81 @@ async fn text(harness: &dyn Harness) -> Result<(), Failure> {
     check(view["state"][&key] == TEXT, || format!("it came back as {}", view["state"][&key]))
 }
 
+/// Numbers as they are written, and how else that may be spelt where spelling is not kept. Whole
+/// ones stay whole, others do not become whole, and none is rounded, whatever a transport has of
+/// numbers.
+const NUMBERS: &[(&str, &[&str])] = &[
+    ("0", &[]),
+    ("-1", &[]),
+    ("9007199254740993", &[]),
+    ("18446744073709551615", &[]),
+    ("-9223372036854775808", &[]),
+    ("18446744073709551616", &[]),
+    ("-9223372036854775809", &[]),
+    ("123456789012345678901234567890", &[]),
+    ("1.0", &[]),
+    ("-0.0", &[]),
+    ("0.1000", &["0.1"]),
+    ("0.1", &[]),
+    ("0.30000000000000004", &[]),
+    ("1e30", &["1e+30", "1E30", "1e30", "1.0e30"]),
+    ("5e-324", &["5E-324"]),
+    ("1.7976931348623157e308", &["1.7976931348623157e+308", "1.7976931348623157E308"]),
+    ("3.14159265358979323846264338327950288", &[]),
+];
+
 async fn numbers(harness: &dyn Harness) -> Result<(), Failure> {
-    const VALUE: &str = "[1.0,-0.0,1e30,0.1000,123456789012345678901234567890]";
-    let key = fresh_key("numbers");
     let mut session = Session::open(harness).await?;
-    let put =
-        r#"{"jsonrpc":"2.0","id":1,"method":"state.put","params":{"key":"KEY","value":VALUE}}"#;
-    let put = session.ask(put.replace("KEY", &key).replace("VALUE", VALUE)).await?;
-    outcome(&put)?.map_err(|error| failure(format!("state.put answered {error}")))?;
+    for (written, otherwise) in NUMBERS {
+        let stored = stored(&mut session, written).await?;
+        let spelling = !harness.keeps_spelling() && otherwise.contains(&&*stored);
+        check(stored == *written || spelling, || format!("{written} came back as {stored}"))?;
+    }
+    // What no reader of a value could take is not stored.
+    let put = put_of(&fresh_key("numbers"), "[0,1e400]");
+    let refused = outcome(&session.ask(put).await?)?.err().unwrap_or_default();
+    let place = (&refused["code"], &refused["data"]["path"]);
+    check(place == (&json!(-32602), &json!("value")), || format!("1e400 was answered {refused}"))
+}
+
+async fn spelling(harness: &dyn Harness) -> Result<Outcome, Failure> {
+    const VALUE: &str = "[1.0,-0.0,1e30,0.1000,1E2,123456789012345678901234567890]";
+    if !harness.keeps_spelling() {
+        return Ok(Outcome::Skipped("spelling is not kept"));
+    }
+    let stored = stored(&mut Session::open(harness).await?, VALUE).await?;
+    check(stored == VALUE, || format!("they came back as {stored}"))?;
+    Ok(Outcome::Passed)
+}
+
+/// A call that stores a value, which stands there as it is written.
+fn put_of(key: &str, value: &str) -> String {
+    let put = json!({"jsonrpc": "2.0", "id": 1, "method": "state.put",
+        "params": {"key": key, "value": "VALUE"}});
+    put.to_string().replace("\"VALUE\"", value)
+}
+
+/// Stores a value, and gives the text of what is read back.
+async fn stored(session: &mut Session, value: &str) -> Result<String, Failure> {
+    #[derive(Deserialize)]
+    struct Answer<'a> {
+        #[serde(borrow)]
+        result: View<'a>,
+    }
+    #[derive(Deserialize)]
+    struct View<'a> {
+        #[serde(borrow)]
+        state: BTreeMap<String, &'a RawValue>,
+    }
+    let key = fresh_key("numbers");
+    let put = session.ask(put_of(&key, value)).await?;
+    outcome(&put)?.map_err(|error| failure(format!("state.put of {value} answered {error}")))?;
     let answer = session.ask(call(2, "state.query", &json!({"key": key}))).await?;
     let text = String::from_utf8_lossy(&answer);
-    check(text.contains(VALUE), || format!("they came back as {text}"))
+    let read: Answer<'_> = serde_json::from_str(&text)
+        .map_err(|error| failure(format!("state.query of {value} answered {text}: {error}")))?;
+    let stored = read.result.state.get(&key).map(|stored| stored.get().to_owned());
+    stored.ok_or_else(|| failure(format!("nothing is stored: {text}")))
 }
 
 /// Carriage returns and tabs between the tokens, also of what is stored and read back. A newline

@@ -259,10 +259,17 @@ async fn answers(
         Some(session.ask(message).await?)
     };
     let heard = summary(heard.as_deref())?;
-    check(heard == expected, || format!("answered {heard} instead of {expected}"))?;
+    let same = heard == expected || !harness.keeps_spelling() && meant(&heard) == meant(expected);
+    check(same, || format!("answered {heard} instead of {expected}"))?;
     session.call("system.health", serde_json::json!({})).await?;
     session.expect_no_notifications()?;
     Ok(Outcome::Passed)
+}
+
+/// A summary whose text of an identifier is what it says, however it is spelt.
+fn meant(summary: &str) -> (&str, String) {
+    let (outcome, id) = summary.split_once(' ').unwrap_or((summary, ""));
+    (outcome, serde_json::from_str(id).unwrap_or_else(|_other| id.to_owned()))
 }
 
 /// Bytes that are not UTF-8. Where only text can be carried, the connection may end over it.

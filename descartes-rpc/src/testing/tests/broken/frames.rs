@@ -157,7 +157,11 @@ async fn numbers_that_go_through_a_number_type_are_noticed() {
             vec![parsed.map_or(frame, |value| value.to_string().into())]
         })
     };
-    let cases = ["an id beyond 2^64", "numbers come back as they were written"];
+    let cases = [
+        "an id beyond 2^64",
+        "numbers come back as they were written",
+        "numbers mean what they meant when they come back",
+    ];
     assert_noticed(number_type, &cases).await;
 }
 
