@@ -59,6 +59,12 @@ impl Codec {
     }
 }
 
+/// Whether this is what `ZMQ_PROBE_ROUTER` sends before everything else: one empty frame, so that a
+/// ROUTER learns of its peer. It is no request; whoever sends it takes no answer to it.
+pub(super) fn is_probe(message: &Multipart) -> bool {
+    matches!(message.frames(), [only] if only.is_empty())
+}
+
 /// A message in its parts.
 #[derive(Debug, PartialEq)]
 pub(super) struct Opened {

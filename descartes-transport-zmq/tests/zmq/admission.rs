@@ -64,8 +64,9 @@ async fn a_stranger_is_told_so_in_answer_to_its_first_message() {
         );
         assert!(talk.frames().await.is_none());
 
-        // In each language; a notification is not answered, so the call behind it is.
+        // In each language; a probe and a notification are not answered, so the call behind is.
         let mut talk = server.dealer().await;
+        talk.send(&[b""]).await;
         talk.send(&[b"{\"jsonrpc\":\"2.0\",\"method\":\"whoami\"}"]).await;
         talk.send(&[&Node::pack(&call(7, "whoami", "{}")).unwrap()]).await;
         let answer = Node::unpack(&talk.frames().await.unwrap()[0]);

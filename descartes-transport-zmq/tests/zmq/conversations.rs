@@ -35,6 +35,20 @@ async fn req_dealer_and_router_are_answered_in_their_envelopes() {
 }
 
 #[tokio::test]
+async fn the_probe_of_a_new_connection_is_no_request() {
+    let server = Server::start().await;
+    for kind in [SocketType::Req, SocketType::Dealer, SocketType::Router] {
+        let mut talk = server.connect(kind).await;
+        talk.send(&[b""]).await;
+        assert_eq!(talk.ask(1, "echo", "[1]").await, json!([1]), "{kind}");
+        // Later it is a message that says nothing, and is answered.
+        talk.send(&[b""]).await;
+        assert_eq!(talk.json().await["error"]["code"], -32700, "{kind}");
+    }
+    server.stop().await;
+}
+
+#[tokio::test]
 async fn the_same_id_in_two_envelopes_is_two_calls() {
     let server = Server::start().await;
     let mut talk = server.dealer().await;

@@ -33,7 +33,7 @@ use crate::{
     server::{
         activity::Counted,
         conversation::{Conversation, Serving},
-        envelope::{Codec, Envelope, Opened, open},
+        envelope::{Codec, Envelope, Opened, is_probe, open},
         gate::Wire,
         signal::Task,
     },
@@ -198,6 +198,7 @@ impl<S: RpcService> Connection<S> {
     fn receive(&mut self, received: Received, peer: SocketType) {
         self.heard += 1;
         match received {
+            Received::Message(message) if self.heard == 1 && is_probe(&message) => {}
             Received::Message(message) => {
                 let Opened { envelope, codec, body, fault } = open(message);
                 match fault {

@@ -25,7 +25,7 @@ use crate::{
     server::{
         TRANSPORT,
         admission::Stranger,
-        envelope::{Codec, Opened, open},
+        envelope::{Codec, Opened, is_probe, open},
         gate::Wire,
     },
     zmtp::{Received, ZmtpSocket},
@@ -43,6 +43,9 @@ pub(super) async fn refuse<IO: Wire>(
     let told = timeout(REFUSAL_WAIT, async {
         while let Some(received) = socket.next().await {
             let Received::Message(message) = received? else { continue };
+            if is_probe(&message) {
+                continue;
+            }
             let Opened { envelope, codec, body, .. } = open(message);
             if let Some(answer) = refused(codec, &body, &stranger.error(), max) {
                 socket.send(envelope.around(answer)).await?;
