@@ -25,6 +25,10 @@ mod sse;
 mod unix;
 #[path = "ratios/zmq.rs"]
 mod zmq;
+#[path = "ratios/zmq_gate.rs"]
+mod zmq_gate;
+#[path = "ratios/zmq_publish.rs"]
+mod zmq_publish;
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -57,6 +61,8 @@ const ALL: &[(&str, Measure)] = &[
     ("batch", http::batch),
     ("unix", unix::measure),
     ("zmq", zmq::measure),
+    ("zmq_gate", zmq_gate::measure),
+    ("zmq_publish", zmq_publish::measure),
     ("journal", journal::measure),
     ("fan_out", fan_out::measure),
     ("sse", sse::measure),

@@ -3,6 +3,7 @@
 mod http;
 mod lines;
 mod sse;
+pub mod zmq;
 
 pub use http::{HttpClient, OpenLoop, http_request};
 pub use lines::LinesClient;

@@ -6,11 +6,13 @@ mod health;
 mod lines;
 mod raw_sse;
 mod rpsee;
+mod zmq;
 
 use std::io::{Read, Write};
 use std::time::Duration;
 
 pub use health::Health;
+pub use zmq::{Flood, Whose, send_back};
 
 /// Which server.
 #[derive(Clone, Debug, clap::Subcommand)]
@@ -39,6 +41,32 @@ pub enum Serve {
         /// How long one event's frame is.
         #[arg(long)]
         frame: usize,
+    },
+    /// Descartes over ZeroMQ.
+    Zmq,
+    /// A ROUTER that sends back what it gets.
+    ZmqEcho {
+        /// Whose.
+        whose: Whose,
+    },
+    /// An XPUB that publishes once, as fast as it can.
+    ZmqFlood {
+        /// Whose.
+        whose: Whose,
+        /// What.
+        #[command(flatten)]
+        flood: Flood,
+    },
+    /// A PUB whose messages come in bursts; that of Descartes has its journal behind it.
+    ZmqBursts {
+        /// Whose.
+        whose: Whose,
+        /// When and how many.
+        #[command(flatten)]
+        bursts: Bursts,
+        /// How long a message is; Descartes' are as long as their events.
+        #[arg(long, default_value_t = 0)]
+        bytes: usize,
     },
 }
 
@@ -76,6 +104,12 @@ pub fn serve(server: &Serve) -> anyhow::Result<()> {
         Serve::Unix => runtime.block_on(descartes::unix())?,
         Serve::UnixLines => runtime.block_on(lines::serve())?,
         Serve::Sse(bursts) => runtime.block_on(descartes::sse(*bursts))?,
+        Serve::Zmq => runtime.block_on(zmq::daemon())?,
+        Serve::ZmqEcho { whose } => runtime.block_on(zmq::echo(*whose))?,
+        Serve::ZmqFlood { whose, flood } => runtime.block_on(zmq::flood(*whose, *flood))?,
+        Serve::ZmqBursts { whose, bursts, bytes } => {
+            runtime.block_on(zmq::bursts(*whose, *bursts, *bytes))?;
+        }
         Serve::SseRaw { .. } => {}
     }
     until_input_ends();

@@ -1,7 +1,11 @@
-//! ZMTP of our own against the bare `zeromq` crate: both ends in one process, over TCP on loopback.
+//! ZMTP of our own against the bare `zeromq` crate and libzmq: both ends in one process, over TCP
+//! on loopback. What stands above ZMTP in a daemon is in `zmq_gate` and `zmq_publish`.
 
 #[path = "zmq/bare.rs"]
 mod bare;
+#[cfg(feature = "libzmq")]
+#[path = "zmq/libzmq.rs"]
+mod libzmq;
 #[path = "zmq/ours.rs"]
 mod ours;
 
@@ -37,10 +41,23 @@ struct Way {
     others: &'static [(Talk, &'static str)],
 }
 
-const PIPELINED: &[(Talk, &str)] = &[(bare::pipelined, "zeromq crate")];
-const ONE_WAY: &[(Talk, &str)] =
-    &[(bare::one_way, "zeromq crate, PUSH"), (bare::published, "zeromq crate, XPUB")];
-const ROUND_TRIP: &[(Talk, &str)] = &[(bare::round_trip, "zeromq crate, REP")];
+const PIPELINED: &[(Talk, &str)] = &[
+    (bare::pipelined, "zeromq crate"),
+    #[cfg(feature = "libzmq")]
+    (libzmq::pipelined, "libzmq"),
+];
+const ONE_WAY: &[(Talk, &str)] = &[
+    (bare::one_way, "zeromq crate, PUSH"),
+    (bare::published, "zeromq crate, XPUB"),
+    (bare::published_by_the_window, "zeromq crate, PUB by 512"),
+    #[cfg(feature = "libzmq")]
+    (libzmq::published, "libzmq, XPUB"),
+];
+const ROUND_TRIP: &[(Talk, &str)] = &[
+    (bare::round_trip, "zeromq crate, REP"),
+    #[cfg(feature = "libzmq")]
+    (libzmq::round_trip, "libzmq, REP"),
+];
 
 const WAYS: &[Way] = &[
     Way {
@@ -111,13 +128,14 @@ impl Way {
         }
         let series = Series::interleaved(bench.size.rounds(), &mut contestants);
         let unit = if self.latency { "ns" } else { "/s" };
-        let row = |index: usize, whose| Row {
+        let row = |index: usize, whose: &'static str| Row {
             what: self.what.to_owned(),
             ours: Figure(series.figure(0), unit),
             reference: Figure(series.figure(index), unit),
             whose,
             ratio: series.ratio(0, index),
-            aim: self.aim,
+            // The bar is one of the crate's; what libzmq reaches is told beside it.
+            aim: if whose.starts_with("libzmq") { Aim::None } else { self.aim },
         };
         self.others.iter().enumerate().map(|(at, (_, whose))| row(at + 1, whose)).collect()
     }

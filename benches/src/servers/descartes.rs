@@ -49,7 +49,7 @@ pub(super) async fn sse(bursts: Bursts) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn publish(descartes: Descartes, bursts: Bursts) {
+pub(super) async fn publish(descartes: Descartes, bursts: Bursts) {
     let mut ticks = interval(bursts.every());
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let agent = AgentId::generate();

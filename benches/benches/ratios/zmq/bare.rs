@@ -1,17 +1,22 @@
 //! The bare `zeromq` crate on both ends.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use tokio::runtime::Runtime;
+use tokio::sync::Semaphore;
+use tokio::time::{sleep, timeout};
 use zeromq::{
-    DealerSocket, PullSocket, PushSocket, RepSocket, ReqSocket, RouterSocket, Socket, SocketRecv,
-    SocketSend, SubSocket, XPubSocket, ZmqMessage,
+    DealerSocket, PubSocket, PullSocket, PushSocket, RepSocket, ReqSocket, RouterSocket, Socket,
+    SocketRecv, SocketSend, SubSocket, XPubSocket, ZmqMessage,
 };
 
 use super::{Load, WINDOW, taken};
 
 const ANY: &str = "tcp://127.0.0.1:0";
+/// How long PUB waits for its subscriber before it sends something that says nothing.
+const NUDGE: Duration = Duration::from_millis(20);
 
 fn message(load: Load) -> ZmqMessage {
     ZmqMessage::from(Bytes::from(vec![7; load.bytes]))
@@ -98,6 +103,64 @@ pub(super) fn published(runtime: &Runtime, load: Load) -> anyhow::Result<Duratio
         client.subscribe("").await?;
         server.recv().await?;
         deliver(server, client, load).await
+    })
+}
+
+/// Messages that PUB may be ahead of its subscriber, which it keeps in its own bounds.
+const AHEAD: usize = 512;
+
+/// PUB as it is usually used, held back by hand.
+pub(super) fn published_by_the_window(runtime: &Runtime, load: Load) -> anyhow::Result<Duration> {
+    runtime.block_on(async {
+        let mut server = PubSocket::new();
+        let place = server.bind(ANY).await?;
+        let mut client = SubSocket::new();
+        client.connect(&place.to_string()).await?;
+        client.subscribe("").await?;
+        // PUB does not say when somebody has subscribed.
+        let first = message(Load { bytes: 1, ..load });
+        loop {
+            server.send(first.clone()).await?;
+            if timeout(NUDGE, client.recv()).await.is_ok() {
+                break;
+            }
+        }
+        let room = Arc::new(Semaphore::new(AHEAD));
+        let (taken_up, began) = (Arc::clone(&room), Instant::now());
+        let server = tokio::spawn(async move {
+            let message = message(load);
+            let mut sent = 0;
+            loop {
+                let room = timeout(NUDGE, room.acquire()).await;
+                if sent < load.messages
+                    && let Ok(permit) = room
+                {
+                    permit?.forget();
+                    server.send(message.clone()).await?;
+                    sent += 1;
+                    continue;
+                }
+                // PUB may miss that there is something to send until there is more of it.
+                sleep(NUDGE).await;
+                server.send(first.clone()).await?;
+            }
+            #[expect(unreachable_code, reason = "says what the block fails with")]
+            anyhow::Ok(())
+        });
+        let client = tokio::spawn(async move {
+            let mut come = 0;
+            while come < load.messages {
+                let received = client.recv().await?;
+                if received.get(0).is_some_and(|frame| frame.len() == load.bytes) {
+                    taken_up.add_permits(1);
+                    come += 1;
+                }
+            }
+            taken(began, come, load)
+        });
+        let taken = client.await?;
+        server.abort();
+        taken
     })
 }
 

@@ -4,7 +4,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use bytes::Bytes;
-use descartes_transport_zmq::zmtp::{Multipart, Received, SocketType, ZmtpLimits, ZmtpSocket};
+use descartes_benches::client::zmq::{ask, limits};
+use descartes_benches::servers::send_back;
+use descartes_transport_zmq::zmtp::{Multipart, SocketType, ZmtpSocket};
 use futures_util::{SinkExt, StreamExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Runtime;
@@ -22,7 +24,7 @@ async fn pair(
     let (connected, (accepted, _)) = (connected?, accepted?);
     connected.set_nodelay(true)?;
     accepted.set_nodelay(true)?;
-    let limits = ZmtpLimits::default();
+    let limits = limits();
     let (accepted, connected) = tokio::join!(
         ZmtpSocket::accept(accepted, server, limits),
         ZmtpSocket::connect(connected, client, limits),
@@ -30,35 +32,13 @@ async fn pair(
     Ok((accepted?, connected?))
 }
 
-/// Sends everything back; what is due goes out when nothing more comes.
-async fn echo(mut socket: ZmtpSocket<TcpStream>) -> anyhow::Result<()> {
-    while let Some(received) = socket.next().await {
-        if let Received::Message(message) = received? {
-            socket.feed(message).await?;
-        }
-    }
-    Ok(())
-}
-
 pub(super) fn pipelined(runtime: &Runtime, load: Load) -> anyhow::Result<Duration> {
     runtime.block_on(async {
         let (server, mut client) = pair(SocketType::Router, SocketType::Dealer).await?;
-        let server = tokio::spawn(echo(server));
+        let server = tokio::spawn(send_back(server));
         let client = tokio::spawn(async move {
-            let body = Bytes::from(vec![7; load.bytes]);
-            let (mut sent, mut come, began) = (0, 0, Instant::now());
-            while come < load.messages {
-                while sent < load.messages && sent - come < WINDOW {
-                    client.feed(Multipart::single(body.clone())).await?;
-                    sent += 1;
-                }
-                client.flush().await?;
-                while come < sent && (sent - come > WINDOW / 2 || sent == load.messages) {
-                    client.next().await.context("cut")??;
-                    come += 1;
-                }
-            }
-            taken(began, come, load)
+            let question = Multipart::single(vec![7; load.bytes]);
+            ask(&mut client, &question, load.messages, WINDOW).await
         });
         let taken = client.await?;
         server.await??;
@@ -69,7 +49,7 @@ pub(super) fn pipelined(runtime: &Runtime, load: Load) -> anyhow::Result<Duratio
 pub(super) fn round_trip(runtime: &Runtime, load: Load) -> anyhow::Result<Duration> {
     runtime.block_on(async {
         let (server, mut client) = pair(SocketType::Router, SocketType::Req).await?;
-        let server = tokio::spawn(echo(server));
+        let server = tokio::spawn(send_back(server));
         let client = tokio::spawn(async move {
             let frames = vec![Bytes::new(), Bytes::from(vec![7; load.bytes])];
             let (mut come, began) = (0, Instant::now());
