@@ -29,13 +29,13 @@ use crate::limits::REOPEN_PAUSE;
 ///
 /// A new subscription begins with what is committed after its reader was opened: until that says
 /// `synced`, it goes through what the subscriber still had to be told by its older subscriptions,
-/// and the newer ones match nothing.
+/// and the newer ones match nothing. What was cancelled and is subscribed again is newer.
 pub(super) struct Follow<S> {
     rpc: S,
     peer: Peer,
     /// What is told once the reader is synced.
     wanted: Wanted,
-    /// What is told of the history before that.
+    /// What is told of the history before that; never more than is wanted.
     before: Wanted,
     synced: bool,
     /// The reader follows something else than what is wanted by now.
@@ -104,8 +104,9 @@ impl<S: RpcService> Follow<S> {
             *self = Self { gaps, ..Self::new(rpc, peer) };
             return;
         }
-        self.leave_history();
-        self.before = if self.synced { self.wanted.clone() } else { mem::take(&mut self.before) };
+        // What is wanted no more is forgotten, or one that takes nothing and changes its mind
+        // would cost more and more.
+        self.before = self.wanted.and(&wanted);
         self.wanted = wanted;
         self.synced = false;
         match self.state {
@@ -128,8 +129,14 @@ impl<S: RpcService> Follow<S> {
     /// synced, the next one tells at once.
     fn leave_history(&mut self) {
         if !self.synced {
-            self.before = self.before.or(&self.wanted);
+            self.before = self.wanted.clone();
         }
+    }
+
+    /// How many prefixes of earlier subscriptions are remembered.
+    #[cfg(test)]
+    pub(super) fn remembered(&self) -> usize {
+        self.before.len()
     }
 
     /// The next message; none when there will be no more.

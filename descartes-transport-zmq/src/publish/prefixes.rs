@@ -67,11 +67,22 @@ impl Wanted {
         Self(kept.into())
     }
 
-    /// What is wanted by either.
-    pub(super) fn or(&self, other: &Self) -> Self {
-        let mut both: Vec<_> = self.0.iter().chain(other.0.iter()).collect();
+    /// What is wanted by both.
+    pub(super) fn and(&self, other: &Self) -> Self {
+        let mut both: Vec<_> = self.within(other).chain(other.within(self)).collect();
         both.sort_unstable();
         Self::of_sorted(both.into_iter())
+    }
+
+    /// The prefixes of which `other` wants every message.
+    fn within(&self, other: &Self) -> impl Iterator<Item = &Bytes> {
+        self.0.iter().filter(|prefix| other.matches(prefix))
+    }
+
+    /// How many prefixes these are.
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -223,8 +234,8 @@ mod tests {
             let slow = |texts: &[String]| texts.iter().any(|prefix| message.starts_with(prefix));
             let set = of(&prefixes);
             assert_eq!(set.matches(message.as_bytes()), slow(&prefixes));
-            let both = set.or(&of(&others));
-            assert_eq!(both.matches(message.as_bytes()), slow(&prefixes) || slow(&others));
+            let both = set.and(&of(&others));
+            assert_eq!(both.matches(message.as_bytes()), slow(&prefixes) && slow(&others));
             let _ = topic_of(&bytes);
         }
     }

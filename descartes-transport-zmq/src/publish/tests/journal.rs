@@ -16,6 +16,7 @@ use std::{
 use descartes_rpc::{
     connection::SubscriptionTicket,
     message::{EndReason, Id, Notification, Reply, Request, Response, Text},
+    peer::Peer,
 };
 use futures_core::Stream;
 use futures_util::SinkExt;
@@ -29,6 +30,7 @@ use tower::Service;
 use super::{PATIENCE, STALL, Subscriber, connect, connect_as};
 use crate::{
     limits::PREFIXES,
+    publish::{follow::Follow, prefixes::Prefixes},
     zmtp::{Multipart, SocketType},
 };
 
@@ -459,6 +461,19 @@ async fn who_wants_too_much_is_cut() {
     greedy.socket.flush().await.unwrap();
     let ended = timeout(PATIENCE, &mut greedy.served).await.unwrap().unwrap().unwrap_err();
     assert_eq!(ended.kind(), ErrorKind::QuotaExceeded);
+}
+
+#[tokio::test]
+async fn who_changes_its_mind_and_takes_nothing_costs_what_it_wants() {
+    let mut follow = Follow::new(Journal::new(3000), Peer::owner("zmq"));
+    let mut prefixes = Prefixes::default();
+    prefixes.subscribe(b"a/").unwrap();
+    for number in 0..10_000_u32 {
+        prefixes.subscribe(&number.to_be_bytes()).unwrap();
+        follow.follow(prefixes.wanted());
+        prefixes.cancel(&number.to_be_bytes());
+    }
+    assert!(follow.remembered() <= 2, "{} prefixes", follow.remembered());
 }
 
 #[tokio::test(start_paused = true)]
