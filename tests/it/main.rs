@@ -31,8 +31,6 @@ mod output;
 mod peer;
 /// What is said on the wire, to the letter, over HTTP and over the Unix socket.
 mod protocol;
-/// Who subscribes over ZeroMQ: everything for those who read, whoever else does not.
-mod publish;
 /// Every command of the README is run, and gives what it shows.
 mod readme;
 /// Typed clients follow printing agents while connections break and daemons die.
@@ -59,5 +57,5 @@ mod strangers;
 mod survive;
 /// Waiting for an end: with a limit, until cancelled, whoever holds the pipe.
 mod wait;
-/// ZeroMQ: known attacks, who never reads, batches, clients whose daemon is away.
+/// ZeroMQ: known attacks, who subscribes, who never reads, batches, clients whose daemon is away.
 mod zeromq;

@@ -5,6 +5,7 @@ mod batch;
 mod queue;
 mod remote;
 mod slow;
+mod subscribing;
 
 use crate::rig::daemon::{Daemon, Setup};
 

@@ -7,8 +7,9 @@ use serde_json::json;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
+    runtime::Handle,
     task::JoinSet,
-    time::timeout,
+    time::{sleep, timeout},
 };
 
 use crate::{
@@ -86,6 +87,21 @@ fn resident() -> u64 {
     line.split_ascii_whitespace().nth(1).unwrap().parse().unwrap()
 }
 
+/// How many tasks live here, where each connection is one.
+fn tasks() -> usize {
+    Handle::current().metrics().num_alive_tasks()
+}
+
+/// Waits until what was begun for connections has ended.
+async fn leaves_no_task(before: usize) {
+    let ended = timeout(PATIENCE, async {
+        while tasks() > before {
+            sleep(Duration::from_millis(1)).await;
+        }
+    });
+    assert!(ended.await.is_ok(), "{} tasks, {before} before", tasks());
+}
+
 /// Far more than other tests of this process use meanwhile, far less than what is announced.
 const GROWTH: u64 = 512 << 10;
 
@@ -93,7 +109,7 @@ const GROWTH: u64 = 512 << 10;
 async fn a_length_that_is_announced_costs_nothing() {
     let server = Server::start().await;
     let mut good = server.dealer().await;
-    let before = resident();
+    let (before, tasks) = (resident(), tasks());
     for length in [256_u64 << 30, 17 << 40, u64::MAX >> 1, u64::MAX] {
         for flags in [2_u8, 3, 6] {
             let header = [&[flags][..], &length.to_be_bytes(), &[7; 100]].concat();
@@ -108,6 +124,7 @@ async fn a_length_that_is_announced_costs_nothing() {
     }
     assert!(resident() < before + GROWTH, "{} KiB", resident() - before);
     assert_eq!(good.ask(1, "echo", "{}").await, json!({}));
+    leaves_no_task(tasks).await;
     server.stop().await;
 }
 
@@ -115,6 +132,7 @@ async fn a_length_that_is_announced_costs_nothing() {
 async fn silent_sockets_make_room_for_those_that_speak() {
     let server = Server::start().await;
     let mut good = server.dealer().await;
+    let tasks = tasks();
     let mut silent = Vec::new();
     for _ in 0..500 {
         silent.push(Raw::open(&server).await);
@@ -126,6 +144,7 @@ async fn silent_sockets_make_room_for_those_that_speak() {
     assert_eq!(good.ask(1, "echo", "{}").await, json!({}));
     assert_eq!(server.dealer().await.ask(1, "echo", "{}").await, json!({}));
     drop(silent);
+    leaves_no_task(tasks).await;
     server.stop().await;
 }
 
@@ -140,7 +159,7 @@ async fn a_handshake_that_trickles_is_cut_by_its_deadline() {
             if writing.write_all(byte).await.is_err() {
                 break;
             }
-            tokio::time::sleep(short / 4).await;
+            sleep(short / 4).await;
         }
     };
     let mut heard = Vec::new();
@@ -155,6 +174,7 @@ async fn a_handshake_that_trickles_is_cut_by_its_deadline() {
 async fn what_breaks_the_protocol_ends_its_connection_alone() {
     let server = Server::start().await;
     let mut good = server.dealer().await;
+    let tasks = tasks();
     let endless = [1, 1, b'x'].repeat(20 << 20);
     for bytes in [
         // Reserved flags, a command with more, a ping without a body.
@@ -169,6 +189,7 @@ async fn what_breaks_the_protocol_ends_its_connection_alone() {
         drop(raw.rest().await);
     }
     assert_eq!(good.ask(1, "echo", "{}").await, json!({}));
+    leaves_no_task(tasks).await;
     server.stop().await;
 }
 

@@ -40,6 +40,11 @@ pub(crate) fn flood(bytes: usize) -> Vec<String> {
     parrot(&["blocks", &bytes.to_string()])
 }
 
+/// Lines, so many times `bytes` bytes, each of which was taken before the next is written.
+pub(crate) fn pieces(count: usize, bytes: usize) -> Vec<String> {
+    parrot(&["pieces", &count.to_string(), &bytes.to_string()])
+}
+
 /// Prints thirty lines in its own time, then ends.
 pub(crate) fn chatter(token: &str) -> Vec<String> {
     parrot(&["count", "30", "20", "--token", token])

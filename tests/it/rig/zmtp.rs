@@ -121,6 +121,11 @@ fn frame(flags: u8, body: &[u8]) -> Vec<u8> {
     bytes
 }
 
+/// A command: the length of its name, its name, its data.
+pub(crate) fn command(body: &[u8]) -> Vec<u8> {
+    frame(COMMAND, body)
+}
+
 /// A message of these frames.
 pub(crate) fn message(frames: &[&[u8]]) -> Vec<u8> {
     let (last, before) = frames.split_last().expect("a message has frames");
@@ -145,13 +150,21 @@ impl Zmtp {
     /// The same with an identity of its own.
     #[track_caller]
     pub(crate) fn connect_as(place: &str, socket_type: &str, identity: &[u8]) -> Self {
-        let mut peer = Self { stream: BufReader::new(Wire::connect(place)), next_id: 1 };
-        peer.shake_hands(socket_type, identity).expect("the daemon greets");
+        let mut wire = Wire::connect(place);
+        let ours = [greeting(), ready(socket_type, identity)].concat();
+        wire.write_all(&ours).expect("the daemon reads");
+        Self::greeted(wire)
+    }
+
+    /// One that has said its greeting and READY already.
+    #[track_caller]
+    pub(crate) fn greeted(wire: Wire) -> Self {
+        let mut peer = Self { stream: BufReader::new(wire), next_id: 1 };
+        peer.hear_greeting().expect("the daemon greets");
         peer
     }
 
-    fn shake_hands(&mut self, socket_type: &str, identity: &[u8]) -> io::Result<()> {
-        self.write(&[greeting(), ready(socket_type, identity)].concat())?;
+    fn hear_greeting(&mut self) -> io::Result<()> {
         let mut theirs = [0; 64];
         self.stream.read_exact(&mut theirs)?;
         assert_eq!((theirs[0], theirs[9], &theirs[12..16]), (0xff, 0x7f, &b"NULL"[..]));

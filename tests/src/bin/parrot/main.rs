@@ -29,6 +29,7 @@ output
   count N MS          N numbered lines, MS milliseconds apart
   lines N             N numbered lines, one to a write, as fast as possible
   blocks BYTES        as many bytes of 80 byte lines, 64 KiB to a write
+  pieces N BYTES      N times BYTES of 64 byte lines, each write when the one before was taken
   long BYTES          as many bytes without a newline, 64 KiB to a write
   noise SEED BYTES    as many bytes of every value; the same SEED gives the same
   env | args | cwd | pid    what it is, a line each
@@ -146,6 +147,7 @@ fn flood(step: &str, words: &mut dyn Iterator<Item = String>) -> Result<bool, En
             number(words)?,
             b"the quick brown parrot jumps over the lazy cat and says so to all who will hear\n",
         )?,
+        "pieces" => output::pieces(number(words)?, number(words)?)?,
         "long" => output::blocks(number(words)?, b"x")?,
         "noise" => output::noise(number(words)?, number(words)?)?,
         _ => return Ok(false),

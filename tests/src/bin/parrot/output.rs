@@ -5,6 +5,10 @@ use std::time::Duration;
 
 /// Bytes of one write of a flood.
 const BLOCK: usize = 64 * 1024;
+/// What pieces are made of.
+const LINE: &[u8; 64] = b"one after the other, says parrot, and waits for each to be read\n";
+/// How long a piece is left to be taken before it is looked at again.
+const TAKEN: Duration = Duration::from_micros(20);
 
 /// Writes `bytes` to standard output now.
 pub(crate) fn stdout(bytes: &[u8]) -> io::Result<()> {
@@ -51,6 +55,18 @@ pub(crate) fn blocks(total: u64, pattern: &[u8]) -> io::Result<()> {
         let length = usize::try_from(left).unwrap_or(usize::MAX).min(block.len());
         stdout(&block[..length])?;
         left -= length as u64;
+    }
+    Ok(())
+}
+
+/// Writes `count` times `bytes` bytes, each when whoever reads has taken the ones before.
+pub(crate) fn pieces(count: u64, bytes: usize) -> io::Result<()> {
+    let piece: Vec<u8> = LINE.iter().copied().cycle().take(bytes).collect();
+    for _ in 0..count {
+        stdout(&piece)?;
+        while rustix::io::ioctl_fionread(rustix::stdio::stdout())? > 0 {
+            crate::sleep(TAKEN);
+        }
     }
     Ok(())
 }
