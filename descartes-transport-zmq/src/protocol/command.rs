@@ -129,7 +129,9 @@ impl Fixed {
 pub(super) fn sent_path(path: &str) -> String {
     let head = path.split(['.', '[']).next().unwrap_or_default();
     match head {
-        "" | "agent_id" | "agent_ids" | "idempotency_key" => path.to_owned(),
+        // The agent is always given; what else is missing was looked for in the payload.
+        "" => "payload".to_owned(),
+        "agent_id" | "agent_ids" | "idempotency_key" => path.to_owned(),
         _ => format!("payload.{path}"),
     }
 }

@@ -6,8 +6,10 @@ use std::marker::PhantomData;
 use descartes_rpc::decode::ParamFault;
 use serde::de::{DeserializeSeed, IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
+use serde_json::Value as Json;
 
 use super::scan::{self, Outline};
+use super::value::Value;
 use super::wire::ZmqMessage;
 use crate::limits::REQUEST_ID_CHARS;
 
@@ -49,9 +51,32 @@ fn sentence(path: &str, message: String) -> ParamFault {
 /// The members of a message beside `type`.
 pub(super) fn body<T: for<'de> Deserialize<'de>>(bytes: &[u8]) -> Result<T, ParamFault> {
     let mut input = rmp_serde::Deserializer::from_read_ref(bytes);
-    serde_path_to_error::deserialize::<_, Body<T>>(&mut input)
-        .map(|body| body.0)
-        .map_err(|error| ParamFault::explain(&error))
+    serde_path_to_error::deserialize::<_, Body<T>>(&mut input).map(|body| body.0).map_err(|error| {
+        let misfit = matches!(error.inner(), rmp_serde::decode::Error::TypeMismatch(_));
+        let said = misfit.then(|| said_of_json::<T>(bytes)).flatten();
+        said.unwrap_or_else(|| ParamFault::explain(&error))
+    })
+}
+
+/// What is wrong with the same message in JSON: where a number or a truth is due, the decoder of
+/// MessagePack tells neither what it found nor what would have been right.
+fn said_of_json<T: for<'de> Deserialize<'de>>(bytes: &[u8]) -> Option<ParamFault> {
+    let mut value: Value = rmp_serde::from_slice(bytes).ok()?;
+    without_bytes(&mut value);
+    let Ok(Json::Object(mut members)) = value.into_json() else { return None };
+    members.remove("type");
+    let read = serde_path_to_error::deserialize::<_, T>(Json::Object(members));
+    read.err().map(|error| ParamFault::explain(&error))
+}
+
+/// Texts in place of bytes, which are taken wherever bytes are.
+fn without_bytes(value: &mut Value) {
+    match value {
+        Value::Bytes(_) => *value = Value::Text(String::new()),
+        Value::Array(items) => items.iter_mut().for_each(without_bytes),
+        Value::Map(members) => members.values_mut().for_each(without_bytes),
+        _ => {}
+    }
 }
 
 /// A `T` in a map that has `type` beside it.

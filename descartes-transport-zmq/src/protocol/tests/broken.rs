@@ -59,6 +59,8 @@ command_response invalid_params command_type 1 C{"command_type": "fly"}
 command_response invalid_params payload 1 C{"command_type": "pause", "payload": []}
 command_response invalid_params payload.signal 1 C{"command_type": "pause", "payload": {"signal": "kill"}}
 command_response invalid_params payload.signal 1 C{"command_type": "signal", "payload": {"signal": "loud"}}
+command_response invalid_params payload 1 C{"command_type": "signal"}
+command_response invalid_params payload 1 C{"command_type": "custom_action", "payload": {"params": 1}}
 command_response invalid_params payload.data 1 C{"command_type": "write_stdin", "payload": {"data": 9}}
 command_response invalid_params payload.output 1 C{"command_type": "get_status", "payload": {"output": true}}
 command_response agent_not_found - 1 C{"command_type": "kill"}
@@ -88,6 +90,55 @@ async fn every_broken_message_is_answered_with_what_was_wrong_where() {
         assert_eq!(refusal.request_id.as_deref().unwrap_or("-"), request_id, "{row}");
         assert!(!refusal.error.message.is_empty());
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_a_number_is_due_it_is_told_what_was_sent_and_what_is_expected() {
+    let mut talk = Talk::start().await;
+    for (sent, path, found, expected) in [
+        (
+            r#"C{"command_type": "stop", "payload": {"grace_secs": "soon"}}"#,
+            "payload.grace_secs",
+            "\"soon\"",
+            "a number",
+        ),
+        (
+            r#"C{"command_type": "read_stdout", "payload": {"offset": "x"}}"#,
+            "payload.offset",
+            "\"x\"",
+            "a whole number",
+        ),
+        (
+            r#"C{"command_type": "pause", "payload": {"force": [1]}}"#,
+            "payload.force",
+            "sequence",
+            "a boolean",
+        ),
+        (
+            r#"{"type": "list_agents_request", "request_id": "1", "limit": {}}"#,
+            "limit",
+            "map",
+            "a whole number",
+        ),
+    ] {
+        talk.send_raw(packed(message(sent))).await;
+        let error = refusal(&talk.next().await).error;
+        assert_eq!(error.path.as_deref(), Some(path), "{error:?}");
+        assert!(error.message.contains(found), "{error:?}");
+        let told = error.data.get("expected").and_then(Value::as_str).unwrap_or_default();
+        assert!(told.starts_with(expected), "{error:?}");
+    }
+    let with_bytes = Value::from_iter([("data", Value::Bytes(vec![0xff])), ("close", "no".into())]);
+    let asked = Value::from_iter([
+        ("type", "control_command".into()),
+        ("request_id", "1".into()),
+        ("agent_id", "a".into()),
+        ("command_type", "write_stdin".into()),
+        ("payload", with_bytes),
+    ]);
+    talk.send_raw(rmp_serde::to_vec_named(&asked).unwrap()).await;
+    let error = refusal(&talk.next().await).error;
+    assert_eq!(error.path.as_deref(), Some("payload.close"), "{error:?}");
 }
 
 #[tokio::test(start_paused = true)]
