@@ -185,8 +185,11 @@ pub(super) async fn logs<S: RpcService>(
     let stream = params.remove("stream").and_then(|word| serde_json::from_value(word).ok());
     let stream: ZmqOutputStream = stream.unwrap_or_default();
     let details = caller.ask("agent.get", given([("agent_id", Some(agent.into()))])).await;
-    let details: AgentDetails = details?;
-    let agent = details.agent;
+    let AgentDetails { agent, cursor, .. } = details?;
+    if params.get("after").is_some_and(|after| after == "now") && !params.contains_key("tail") {
+        // From where the agent was seen, so that its end cannot lie between the two.
+        params.insert("after".to_owned(), cursor.into());
+    }
     let topics = [output_topic(&agent.id), status_topic(&agent.id)];
     let types = ["agent.output", "agent.exited", "agent.removed"];
     params.insert("topics".to_owned(), json!(topics));

@@ -1,6 +1,12 @@
 //! Statuses and output that are followed.
 
+use std::convert::Infallible;
+use std::task::{Context, Poll};
+
+use descartes_rpc::message::{Id, Params, Reply, Request, Text};
 use descartes_rpc::wire::agent::AgentStatus;
+use futures_util::future::BoxFuture;
+use tower::ServiceExt as _;
 
 use super::*;
 use crate::protocol::{UpdateType, ZmqOutputStream};
@@ -215,4 +221,45 @@ async fn the_sixty_fifth_stream_of_a_conversation_is_refused() {
     }
     let refused = talk.command(plain("worker", Command::StreamLogs)).await.error.unwrap();
     assert_eq!(refused.kind, "resource_exhausted");
+}
+
+/// A whole service that kills the agent between being asked for it and the subscription.
+#[derive(Clone)]
+struct KillsBetween<S>(S);
+
+impl<S: RpcService> tower::Service<Request> for KillsBetween<S> {
+    type Response = Reply;
+    type Error = Infallible;
+    type Future = BoxFuture<'static, Result<Reply, Infallible>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        self.0.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Request) -> Self::Future {
+        let service = self.0.clone();
+        Box::pin(async move {
+            if request.method.as_str() == "event.subscribe" {
+                let (peer, connection) = (request.peer.clone(), request.connection.clone());
+                let mut kill = Request::new(Text::from_static("agent.kill"), peer, connection);
+                kill.id = Some(Id::Null);
+                kill.params = Params::from_json(r#"{"agent_id":"worker"}"#.into());
+                let killed = service.clone().oneshot(kill).await;
+                assert!(killed.unwrap().response.unwrap().outcome.is_ok());
+            }
+            service.oneshot(request).await
+        })
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_agent_that_ends_while_its_log_is_asked_for_from_now_on_ends_the_stream() {
+    let service = KillsBetween(fake_service(0).await);
+    let limits = ConnectionLimits::default();
+    let mut talk = Talk::with(service, Peer::owner("test"), limits);
+    talk.spawn("worker").await;
+    let payload = CommandPayload { after: Some("now".into()), ..CommandPayload::default() };
+    let answer = talk.command(command("worker", Command::StreamLogs, payload)).await;
+    assert_eq!(answer.status, Some(AgentStatus::Running));
+    assert_eq!(talk.piece().await.ended.as_deref(), Some("agent_ended"));
 }
