@@ -18,11 +18,15 @@ enum Means {
 /// The member by which the flat form is known.
 const MARK: &str = "model_backend";
 
+/// What makes repeating a start safe; as in `agent.spawn`.
+pub(super) const KEY: &str = "idempotency_key";
+
 const FLAT: &[(&str, Means)] = &[
     ("name", Means::Is(&["name"])),
     (MARK, Means::Is(&["agent_type"])),
     ("task", Means::Is(&["config", "task"])),
     ("environment", Means::Is(&["config", "env"])),
+    (KEY, Means::Is(&[KEY])),
     ("context", Means::Before(&["config", "task"])),
     ("system_prompt", Means::Nothing),
     ("model", Means::Nothing),
@@ -137,10 +141,10 @@ mod tests {
         assert_eq!(of(native.clone()).unwrap(), (Form::Native, native));
         let flat = json!({
             "name": "a", "model_backend": "basic", "task": "go", "context": "Be kind.",
-            "environment": {"A": "1"}, "system_prompt": null,
+            "environment": {"A": "1"}, "system_prompt": null, "idempotency_key": "k",
         });
         let params = json!({
-            "name": "a", "agent_type": "basic",
+            "name": "a", "agent_type": "basic", "idempotency_key": "k",
             "config": {"task": "Be kind.\n\ngo", "env": {"A": "1"}},
         });
         assert_eq!(of(flat).unwrap(), (Form::Flat, params));

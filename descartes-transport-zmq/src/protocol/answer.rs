@@ -10,6 +10,7 @@ use descartes_rpc::wire::control::BatchResult;
 use descartes_rpc::wire::output::{Logs, OutputMatches};
 use descartes_rpc::wire::system::{Health, HealthStatus};
 use serde_json::{Value as Json, json};
+use uuid::Uuid;
 
 use super::alias;
 use super::caller::{Caller, Members, read, within};
@@ -78,8 +79,13 @@ async fn spawn<S: RpcService>(
     let Json::Object(config) = config else { return Err(ParamFault::at("config", "a map").into()) };
     let (form, mut params) = alias::spawn_params(config)?;
     label(&mut params, request.metadata.unwrap_or_default());
-    let key = params.get("idempotency_key").cloned();
     let limit = request.timeout_secs.map(|secs| secs.duration());
+    let chosen = params.get(alias::KEY).is_some_and(|key| !key.is_null());
+    if limit.is_some() && !chosen {
+        // Who is told that it takes too long needs a way back to what it came to.
+        params.insert(alias::KEY.to_owned(), Uuid::now_v7().to_string().into());
+    }
+    let key = params.get(alias::KEY).cloned();
     let spawned = within(limit, caller.ask::<Spawned>("agent.spawn", params)).await;
     let spawned = spawned.map_err(|error| match key {
         Some(key) if error.kind() == ErrorKind::Timeout => error.with("idempotency_key", key),

@@ -84,7 +84,7 @@ pub(super) async fn within<T>(
     let Some(limit) = limit else { return call.await };
     let late = |_| {
         RpcError::new(ErrorKind::Timeout, "the call did not end in time; what it began goes on")
-            .hint("with an idempotency_key the same call again gives the outcome")
+            .hint("the same call with this idempotency_key gives the outcome")
     };
     tokio::time::timeout(limit, call).await.map_err(late)?
 }

@@ -81,7 +81,9 @@ async fn a_start_that_takes_too_long_is_told_with_the_key_that_leads_back_to_it(
         let ZmqMessage::SpawnResponse(answer) = talk.ask(request).await else { panic!() };
         let error = answer.error.unwrap();
         assert_eq!(error.kind, "timeout");
-        assert_eq!(error.data.get("idempotency_key").and_then(Value::as_str), key);
+        let told = error.data.get("idempotency_key").and_then(Value::as_str);
+        // One is made for who gives none.
+        assert!(told.is_some_and(|told| key.map_or(told.len() > 1, |key| told == key)), "{told:?}");
     }
 }
 
