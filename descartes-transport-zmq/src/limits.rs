@@ -9,6 +9,13 @@ const MIB: usize = 1024 * KIB;
 pub const MESSAGE_BYTES: usize = 10 * 1024 * 1024;
 /// The name of [`MESSAGE_BYTES`] in errors.
 pub const MESSAGE_BYTES_KEY: &str = "limits.protocol_message_bytes";
+/// The longest message that is not a long one: as much as a request may have in JSON.
+pub const LONG_MESSAGE: usize = 1024 * 1024;
+/// Bytes of the long messages that one connection waits for answers to: three of the longest. What
+/// waits for its turn is kept in memory until it is there, and a message may take twice its length.
+pub const LONG_MESSAGES_BYTES: usize = 32 * 1024 * 1024;
+/// The name of [`LONG_MESSAGES_BYTES`] in errors.
+pub const LONG_MESSAGES_KEY: &str = "limits.protocol_long_messages_bytes";
 /// Nesting of a message: as deep as JSON may be on the other transports.
 pub const MESSAGE_DEPTH: usize = 128;
 /// Values in a message. A value of one byte becomes about 32 in memory, so that a message of

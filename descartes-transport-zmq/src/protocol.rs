@@ -7,6 +7,7 @@ mod command;
 mod fail;
 mod follow;
 mod read;
+mod room;
 mod scan;
 mod serve;
 #[cfg(test)]
@@ -14,8 +15,9 @@ mod tests;
 mod value;
 mod wire;
 
-pub(crate) use serve::refusal;
+pub(crate) use room::Room;
 pub use serve::serve;
+pub(crate) use serve::{AgentProtocol, refusal, speak};
 pub use value::Value;
 pub use wire::{
     BatchAgentResult, BatchControlCommand, BatchControlResponse, CommandPayload, CommandResponse,

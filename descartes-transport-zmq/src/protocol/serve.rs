@@ -17,6 +17,7 @@ use super::answer::{self, Answer};
 use super::caller::Caller;
 use super::fail::{self, Asked};
 use super::follow::Following;
+use super::room::Room;
 use super::wire::ZmqMessage;
 use super::{read, scan};
 use crate::limits::{MESSAGE_BYTES, MESSAGE_BYTES_KEY};
@@ -39,6 +40,21 @@ pub async fn serve<S, T, M>(
     service: S,
     peer: Peer,
     io: T,
+    limits: ConnectionLimits,
+    shutdown: impl Future<Output = ()> + Send,
+) -> io::Result<()>
+where
+    S: RpcService,
+    T: Stream<Item = io::Result<M>> + Sink<Bytes, Error = io::Error> + Send,
+    M: Into<Arrival>,
+{
+    speak(AgentProtocol::new(service, peer, Room::default()), io, limits, shutdown).await
+}
+
+/// The same for one of several conversations of a connection, which share the room of `protocol`.
+pub(crate) async fn speak<S, T, M>(
+    protocol: AgentProtocol<S>,
+    io: T,
     mut limits: ConnectionLimits,
     shutdown: impl Future<Output = ()> + Send,
 ) -> io::Result<()>
@@ -48,7 +64,7 @@ where
     M: Into<Arrival>,
 {
     limits.request_bytes = MESSAGE_BYTES;
-    serve_language(AgentProtocol { service, peer }, io, limits, shutdown).await
+    serve_language(protocol, io, limits, shutdown).await
 }
 
 /// The answer to a message that is not looked into, and why.
@@ -57,13 +73,21 @@ pub(crate) fn refusal(message: &[u8], error: &RpcError) -> Bytes {
 }
 
 /// Agent protocol v1 over the methods of a service.
-struct AgentProtocol<S> {
+pub(crate) struct AgentProtocol<S> {
     service: S,
     peer: Peer,
+    room: Room,
+}
+
+impl<S> AgentProtocol<S> {
+    /// For a peer whose long messages share `room`.
+    pub(crate) const fn new(service: S, peer: Peer, room: Room) -> Self {
+        Self { service, peer, room }
+    }
 }
 
 /// An answer in the making.
-enum Answering {
+pub(crate) enum Answering {
     /// It is there, or has been taken.
     Done(Option<Bytes>),
     /// It comes.
@@ -90,6 +114,10 @@ impl<S: RpcService> Language for AgentProtocol<S> {
     const BYTES_KEY: &'static str = MESSAGE_BYTES_KEY;
 
     fn answer(&mut self, connection: &Connection, message: Bytes) -> Answering {
+        let taken = match self.room.take(message.len()) {
+            Ok(taken) => taken,
+            Err(error) => return Answering::Done(Some(refusal(&message, &error))),
+        };
         let (outline, read) = read::message(&message);
         let mut asked = Asked::of(&outline);
         match read {
@@ -101,7 +129,11 @@ impl<S: RpcService> Language for AgentProtocol<S> {
                 asked.agent_id = agent_of(&message);
                 let (service, peer) = (self.service.clone(), self.peer.clone());
                 let caller = Caller { service, peer, connection: connection.clone() };
-                Answering::Working(Box::pin(answer::answer(caller, asked, message)))
+                Answering::Working(Box::pin(async move {
+                    let answer = answer::answer(caller, asked, message).await;
+                    drop(taken);
+                    answer
+                }))
             }
         }
     }

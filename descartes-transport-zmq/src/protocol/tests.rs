@@ -23,8 +23,8 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use super::{
-    CommandPayload, CommandResponse, ControlCommand, ControlCommandType as Command, LogStream,
-    SpawnRequest, StatusUpdate, Value, ZmqMessage, serve,
+    AgentProtocol, CommandPayload, CommandResponse, ControlCommand, ControlCommandType as Command,
+    LogStream, Room, SpawnRequest, StatusUpdate, Value, ZmqMessage, speak,
 };
 
 /// Longer than anything takes that comes at all.
@@ -50,13 +50,19 @@ impl Talk {
     }
 
     fn with(service: impl RpcService, peer: Peer, limits: ConnectionLimits) -> Self {
+        Self::sharing(Room::default(), service, peer, limits)
+    }
+
+    /// A conversation beside others of the same connection.
+    fn sharing(room: Room, service: impl RpcService, peer: Peer, limits: ConnectionLimits) -> Self {
         let (io, theirs) = pair();
         let (stop, mut stopping) = watch::channel(false);
         let stopped = async move {
             // An error means that the test is over.
             drop(stopping.wait_for(|stop| *stop).await);
         };
-        let served = tokio::spawn(serve(service, peer, theirs, limits, stopped));
+        let protocol = AgentProtocol::new(service, peer, room);
+        let served = tokio::spawn(speak(protocol, theirs, limits, stopped));
         Self { io, stop, served }
     }
 

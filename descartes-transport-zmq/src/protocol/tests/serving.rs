@@ -1,6 +1,13 @@
 //! A conversation as a whole: order, bounds, slow readers, the end.
 
+use std::convert::Infallible;
+use std::sync::Arc;
+
+use descartes_rpc::message::{Reply, Request, Response};
+use tokio::sync::Semaphore;
+
 use super::*;
+use crate::limits::LONG_MESSAGES_KEY;
 use crate::protocol::HealthCheckRequest;
 
 #[tokio::test(start_paused = true)]
@@ -56,6 +63,48 @@ async fn over_the_bound_of_a_connection_a_request_is_told_so_at_once() {
         assert_eq!(refused.data.get("max").unwrap().as_u64(), Some(3));
     }
     assert!(talk.command(plain("worker", Command::Kill)).await.success);
+}
+
+#[tokio::test(start_paused = true)]
+async fn long_messages_that_wait_are_bounded_for_a_connection_and_commands_get_through() {
+    let release = Arc::new(Semaphore::new(0));
+    let held = Arc::clone(&release);
+    let service = tower::service_fn(move |request: Request| {
+        let held = Arc::clone(&held);
+        async move {
+            if request.method.as_str() == "agent.write_stdin" {
+                held.acquire().await.unwrap().forget();
+            }
+            let outcome = Ok(Bytes::from_static(br#"{"bytes_written":1}"#));
+            let response = request.id.map(|id| Response { id, outcome });
+            Ok::<_, Infallible>(Reply { response, notifications: None })
+        }
+    });
+    let room = Room::default();
+    let talk = || {
+        let limits = ConnectionLimits::default();
+        Talk::sharing(room.clone(), service.clone(), Peer::owner("test"), limits)
+    };
+    let mut talks = [talk(), talk()];
+    let long = write("worker", &[7; 9 << 20]);
+    for at in [0, 1, 0] {
+        talks[at].send(long.clone()).await;
+        // What is answered behind it shows that it has begun.
+        talks[at].send(plain("worker", Command::Pause)).await;
+        assert!(response(talks[at].next().await).success);
+    }
+    let refused = talks[1].command(long.clone()).await;
+    assert_eq!(refused.request_id.as_deref(), Some("write_stdin"));
+    let error = refused.error.unwrap();
+    let limit = error.data.get("limit").and_then(Value::as_str);
+    assert_eq!((&*error.kind, limit), ("resource_exhausted", Some(LONG_MESSAGES_KEY)));
+    talks[1].send(write("worker", &[7; 1 << 19])).await;
+    assert!(talks[1].command(plain("worker", Command::Kill)).await.success);
+    release.add_permits(5);
+    for at in [0, 0, 1, 1] {
+        assert!(response(talks[at].next().await).success);
+    }
+    assert!(talks[1].command(long).await.success);
 }
 
 #[tokio::test(start_paused = true)]

@@ -29,7 +29,7 @@ use super::refusal::{malformed, packed, refused};
 use crate::{
     limits::{CONVERSATIONS, CONVERSATIONS_KEY, OUTBOX_BYTES, ROUNDS},
     msgpack::{MsgPackError, Unreadable, to_json},
-    protocol,
+    protocol::{self, AgentProtocol, Room},
     server::{
         activity::Counted,
         conversation::{Conversation, Serving},
@@ -62,6 +62,8 @@ pub(super) struct Connection<S> {
     conversations: Vec<Conversation>,
     /// Whose turn it is to be sent something.
     turn: usize,
+    /// What the long messages of all conversations take up.
+    room: Room,
     /// Answers to what belongs to no conversation.
     refusals: VecDeque<Multipart>,
     /// What the peer was lost with: nothing is written any more.
@@ -92,6 +94,7 @@ impl<S: RpcService> Connection<S> {
             task: Arc::default(),
             conversations: Vec::new(),
             turn: 0,
+            room: Room::default(),
             refusals: VecDeque::new(),
             lost: None,
             heard: 0,
@@ -279,13 +282,14 @@ impl<S: RpcService> Connection<S> {
             let share = (limits.unsent_bytes / CONVERSATIONS).max(OUTBOX_BYTES);
             limits.unsent_bytes = limits.unsent_bytes.min(share);
         }
-        let (rpc, peer) = (self.rpc.clone(), self.peer.clone());
+        let (rpc, peer, room) = (self.rpc.clone(), self.peer.clone(), self.room.clone());
         let drained = self.drain.clone().cancelled_owned();
         let conversation =
             Conversation::new((envelope, codec), whole, &self.task, |lane, activity| -> Serving {
                 let counted = Counted::new(rpc, activity);
                 if codec == Codec::Agent {
-                    Box::pin(protocol::serve(counted, peer, lane, limits, drained))
+                    let protocol = AgentProtocol::new(counted, peer, room);
+                    Box::pin(protocol::speak(protocol, lane, limits, drained))
                 } else {
                     Box::pin(serve_connection(counted, peer, lane, limits, drained))
                 }
