@@ -1,5 +1,8 @@
 //! What goes over one connection, in which envelopes.
 
+use std::collections::BTreeSet;
+
+use bytes::Bytes;
 use descartes_transport_zmq::zmtp::{Multipart, SocketType};
 use futures_util::SinkExt;
 use serde_json::json;
@@ -127,6 +130,30 @@ async fn idle_conversations_give_way_and_those_at_work_do_not() {
     }
     talk.send(&[b"late", b"", &call(8, "echo", "{}")]).await;
     assert_eq!(talk.frames().await.unwrap()[0], "late");
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_crowd_behind_one_proxy_that_asks_at_once_is_answered_to_the_last() {
+    const ASKERS: u32 = 200;
+    let server = Server::start().await;
+    let mut talk = server.dealer().await;
+    // Written together, so that one turn reads more envelopes than there may be conversations.
+    for asker in 0..ASKERS {
+        let frames = [&asker.to_be_bytes()[..], b"", &call(asker, "echo", "{}")];
+        let frames = frames.map(Bytes::copy_from_slice).to_vec();
+        talk.0.feed(Multipart::new(frames).unwrap()).await.unwrap();
+    }
+    talk.0.flush().await.unwrap();
+    let mut answered = BTreeSet::new();
+    for _ in 0..ASKERS {
+        let frames = talk.frames().await.unwrap();
+        let answer: serde_json::Value = serde_json::from_slice(&frames[2]).unwrap();
+        assert_eq!(answer["result"], json!({}), "{answer}");
+        let asker = u32::from_be_bytes(frames[0][..].try_into().unwrap());
+        assert_eq!(answer["id"], asker);
+        assert!(answered.insert(asker));
+    }
     server.stop().await;
 }
 

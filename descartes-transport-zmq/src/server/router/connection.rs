@@ -64,6 +64,9 @@ pub(super) struct Connection<S> {
     turn: usize,
     /// What the long messages of all conversations take up.
     room: Room,
+    /// A message from behind one envelope too many: taken up or refused once the conversations that
+    /// there are have had their turn. Nothing is read in between.
+    waiting: Option<(Envelope, Codec, Bytes)>,
     /// Answers to what belongs to no conversation.
     refusals: VecDeque<Multipart>,
     /// What the peer was lost with: nothing is written any more.
@@ -95,6 +98,7 @@ impl<S: RpcService> Connection<S> {
             conversations: Vec::new(),
             turn: 0,
             room: Room::default(),
+            waiting: None,
             refusals: VecDeque::new(),
             lost: None,
             heard: 0,
@@ -129,6 +133,7 @@ impl<S: RpcService> Connection<S> {
             let flushed = self.poll_write(socket, cx);
             moved |= sent != self.sent;
             self.conversations.retain(|conversation| !conversation.is_over());
+            moved |= self.settle();
             if flushed && self.is_done() {
                 return Poll::Ready(self.lost.take().map_or(Ok(()), Err));
             }
@@ -181,6 +186,7 @@ impl<S: RpcService> Connection<S> {
         self.phase == Phase::Open
             && unsent < self.limits.unsent_bytes
             && self.refusals.len() < MESSAGES_PER_TURN
+            && self.waiting.is_none()
             && self.conversations.iter().all(Conversation::has_room)
     }
 
@@ -226,15 +232,31 @@ impl<S: RpcService> Connection<S> {
     }
 
     fn hear(&mut self, envelope: Envelope, codec: Codec, body: Bytes) {
-        if !self.make_room_for(&envelope, codec) {
-            let max = CONVERSATIONS as u64;
-            let error = RpcError::exhausted(CONVERSATIONS_KEY, max, max)
-                .hint("wait for answers before sending from behind another envelope");
-            if let Some(answer) = refused(codec, &body, &error, self.limits.request_bytes) {
-                self.refuse(&envelope, answer);
-            }
-            return;
+        if self.make_room_for(&envelope, codec) {
+            self.take_up(envelope, codec, body);
+        } else {
+            self.waiting = Some((envelope, codec, body));
         }
+    }
+
+    /// Takes up what waits, now that what could be answered at once has been; or refuses it. True
+    /// when something waited.
+    fn settle(&mut self) -> bool {
+        let Some((envelope, codec, body)) = self.waiting.take() else { return false };
+        if self.make_room_for(&envelope, codec) {
+            self.take_up(envelope, codec, body);
+            return true;
+        }
+        let max = CONVERSATIONS as u64;
+        let error = RpcError::exhausted(CONVERSATIONS_KEY, max, max)
+            .hint("wait for answers before sending from behind another envelope");
+        if let Some(answer) = refused(codec, &body, &error, self.limits.request_bytes) {
+            self.refuse(&envelope, answer);
+        }
+        true
+    }
+
+    fn take_up(&mut self, envelope: Envelope, codec: Codec, body: Bytes) {
         let max = self.limits.request_bytes;
         let arrival = match codec {
             // What is too long is refused by whoever serves the conversation.
