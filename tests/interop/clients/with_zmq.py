@@ -304,6 +304,26 @@ def the_example_prints_what_happens(stage):
     stage.daemon.call("agent.kill", agent_id=agent)
 
 
+@claim
+def the_example_tells_what_happened_while_the_daemon_was_dead(stage):
+    agent = listener(stage)
+    example = ROOT / "examples" / "zmq_stream.py"
+    subscriber = Process(example, f"agent/{agent}/", "--pub", stage.daemon.pub[0], "--rpc",
+                         stage.daemon.zmq[0])
+    subscriber.until_heard(stage, agent)
+    stage.daemon.kill()
+    stage.daemon.start()
+    began, told = time.monotonic(), []
+    # The agent was lost before anybody could be told: its last event leaves no hole behind.
+    while not told or told[-1][3] != "agent.exited":
+        holds(time.monotonic() - began < PATIENCE, told)
+        with contextlib.suppress(queue.Empty):
+            told.append(subscriber.lines.get(timeout=1).split())
+    subscriber.kill()
+    same([offset for _, topic, offset, _ in told if topic.endswith("/status")][-1],
+         str(stage.daemon.history([f"agent/{agent}/status"])[-1]["offset"]))
+
+
 SUBSCRIBER = """
 import sys, zmq
 socket = zmq.Context().socket(zmq.SUB)
