@@ -23,6 +23,9 @@ pub const MESSAGE_DEPTH: usize = 128;
 pub const MESSAGE_NODES: usize = 256 * 1024;
 /// Characters of a `request_id`: every answer repeats it, and those of a stream many times.
 pub const REQUEST_ID_CHARS: usize = 128;
+/// Characters of what was sent that an error tells back, in each of its members: enough to know it
+/// by. A message of [`MESSAGE_BYTES`] that is one wrong word would be answered by two of that length.
+pub const TOLD_CHARS: usize = 1024;
 /// Silence after which a follower of statuses is told that the daemon is there.
 pub const STATUS_HEARTBEAT: Duration = Duration::from_secs(15);
 /// How long a health check waits to learn how many agents are live: it is never behind work.

@@ -9,7 +9,7 @@ use super::wire::{
     BatchControlResponse, CommandResponse, HealthCheckResponse, ListAgentsResponse,
     OutputQueryResponse, ProtocolError, SpawnResponse, ZmqMessage,
 };
-use crate::limits::{MESSAGE_DEPTH, MESSAGE_NODES, REQUEST_ID_CHARS};
+use crate::limits::{MESSAGE_DEPTH, MESSAGE_NODES, REQUEST_ID_CHARS, TOLD_CHARS};
 
 /// Whom an answer is for.
 #[derive(Clone, Debug, Default)]
@@ -36,6 +36,8 @@ impl Asked {
     /// The answer that it failed.
     pub(super) fn failed(self, error: &RpcError) -> ZmqMessage {
         let Self { kind, request_id, agent_id } = self;
+        // What is longer is the name of no agent.
+        let agent_id = agent_id.filter(|name| name.chars().count() <= TOLD_CHARS);
         let error = Some(ProtocolError::from(error));
         match &*kind {
             "spawn_request" => {

@@ -142,6 +142,28 @@ async fn where_a_number_is_due_it_is_told_what_was_sent_and_what_is_expected() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_wrong_word_of_many_megabytes_is_not_told_back_whole() {
+    let mut talk = Talk::start().await;
+    let word = "é".repeat(4 << 20);
+    for message in [
+        json!({"type": "control_command", "request_id": "1", "agent_id": word, "command_type": "pause"}),
+        json!({"type": "control_command", "request_id": "1", "agent_id": "a", "command_type": word}),
+        json!({"type": "batch_control_command", "request_id": "1", "agent_ids": word, "command_type": "pause"}),
+        json!({"type": "spawn_request", "request_id": "1", "config": {}, word.clone(): 1}),
+        json!({"type": "spawn_request", "request_id": "1", "config": {word.clone(): 1}}),
+        json!({"type": "custom_action_request", "request_id": "1", "agent_id": "a", "action": word}),
+        json!({"type": "output_query_request", "request_id": "1", "agent_id": word}),
+    ] {
+        talk.send_raw(packed(message)).await;
+        let answer = talk.next().await;
+        let length = answer.encode().len();
+        let refusal = refusal(&answer);
+        assert!(length < 32 << 10, "{}: {length} bytes", refusal.kind);
+        assert_eq!(refusal.request_id.as_deref(), Some("1"));
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_request_id_that_is_too_long_is_not_repeated() {
     let mut talk = Talk::start().await;
     let asking = |length| json!({"type": "health_check_request", "request_id": "é".repeat(length)});

@@ -1,11 +1,14 @@
 //! What the daemon sends. Clients ignore what they do not know.
 
+use std::borrow::Cow;
+
 use descartes_rpc::error::RpcError;
 use descartes_rpc::wire::agent::{Agent, AgentStatus};
 use descartes_rpc::wire::output::Stream;
 use serde::{Deserialize, Serialize};
 
 use super::{UpdateType, wire};
+use crate::limits::TOLD_CHARS;
 use crate::protocol::Value;
 
 /// What went wrong.
@@ -40,13 +43,29 @@ impl ProtocolError {
 impl From<&RpcError> for ProtocolError {
     fn from(error: &RpcError) -> Self {
         let path = error.detail("path").and_then(serde_json::Value::as_str);
+        let mut data = error.data();
+        for member in data.values_mut() {
+            if let serde_json::Value::String(text) = member
+                && let Cow::Owned(short) = told(text)
+            {
+                *text = short;
+            }
+        }
         Self {
             code: error.code(),
             kind: error.kind().as_str().to_owned(),
-            message: error.message().to_owned(),
-            path: path.map(str::to_owned),
-            data: serde_json::Value::Object(error.data()).into(),
+            message: told(error.message()).into_owned(),
+            path: path.map(|path| told(path).into_owned()),
+            data: serde_json::Value::Object(data).into(),
         }
+    }
+}
+
+/// As much of a text as an error tells.
+fn told(text: &str) -> Cow<'_, str> {
+    match text.char_indices().nth(TOLD_CHARS) {
+        Some((end, _)) => format!("{}…", &text[..end]).into(),
+        None => text.into(),
     }
 }
 
