@@ -98,7 +98,10 @@ fn unknown_remote(name: &str, config: &Config) -> String {
 fn over_url(url: &str) -> Result<Client, Failure> {
     match url.split_once("://") {
         Some(("tcp" | "ipc", _)) => over_zmq(url),
-        _ => over_tcp(url),
+        Some(("http" | "ws", _)) => over_tcp(url),
+        _ => Err(Failure::Usage(format!(
+            "--url {url}: a daemon is at http://, at ws://, or by ZeroMQ at tcp:// or ipc://"
+        ))),
     }
 }
 
@@ -143,4 +146,17 @@ fn over_zmq(url: &str) -> Result<Client, Failure> {
 /// and one that says that it stops is believed.
 fn patience() -> descartes_rpc::client::Reconnect {
     descartes_rpc::client::Reconnect { attempts: 8, restarts: false, ..Default::default() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_of_another_kind_is_told_those_that_there_are() {
+        for url in ["zmq://localhost:5555", "https://localhost", "localhost:8080", ""] {
+            let Err(Failure::Usage(told)) = over_url(url) else { panic!("{url}") };
+            assert!(told.contains("http://") && told.contains("tcp://"), "{told}");
+        }
+    }
 }
