@@ -244,9 +244,9 @@ impl QueueFile {
         }
         new.sync_all()?;
         std::fs::rename(&beside, &self.path)?;
-        sync_folder(&self.path)?;
+        // From here on the old file is nobody's, whatever else fails.
         (self.file, self.live, self.end) = (new, live, end);
-        Ok(())
+        sync_folder(&self.path)
     }
 
     fn keep(&mut self, ticket: Ticket, place: (u64, u64)) {
@@ -304,6 +304,10 @@ fn locked(path: &Path) -> io::Result<File> {
         let about = file.metadata()?;
         if !about.is_file() {
             return Err(invalid("it is not a file"));
+        }
+        if about.uid() != rustix::process::geteuid().as_raw() {
+            let what = "it belongs to another user";
+            return Err(io::Error::new(ErrorKind::PermissionDenied, what));
         }
         if about.mode() & 0o077 != 0 {
             let what = "others may read or write it; it holds secrets and needs mode 0600";
