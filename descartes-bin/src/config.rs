@@ -18,7 +18,7 @@ use std::path::PathBuf;
 pub use error::{ConfigError, Place};
 pub use flags::Flags;
 pub use remote::Remote;
-pub use setting::{AtLeastOne, Durability, Endpoint, LogFormat, LogLevel, Origins, Port};
+pub use setting::{Durability, Endpoint, LogFormat, LogLevel, Origins, Patience, Port, QueueSize};
 
 /// The cargo features of this build that bring a transport.
 pub const FEATURES: &[&str] = &[

@@ -9,6 +9,8 @@
 //! - *The remote does not answer.* The agent's activity is `unreachable`, its status stays, and what
 //!   is done to it fails with [`ControlError::ConnectionLost`] within a deadline. When the remote is
 //!   back, output goes on where it was: nothing is missing, nothing comes twice.
+//! - *It is away when an agent is to start.* With a [`StartQueue`] the start waits until the remote is
+//!   back, or fails as that queue says; without one it fails at once.
 //! - *It stays away.* After [`Builder::lost_after`] the agent is `lost`, for good. Nobody owns what
 //!   may still run there: when the remote is back, it is stopped, found by its labels.
 //! - *The remote died and was started again.* Its agents died with it, and end here as there: `lost`,
@@ -26,6 +28,7 @@ mod exit;
 mod follow;
 mod label;
 mod outlook;
+mod queue;
 mod reach;
 mod run;
 mod start;
@@ -43,6 +46,7 @@ use descartes_core::runner::{Adoption, AgentDriver, AgentRunner, Launch, SpawnEr
 use crate::client::Client;
 use crate::limits::{REMOTE_DEADLINE, REMOTE_LOST_AFTER, REMOTE_PROBE};
 
+pub use queue::{StartOutcome, StartQueue};
 use reach::Remote;
 use run::{Place, Run};
 
@@ -105,9 +109,9 @@ impl RemoteRunner {
         let settings = Settings {
             lost_after: REMOTE_LOST_AFTER,
             deadline: REMOTE_DEADLINE,
-            probe: REMOTE_PROBE,
+            probe: Some(REMOTE_PROBE),
         };
-        Builder { name: name.into(), client, settings }
+        Builder { name: name.into(), client, settings, starts: None }
     }
 
     /// What this host calls the remote.
@@ -134,16 +138,18 @@ impl RemoteRunner {
 struct Settings {
     lost_after: Duration,
     deadline: Duration,
-    probe: Duration,
+    /// How often the remote is asked whether it is there; never without.
+    probe: Option<Duration>,
 }
 
 /// Puts a [`RemoteRunner`] together.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 #[must_use]
 pub struct Builder {
     name: Arc<str>,
     client: Client,
     settings: Settings,
+    starts: Option<Arc<dyn StartQueue>>,
 }
 
 impl Builder {
@@ -164,15 +170,38 @@ impl Builder {
     /// How often the remote is asked whether it is there while it has agents of ours; every five
     /// seconds unless this is called.
     pub fn probe_every(mut self, pause: Duration) -> Self {
-        self.settings.probe = pause;
+        self.settings.probe = Some(pause);
+        self
+    }
+
+    /// Does not ask the remote whether it is there: that it is away is noticed when a connection to
+    /// it ends, or a call to it has no answer.
+    pub fn without_probes(mut self) -> Self {
+        self.settings.probe = None;
+        self
+    }
+
+    /// Gives the start of every agent to `queue`, which holds it while the remote is away. Without
+    /// one, and for later runs of an agent, a start fails when there is no connection.
+    pub fn starts_through(mut self, queue: Arc<dyn StartQueue>) -> Self {
+        self.starts = Some(queue);
         self
     }
 
     /// The runner.
     #[must_use]
     pub fn build(self) -> RemoteRunner {
-        let Self { name, client, settings } = self;
-        RemoteRunner { remote: Arc::new(Remote::new(name, client, settings)) }
+        let Self { name, client, settings, starts } = self;
+        RemoteRunner { remote: Arc::new(Remote::new(name, (client, starts), settings)) }
+    }
+}
+
+impl fmt::Debug for Builder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Builder")
+            .field("name", &self.name)
+            .field("settings", &self.settings)
+            .finish_non_exhaustive()
     }
 }
 
@@ -202,6 +231,8 @@ impl AgentRunner for RemoteRunner {
             // What the next run may have begun already is nobody's, and is stopped.
             return lost("its host died between two runs");
         }
+        // What an earlier life of the queue has yet to send, or sends again.
+        let starting = self.remote.left_behind((agent.id, agent.run));
         let known = agent.reference.as_deref();
         let id = known.and_then(|text| label::id_of(self.remote.name(), text));
         if known.is_some() && id.is_none() {
@@ -213,6 +244,7 @@ impl AgentRunner for RemoteRunner {
         };
         let mut place = Place::unsure(agent.id, agent.run, id);
         place.stopping = agent.status == AgentStatus::Stopping;
+        place.starting = starting.filter(|_| known.is_none());
         let owned = self.remote.own(agent.id, agent.run);
         tokio::spawn(Run::new(Arc::clone(&self.remote), owned, place).work(driver));
         Adoption::Adopted(started)
@@ -220,6 +252,7 @@ impl AgentRunner for RemoteRunner {
 
     fn begin(&self, instance: u32) {
         self.remote.begin(instance);
+        self.remote.forget_left_behind();
     }
 
     fn containment(&self) -> Arc<str> {

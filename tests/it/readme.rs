@@ -17,9 +17,9 @@ const RUN_BY_CI: &[&str] = &[
 
 /// A command, and what it is shown to print; `…` stands for anything.
 #[derive(Debug, PartialEq, Eq)]
-struct Step {
-    command: String,
-    shown: String,
+pub(crate) struct Step {
+    pub(crate) command: String,
+    pub(crate) shown: String,
 }
 
 fn readme() -> String {
@@ -27,13 +27,13 @@ fn readme() -> String {
 }
 
 /// The content of the fenced blocks of one language.
-fn blocks(text: &str, language: &str) -> Vec<String> {
+pub(crate) fn blocks(text: &str, language: &str) -> Vec<String> {
     let fence = format!("```{language}\n");
     let begins = text.split(fence.as_str()).skip(1);
     begins.map(|rest| rest.split("```").next().unwrap_or_default().to_owned()).collect()
 }
 
-fn steps(block: &str) -> Vec<Step> {
+pub(crate) fn steps(block: &str) -> Vec<Step> {
     let mut steps: Vec<Step> = Vec::new();
     let mut continued = false;
     for line in block.lines() {
@@ -51,7 +51,7 @@ fn steps(block: &str) -> Vec<Step> {
 }
 
 /// Whether `text` is what `pattern` says, with `…` for anything.
-fn matches(pattern: &str, text: &str) -> bool {
+pub(crate) fn matches(pattern: &str, text: &str) -> bool {
     let mut pieces = pattern.trim().split('…');
     let first = pieces.next().unwrap_or_default();
     let Some(mut rest) = text.trim().strip_prefix(first) else { return false };
@@ -64,7 +64,7 @@ fn matches(pattern: &str, text: &str) -> bool {
 }
 
 /// What a session in bash prints for each step.
-fn session(home: &Home, steps: &[&Step]) -> Vec<String> {
+pub(crate) fn session(home: &Home, steps: &[&Step]) -> Vec<String> {
     let mut script = String::new();
     for (number, step) in steps.iter().enumerate() {
         script += &format!("printf '\\n@@ {number}\\n'\n{}\n", step.command);

@@ -1,7 +1,9 @@
 //! ZeroMQ at the real daemon: who means no good, who is slow, and who asks much.
 
 mod attacks;
+mod away;
 mod batch;
+mod guide;
 mod queue;
 mod remote;
 mod slow;

@@ -2,7 +2,9 @@
 //!
 //! These sections are as many as there are remotes, so they have a table of keys of their own.
 
-use super::setting::{AtLeastOne, Endpoint, Expected, Setting, Value};
+use std::path::PathBuf;
+
+use super::setting::{Endpoint, Expected, Patience, QueueSize, Setting, Value};
 
 /// The section that all remotes are in.
 pub(super) const SECTION: &str = "remotes";
@@ -16,22 +18,34 @@ const BACKENDS: [&str; 2] = ["basic", "process"];
 /// Letters of a remote's name.
 const NAME_LETTERS: usize = 64;
 
-/// Another daemon.
+/// Another daemon. What is said of starts goes for those that wait because it is away.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Remote {
     /// Where it listens; a remote without one is refused.
     pub endpoint: Option<Endpoint>,
     /// Seconds after which the agents of a remote that does not answer are `lost`.
     pub lost_after_secs: u64,
-    /// Seconds a start or a control may take there, beside the grace of a kill; never more than
-    /// what a call to this daemon may take.
-    pub request_timeout_secs: AtLeastOne,
-    /// Seconds a connection may take to be there.
-    pub connection_timeout_secs: AtLeastOne,
-    /// The longest pause in seconds between two attempts to connect.
-    pub reconnect_delay_secs: AtLeastOne,
-    /// Seconds between two questions to a remote that has agents of ours whether it is there.
-    pub heartbeat_interval_secs: AtLeastOne,
+    /// Seconds a start or a control may take there once it is sent, beside the grace of a kill;
+    /// never more than what a call to this daemon may take.
+    pub request_timeout_secs: Patience,
+    /// Seconds an attempt to connect may take.
+    pub connection_timeout_secs: Patience,
+    /// Whether a start waits for a remote that is away; if not, it fails at once.
+    pub auto_reconnect: bool,
+    /// Attempts to connect that follow each other quickly; those after them are half a minute apart.
+    pub max_reconnect_attempts: u32,
+    /// The pause in seconds between quick attempts, at most.
+    pub reconnect_delay_secs: Patience,
+    /// Whether a remote that has agents of ours is asked whether it is there.
+    pub enable_heartbeat: bool,
+    /// Seconds between two such questions.
+    pub heartbeat_interval_secs: Patience,
+    /// Starts that may wait; one more is refused.
+    pub max_queue_size: QueueSize,
+    /// Seconds a start may wait.
+    pub queue_timeout_secs: Patience,
+    /// The file in which starts wait, if they are to survive a restart of this daemon.
+    pub queue_path: Option<PathBuf>,
 }
 
 impl Default for Remote {
@@ -39,10 +53,16 @@ impl Default for Remote {
         Self {
             endpoint: None,
             lost_after_secs: 600,
-            request_timeout_secs: AtLeastOne(30),
-            connection_timeout_secs: AtLeastOne(10),
-            reconnect_delay_secs: AtLeastOne(5),
-            heartbeat_interval_secs: AtLeastOne(30),
+            request_timeout_secs: Patience(30),
+            connection_timeout_secs: Patience(10),
+            auto_reconnect: true,
+            max_reconnect_attempts: 5,
+            reconnect_delay_secs: Patience(5),
+            enable_heartbeat: true,
+            heartbeat_interval_secs: Patience(30),
+            max_queue_size: QueueSize(1000),
+            queue_timeout_secs: Patience(300),
+            queue_path: None,
         }
     }
 }
@@ -73,8 +93,14 @@ pub(super) const KEYS: &[Key] = keys![
     lost_after_secs,
     request_timeout_secs,
     connection_timeout_secs,
+    auto_reconnect,
+    max_reconnect_attempts,
     reconnect_delay_secs,
+    enable_heartbeat,
     heartbeat_interval_secs,
+    max_queue_size,
+    queue_timeout_secs,
+    queue_path,
 ];
 
 /// The key that is called so.

@@ -2,7 +2,6 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
-use std::time::Duration;
 
 /// A value as it was written, before its key has looked at it.
 #[derive(Clone, Debug, PartialEq)]
@@ -60,22 +59,41 @@ impl Setting for u64 {
     }
 }
 
-/// A number for which 0 makes no sense.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct AtLeastOne(pub u64);
+impl Setting for u32 {
+    fn read(value: &Value) -> Result<Self, Expected> {
+        let number = u64::read(value).ok().and_then(|number| Self::try_from(number).ok());
+        number.ok_or("a whole number from 0 to 4294967295")
+    }
 
-impl AtLeastOne {
-    /// So many seconds.
-    #[must_use]
-    pub fn duration(self) -> Duration {
-        Duration::from_secs(self.0)
+    fn show(&self) -> Option<String> {
+        Some(self.to_string())
     }
 }
 
-impl Setting for AtLeastOne {
+/// Seconds that something at another machine may take or wait: at most half a day, because a daemon
+/// remembers for a day what it was asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Patience(pub u64);
+
+impl Setting for Patience {
     fn read(value: &Value) -> Result<Self, Expected> {
-        let number = u64::read(value).ok().filter(|number| *number > 0);
-        number.map(Self).ok_or("a whole number, 1 or more")
+        let number = u64::read(value).ok().filter(|secs| (1..=43_200).contains(secs));
+        number.map(Self).ok_or("a whole number from 1 to 43200")
+    }
+
+    fn show(&self) -> Option<String> {
+        self.0.show()
+    }
+}
+
+/// How much may wait in a queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct QueueSize(pub u32);
+
+impl Setting for QueueSize {
+    fn read(value: &Value) -> Result<Self, Expected> {
+        let number = u32::read(value).ok().filter(|count| (1..=100_000).contains(count));
+        number.map(Self).ok_or("a whole number from 1 to 100000")
     }
 
     fn show(&self) -> Option<String> {

@@ -1,6 +1,8 @@
 //! Why the daemon did not start, or did not end well, and the exit code that says so.
 
 use std::error::Error;
+use std::io;
+use std::path::PathBuf;
 
 use super::lock::LockError;
 use crate::config::ConfigError;
@@ -27,6 +29,10 @@ pub(crate) enum Failure {
     #[error("refusing to listen at {address}: {why}")]
     #[cfg_attr(not(feature = "unix"), expect(dead_code, reason = "only sockets have a directory"))]
     Unsafe { address: String, why: String },
+    /// The file in which starts for another daemon are to wait.
+    #[error("could not use the queue of the remote {remote}, {}: {source}", path.display())]
+    #[cfg_attr(not(feature = "zmq"), expect(dead_code, reason = "no remotes without it"))]
+    RemoteQueue { remote: String, path: PathBuf, source: io::Error },
     /// Anything that is not the user's doing.
     #[error("could not {what}: {cause}")]
     Internal { what: &'static str, cause: String },
@@ -48,6 +54,11 @@ impl Failure {
             Self::Lock(LockError::Unusable { .. }) => Code::Directory,
             Self::AddressInUse { .. } => Code::Unavailable,
             Self::Unsafe { .. } => Code::Refused,
+            Self::RemoteQueue { source, .. } => match source.kind() {
+                io::ErrorKind::WouldBlock => Code::TryAgain,
+                io::ErrorKind::PermissionDenied => Code::Refused,
+                _ => Code::Directory,
+            },
             Self::Internal { .. } => Code::Failed,
         }
     }
@@ -71,6 +82,10 @@ mod tests {
     #[test]
     fn each_failure_has_the_exit_code_of_the_contract() {
         let io = || std::io::Error::other("x");
+        let queue = |kind: io::ErrorKind| {
+            let (remote, path) = ("far".to_owned(), "/".into());
+            Failure::RemoteQueue { remote, path, source: kind.into() }
+        };
         let safety = ConfigError::BeyondLoopback {
             place: crate::config::Place::Flag("--http-addr"),
             address: "0.0.0.0".parse().unwrap(),
@@ -82,6 +97,9 @@ mod tests {
             (DirectoryError::Open { path: "/".into(), mode: 0o777 }.into(), 77),
             (LockError::Held { dir: "/".into(), pid: None }.into(), 75),
             (LockError::Unusable { path: "/".into(), source: io() }.into(), 73),
+            (queue(io::ErrorKind::WouldBlock), 75),
+            (queue(io::ErrorKind::PermissionDenied), 77),
+            (queue(io::ErrorKind::NotFound), 73),
             (Failure::internal("x")(io()), 1),
         ];
         for (failure, code) in table {

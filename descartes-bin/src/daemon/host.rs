@@ -64,7 +64,7 @@ impl Host {
             .runner(runner)
             .secrets_dir(data.join("secrets"))
             .version(env!("CARGO_PKG_VERSION"));
-        let builder = remotes::added(configured(builder, config), config)?;
+        let builder = remotes::added(configured(builder, config), config).await?;
         let descartes = builder.build().await.map_err(Failure::internal("start"))?;
         let transports = Transports::default();
         let mut about = about(plan);

@@ -3,6 +3,8 @@
 use descartes_core::agent::{ExitReason, signal_name};
 use descartes_core::runner::RunExit;
 
+use crate::client::ClientError;
+use crate::error::ErrorKind;
 use crate::wire::agent as wire;
 
 /// The greatest signal number of Linux.
@@ -35,6 +37,17 @@ fn reason(exit: &wire::Exit) -> ExitReason {
 
 fn number(name: &str) -> Option<i32> {
     (1..=SIGNALS).find(|number| signal_name(*number) == name)
+}
+
+/// The end of a run whose start came to nothing.
+pub(super) fn never_began(error: &ClientError) -> RunExit {
+    if error.kind() != ErrorKind::SpawnFailed {
+        return lost("the remote never began it");
+    }
+    let mut run = RunExit::lost();
+    run.reason = ExitReason::ExecFailed;
+    run.why = Some("the remote could not start it");
+    run
 }
 
 /// An end that nobody saw, and why.

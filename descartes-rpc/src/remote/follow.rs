@@ -12,6 +12,7 @@ use tokio::time::sleep;
 
 use super::reach::Remote;
 use super::run::{End, Place};
+use super::start::nothing_runs;
 use super::{exit, label};
 use crate::client::{ClientError, Subscription, Update};
 use crate::error::ErrorKind;
@@ -35,6 +36,8 @@ pub(super) struct Follow {
     found: watch::Sender<Option<Arc<str>>>,
     /// Whether something came since it was last in trouble.
     went_well: bool,
+    /// Whether it may begin later, though the remote does not know it yet.
+    doubtful: bool,
 }
 
 /// Why the run is not followed further for now, or for ever.
@@ -64,7 +67,7 @@ impl Follow {
         place: Place,
         (follows, found): (watch::Sender<bool>, watch::Sender<Option<Arc<str>>>),
     ) -> Self {
-        Self { remote, place, follows, found, went_well: false }
+        Self { remote, place, follows, found, went_well: false, doubtful: false }
     }
 
     /// Follows the run to its end, through whatever troubles pass.
@@ -151,10 +154,28 @@ impl Follow {
         Ok(())
     }
 
-    /// What the remote calls the run; it is searched by its labels where nobody wrote that down.
+    /// What the remote calls the run. Where nobody wrote that down, its start may have yet to be
+    /// made; else it is searched by its labels.
     async fn find(&mut self) -> Result<Arc<str>, Stop> {
         if let Some(id) = &self.place.id {
             return Ok(Arc::clone(id));
+        }
+        if let Some(starting) = self.place.starting.take() {
+            match starting.await {
+                Ok(spawned) => {
+                    (self.place.cursor, self.place.sure) = (Some(spawned.cursor), true);
+                    return Ok(self.known_as(spawned.agent_id));
+                }
+                Err(error) if nothing_runs(&error) => {
+                    tracing::warn!(remote = self.remote.name(), agent = %self.place.agent, %error,
+                        "a start that an earlier host had asked for has failed");
+                    return Err(Stop::Ended(End::gone(exit::never_began(&error))));
+                }
+                Err(error) => {
+                    self.doubtful = true;
+                    return Err(error.into());
+                }
+            }
         }
         let list = ListParams {
             labels: Some(label::of_run((self.place.agent, self.place.run))),
@@ -164,12 +185,17 @@ impl Follow {
         let client = self.remote.client().with_deadline(REMOTE_DEADLINE);
         let found = client.agent_list(list).await?;
         let Some(agent) = found.agents.into_iter().next() else {
-            return Err(Stop::Ended(End::gone(exit::lost("the remote never began it"))));
+            let exit = exit::lost("the remote never began it");
+            return Err(Stop::Ended(End { exit, is_gone: !self.doubtful }));
         };
-        let id: Arc<str> = agent.id.into();
+        Ok(self.known_as(agent.id))
+    }
+
+    fn known_as(&mut self, id: String) -> Arc<str> {
+        let id: Arc<str> = id.into();
         self.found.send_replace(Some(Arc::clone(&id)));
         self.place.id = Some(Arc::clone(&id));
-        Ok(id)
+        id
     }
 
     /// Asks the remote how the run is, because its events may not say.

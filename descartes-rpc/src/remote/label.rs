@@ -37,6 +37,11 @@ pub(super) fn key(instance: u32, (agent, run): (AgentId, u32)) -> String {
     format!("remote/{instance:08x}/{agent}/{run}")
 }
 
+/// Whether `key` is that of the start of `run`, of whatever host.
+pub(super) fn is_key_of(key: &str, (agent, run): (AgentId, u32)) -> bool {
+    key.starts_with("remote/") && key.ends_with(&format!("/{agent}/{run}"))
+}
+
 /// What the record says of a remote agent.
 pub(super) fn reference(remote: &str, id: &str) -> String {
     format!("{remote}/{id}")

@@ -5,14 +5,15 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use descartes_core::agent::AgentId;
+use futures_util::future::BoxFuture;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 
-use super::{Settings, label};
+use super::{Settings, StartOutcome, StartQueue, label};
 use crate::client::{Client, ClientError};
 use crate::error::{ErrorKind, RpcError};
-use crate::limits::{REMOTE_ANSWER, REMOTE_SETTLE};
+use crate::limits::{REMOTE_ANSWER, REMOTE_PROBE, REMOTE_SETTLE};
 use crate::method::Method;
 use crate::wire::agent::ListParams;
 use crate::wire::control::KillParams;
@@ -31,6 +32,7 @@ type RunId = (AgentId, u32);
 pub(super) struct Remote {
     name: Arc<str>,
     client: Client,
+    starts: Option<Arc<dyn StartQueue>>,
     settings: Settings,
     ours: Mutex<Ours>,
     /// Since when it does not answer.
@@ -50,10 +52,15 @@ struct Ours {
 }
 
 impl Remote {
-    pub(super) fn new(name: Arc<str>, client: Client, settings: Settings) -> Self {
+    pub(super) fn new(
+        name: Arc<str>,
+        (client, starts): (Client, Option<Arc<dyn StartQueue>>),
+        settings: Settings,
+    ) -> Self {
         Self {
             name,
             client,
+            starts,
             settings,
             ours: Mutex::default(),
             away: watch::Sender::new(None),
@@ -67,6 +74,23 @@ impl Remote {
 
     pub(super) fn client(&self) -> &Client {
         &self.client
+    }
+
+    /// Where starts wait, and how long each may take once it is sent.
+    pub(super) fn starts(&self) -> Option<(&dyn StartQueue, Duration)> {
+        self.starts.as_deref().map(|starts| (starts, self.settings.deadline))
+    }
+
+    /// What becomes of the start of `run` that an earlier life of the queue left behind.
+    pub(super) fn left_behind(&self, run: RunId) -> Option<BoxFuture<'static, StartOutcome>> {
+        self.starts.as_ref()?.left_behind(&|key| label::is_key_of(key, run))
+    }
+
+    /// Every run that is taken over has been asked for.
+    pub(super) fn forget_left_behind(&self) {
+        if let Some(starts) = &self.starts {
+            starts.forget_left_behind();
+        }
     }
 
     /// When a call that begins now must have ended.
@@ -117,16 +141,19 @@ impl Remote {
 
     /// Asks the remote for a sign of life, and ends what is nobody's; returns when to come again.
     async fn look(&self) -> Option<Duration> {
+        let is_away = self.is_away();
         {
             let ours = self.lock();
-            if ours.runs.is_empty() && ours.uneasy.is_none() {
+            let is_watched = self.settings.probe.is_some() || is_away;
+            let is_wanted = !ours.runs.is_empty() && is_watched;
+            if !is_wanted && ours.uneasy.is_none() {
                 return None;
             }
         }
         if self.answers().await {
             self.tidy_up().await;
         }
-        Some(self.settings.probe)
+        Some(self.settings.probe.unwrap_or(REMOTE_PROBE))
     }
 
     /// Whether the remote answers now.
@@ -292,7 +319,18 @@ pub(super) async fn insist<M: Method>(
 where
     M::Params: Clone,
 {
-    let mut begun = false;
+    insist_on::<M>((client, false), params, until).await
+}
+
+/// The same for a call that may have `begun` already.
+pub(super) async fn insist_on<M: Method>(
+    (client, mut begun): (&Client, bool),
+    params: M::Params,
+    until: Instant,
+) -> Result<M::Result, ClientError>
+where
+    M::Params: Clone,
+{
     loop {
         let left = until.saturating_duration_since(Instant::now());
         let error = match client.with_deadline(left).call::<M>(params.clone()).await {
@@ -312,7 +350,7 @@ where
 }
 
 /// Whether the remote still works on the call, or cannot take it now.
-fn passes(error: &RpcError) -> bool {
+pub(super) fn passes(error: &RpcError) -> bool {
     let limit = error.detail("limit").and_then(|limit| limit.as_str());
     match error.kind() {
         ErrorKind::Timeout | ErrorKind::Unavailable => true,

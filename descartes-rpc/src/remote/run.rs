@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use descartes_core::agent::AgentId;
 use descartes_core::runner::{AgentDriver, RunExit};
+use futures_util::future::BoxFuture;
 use tokio::sync::watch;
 use tokio::time::sleep_until;
 
@@ -12,7 +13,7 @@ use super::control::{Hands, Told};
 use super::follow::Follow;
 use super::reach::{Owned, Remote};
 use super::start::Begun;
-use super::{exit, outlook};
+use super::{StartOutcome, exit, outlook};
 
 /// What is known of a run when its task begins.
 pub(super) struct Place {
@@ -28,19 +29,21 @@ pub(super) struct Place {
     pub(super) sure: bool,
     /// Whether it was told to end by a host that died.
     pub(super) stopping: bool,
+    /// What becomes of its start, which a host that died left in the queue.
+    pub(super) starting: Option<BoxFuture<'static, StartOutcome>>,
 }
 
 impl Place {
     /// It has just begun.
     pub(super) fn begun(agent: AgentId, run: u32, begun: Begun) -> Self {
         let (id, cursor) = (Some(begun.id.into()), Some(begun.cursor));
-        Self { agent, run, id, cursor, sure: true, stopping: false }
+        Self { agent, run, id, cursor, sure: true, stopping: false, starting: None }
     }
 
     /// An earlier host had it.
     pub(super) fn unsure(agent: AgentId, run: u32, id: Option<String>) -> Self {
         let id = id.map(Into::into);
-        Self { agent, run, id, cursor: None, sure: false, stopping: false }
+        Self { agent, run, id, cursor: None, sure: false, stopping: false, starting: None }
     }
 }
 

@@ -8,8 +8,8 @@ use base64::engine::general_purpose::STANDARD;
 use descartes_core::agent::StdinMode as CoreStdin;
 use descartes_core::runner::{Launch, SpawnError, SpawnStage};
 
-use super::reach::{Remote, fresh_key, insist, is_silence};
-use super::{control, label};
+use super::reach::{Remote, fresh_key, insist, insist_on, is_silence, passes};
+use super::{StartOutcome, control, label};
 use crate::client::ClientError;
 use crate::error::{ErrorKind, RpcError};
 use crate::limits::REMOTE_FIRST_INPUT_BYTES;
@@ -17,6 +17,9 @@ use crate::methods::typed::{AgentSpawn, AgentWriteStdin};
 use crate::wire::agent::SpawnParams;
 use crate::wire::config::{LimitsConfig, SpawnConfig, StdinMode};
 use crate::wire::control::WriteParams;
+
+/// The run that an agent begins with.
+const FIRST_RUN: u32 = 1;
 
 /// An agent of the remote that has begun.
 pub(super) struct Begun {
@@ -49,7 +52,6 @@ pub(super) async fn start(remote: &Remote, launch: &Launch) -> Result<Begun, Not
         let what = "the backend's program is one of this machine";
         return Err(fails(Cause::Unsayable(what)));
     }
-    let until = remote.deadline();
     let (task, rest) = first_input(launch);
     let params = SpawnParams {
         agent_type: Some("process".to_owned()),
@@ -57,11 +59,12 @@ pub(super) async fn start(remote: &Remote, launch: &Launch) -> Result<Begun, Not
         idempotency_key: Some(label::key(launch.instance, (launch.agent, launch.run))),
         ..SpawnParams::default()
     };
-    let spawned = match insist::<AgentSpawn>(remote.client(), params, until).await {
+    let spawned = match asked(remote, launch.run, params).await {
         Ok(spawned) => spawned,
         Err(error) => return Err(fails(Cause::Call(error))),
     };
     let begun = Begun { id: spawned.agent_id, cursor: spawned.cursor };
+    let until = remote.deadline();
     let pieces = rest.chunks(REMOTE_FIRST_INPUT_BYTES);
     let last = pieces.len();
     for (at, piece) in pieces.enumerate() {
@@ -82,6 +85,22 @@ pub(super) async fn start(remote: &Remote, launch: &Launch) -> Result<Begun, Not
         }
     }
     Ok(begun)
+}
+
+/// Asks for the start: through the queue, where there is one. Not for a later run: whoever has the
+/// agent by then must be able to end it, and a start that waits could not be interrupted.
+async fn asked(remote: &Remote, run: u32, params: SpawnParams) -> StartOutcome {
+    let Some((starts, deadline)) = remote.starts().filter(|_| run == FIRST_RUN) else {
+        return insist::<AgentSpawn>(remote.client(), params, remote.deadline()).await;
+    };
+    match starts.start(params.clone(), deadline).await {
+        // It is there and can do it in a moment, or does it already.
+        Err(ClientError::Rpc(error)) if passes(&error) => {
+            let begun = error.kind() == ErrorKind::Timeout;
+            insist_on::<AgentSpawn>((remote.client(), begun), params, remote.deadline()).await
+        }
+        outcome => outcome,
+    }
 }
 
 /// What the first prompt of the remote can carry, which adds a newline, and what it cannot.
@@ -119,14 +138,17 @@ impl NotBegun {
     pub(super) fn is_settled(&self) -> bool {
         match &self.cause {
             Cause::Unsayable(_) => true,
-            Cause::Call(error) => {
-                let open = matches!(error.kind(), ErrorKind::Timeout | ErrorKind::StateError);
-                // What never left was never begun.
-                matches!(error, ClientError::Unreachable { .. }) || !(is_silence(error) || open)
-            }
+            Cause::Call(error) => nothing_runs(error),
             Cause::Input(_) => false,
         }
     }
+}
+
+/// Whether it is certain that a start that ended so has started nothing.
+pub(super) fn nothing_runs(error: &ClientError) -> bool {
+    let open = matches!(error.kind(), ErrorKind::Timeout | ErrorKind::StateError);
+    // What never left was never begun.
+    matches!(error, ClientError::Unreachable { .. }) || !(is_silence(error) || open)
 }
 
 impl From<NotBegun> for SpawnError {

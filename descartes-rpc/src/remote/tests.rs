@@ -4,6 +4,7 @@ mod adoption;
 mod away;
 mod cuts;
 mod life;
+mod queued;
 mod road;
 
 use std::sync::Arc;

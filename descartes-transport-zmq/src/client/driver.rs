@@ -15,19 +15,21 @@ use std::{
 use descartes_rpc::{
     client::{Client, ClientError, Reconnect},
     error::{ErrorKind, RpcError},
+    method::Method as _,
+    methods::typed,
     wire::system::NoParams,
 };
 use futures_util::{StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use serde_json::value::RawValue;
 use tokio::{
     sync::{Notify, mpsc, oneshot},
-    time::{Instant, sleep_until},
+    time::{Instant, sleep, sleep_until},
 };
 
 use super::{
     ZmqConnect, ZmqError,
     file::{QueueFile, Recovered},
-    limits::{CALLERS_AT_ONCE, HEALTH_ANSWER},
+    limits::{CALLERS_AT_ONCE, HEALTH_ANSWER, STILL_AT_WORK},
     queue::{Command, Full, Queue, Rules, Step, Ticket, WHOLE},
 };
 use keeper::{Keeper, Kept};
@@ -40,6 +42,20 @@ pub(super) struct Take {
     pub(super) ticket: Ticket,
     pub(super) command: Command,
     pub(super) answer: oneshot::Sender<Answer>,
+}
+
+/// Whom the answer to a command is for.
+struct Caller {
+    answer: oneshot::Sender<Answer>,
+    /// Whether the command is an earlier client's: perhaps nobody ever asks for its answer.
+    is_left_behind: bool,
+}
+
+/// A start that an earlier client left in the file, and where its outcome will be told.
+pub(super) struct LeftBehind {
+    pub(super) ticket: Ticket,
+    pub(super) key: String,
+    pub(super) answered: oneshot::Receiver<Answer>,
 }
 
 /// Commands whose callers left; each caller leaves once.
@@ -67,7 +83,7 @@ pub(super) struct Driver {
     /// Makes one connection and tells when it is lost; another takes its place then.
     client: Client,
     queue: Queue,
-    callers: HashMap<Ticket, oneshot::Sender<Answer>>,
+    callers: HashMap<Ticket, Caller>,
     /// Answers that are to come, of this connection.
     due: FuturesUnordered<BoxFuture<'static, Came>>,
     takes: mpsc::Receiver<Take>,
@@ -116,13 +132,18 @@ impl Driver {
         }
     }
 
-    /// Keeps commands in `file`, and begins with those that it holds.
-    pub(super) fn keep(&mut self, file: QueueFile, recovered: Vec<Recovered>) {
+    /// Keeps commands in `file`, and begins with those that it holds; the outcome of starts among
+    /// them can be asked for.
+    pub(super) fn keep(&mut self, file: QueueFile, recovered: Vec<Recovered>) -> Vec<LeftBehind> {
         let mut keeper = Keeper::new(file);
+        let mut left_behind = Vec::new();
         let now = Instant::now();
         for Recovered { ticket, command, age } in recovered {
             match self.settings.queue_timeout.checked_sub(age) {
-                Some(left) => self.queue.accept(ticket, Arc::new(command), now + left, false),
+                Some(left) => {
+                    left_behind.extend(self.await_start(ticket, &command));
+                    self.queue.accept(ticket, Arc::new(command), now + left, false);
+                }
                 None => {
                     let (method, key) = (command.method, command.key);
                     tracing::warn!(%method, ?key, "a queued command of an earlier client waited for too long and is dropped");
@@ -132,6 +153,18 @@ impl Driver {
         }
         self.keeper = Some(keeper);
         self.count();
+        left_behind
+    }
+
+    /// Whoever takes over the agent that `command` starts wants to know what became of it.
+    fn await_start(&mut self, ticket: Ticket, command: &Command) -> Option<LeftBehind> {
+        let key = command.key.clone()?;
+        if command.method != typed::AgentSpawn::DECLARATION.name {
+            return None;
+        }
+        let (answer, answered) = oneshot::channel();
+        self.callers.insert(ticket, Caller { answer, is_left_behind: true });
+        Some(LeftBehind { ticket, key, answered })
     }
 
     /// Runs until the last handle is gone.
@@ -202,7 +235,7 @@ impl Driver {
         let command = Arc::new(command);
         let expires = Instant::now() + self.settings.queue_timeout;
         let held = self.keeper.is_some();
-        self.callers.insert(ticket, answer);
+        self.callers.insert(ticket, Caller { answer, is_left_behind: false });
         self.queue.accept(ticket, Arc::clone(&command), expires, held);
         if let Some(keeper) = &mut self.keeper {
             keeper.take(ticket, command);
@@ -227,10 +260,8 @@ impl Driver {
     fn send(&mut self, ticket: Ticket) {
         let Some((command, _)) = self.queue.get(ticket) else { return };
         let (command, client) = (Arc::clone(command), self.client.with_deadline(command.deadline));
-        self.due.push(Box::pin(async move {
-            let outcome = client.call_raw(&command.method, &command.params).await;
-            Came::Outcome(ticket, outcome)
-        }));
+        self.due
+            .push(Box::pin(async move { Came::Outcome(ticket, called(&client, &command).await) }));
     }
 
     fn ask(&mut self) {
@@ -301,16 +332,43 @@ impl Driver {
     }
 
     fn answer(&mut self, ticket: Ticket, answer: Answer) {
-        match self.callers.remove(&ticket) {
-            Some(caller) => drop(caller.send(answer)),
-            None => match answer {
-                Ok(_) => tracing::info!(ticket, "a command that nobody waits for is executed"),
+        let caller = self.callers.remove(&ticket);
+        if caller.as_ref().is_none_or(|caller| caller.is_left_behind) {
+            match &answer {
+                Ok(_) => tracing::info!(ticket, "a command whose caller is gone is executed"),
                 Err(error) => {
-                    tracing::warn!(ticket, %error, "a command that nobody waits for has failed");
+                    tracing::warn!(ticket, %error, "a command whose caller is gone has failed");
                 }
-            },
+            }
+        }
+        if let Some(caller) = caller {
+            drop(caller.answer.send(answer));
         }
     }
+}
+
+/// Calls, and again while the daemon only says that it is still at work: how long that may take is
+/// this client's to say, and with its key it is the same command.
+async fn called(client: &Client, command: &Command) -> Result<Box<RawValue>, ClientError> {
+    let until = Instant::now() + command.deadline;
+    loop {
+        let left = until.saturating_duration_since(Instant::now());
+        let patient = client.with_deadline(left);
+        match patient.call_raw(&command.method, &command.params).await {
+            Err(ClientError::Rpc(error))
+                if is_at_work(&error, command) && Instant::now() + STILL_AT_WORK < until =>
+            {
+                sleep(STILL_AT_WORK).await;
+            }
+            outcome => return outcome,
+        }
+    }
+}
+
+/// Whether the daemon works on the command and stopped waiting for it.
+fn is_at_work(error: &RpcError, command: &Command) -> bool {
+    let same = error.detail("idempotency_key").and_then(|key| key.as_str());
+    error.kind() == ErrorKind::Timeout && same.is_some() && same == command.key.as_deref()
 }
 
 /// A client that makes one connection and repeats nothing: that is for the queue to do.

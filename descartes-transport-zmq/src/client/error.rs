@@ -62,6 +62,33 @@ impl ZmqError {
     }
 }
 
+/// What a start came to, in the terms of a client without a queue: what was never sent is
+/// `Unreachable`, what may have had its effect is `ConnectionLost`.
+impl From<ZmqError> for ClientError {
+    fn from(error: ZmqError) -> Self {
+        let told = |kind, error: &ZmqError| Arc::new(io::Error::new(kind, error.to_string()));
+        match error {
+            ZmqError::Client(error) => error,
+            ZmqError::QueueFull { waiting } => {
+                let waiting = u64::try_from(waiting).unwrap_or(u64::MAX);
+                let full = RpcError::exhausted("max_queue_size", waiting, waiting);
+                full.hint("the remote is away, or slower than it is asked").into()
+            }
+            ZmqError::QueueTimeout { sent: true, .. } | ZmqError::Ended => {
+                let source = Some(told(io::ErrorKind::TimedOut, &error));
+                Self::ConnectionLost { source }
+            }
+            ZmqError::QueueTimeout { sent: false, .. } => Self::Unreachable {
+                transport: "zmq",
+                source: told(io::ErrorKind::TimedOut, &error),
+            },
+            ZmqError::QueueFile(ref source) => {
+                Self::Unreachable { transport: "zmq", source: told(source.kind(), &error) }
+            }
+        }
+    }
+}
+
 impl From<RpcError> for ZmqError {
     fn from(error: RpcError) -> Self {
         Self::Client(error.into())

@@ -1,13 +1,14 @@
 //! The client that applications hold.
 
 mod agents;
+mod starts;
 mod streams;
 
 use std::{
     fmt,
     path::PathBuf,
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicU64, AtomicUsize, Ordering},
     },
     time::Duration,
@@ -16,7 +17,7 @@ use std::{
 use descartes_rpc::{
     client::{Client, ClientError, Reconnect},
     method::{Declaration, Method},
-    remote::RemoteRunner,
+    remote::{self, RemoteRunner},
 };
 use serde_json::{Value, value::to_raw_value};
 use tokio::sync::{mpsc, oneshot};
@@ -24,7 +25,7 @@ use uuid::Uuid;
 
 use super::{
     ZmqConfigError, ZmqError, ZmqRunnerConfig,
-    driver::{Driver, Left, Settings, Take},
+    driver::{Answer, Driver, Left, LeftBehind, Settings, Take},
     file::{QueueFile, Recovered},
     limits::CALLERS,
     queue::{Command, Rules, Ticket},
@@ -32,7 +33,8 @@ use super::{
 
 pub use streams::{CallbackError, CallbackFuture, StreamGuard};
 
-/// Runs agents of another daemon over ZeroMQ ([`ZmqClient::agent_runner`]).
+/// Runs agents of another daemon over ZeroMQ ([`ZmqClient::agent_runner`]): their starts wait in the
+/// client's queue.
 pub type ZmqAgentRunner = RemoteRunner;
 
 /// Calls a daemon over ZeroMQ, through a queue that outlives its connection. Cheap to clone.
@@ -45,8 +47,9 @@ pub type ZmqAgentRunner = RemoteRunner;
 ///
 /// Commands have one connection, made when the first one comes. [`Self::client`] is the typed
 /// client with all methods, for what need not be queued; it and the streams share another one.
-/// Dropping the last clone ends the client's task and its connections; what waits in a file
-/// ([`ZmqRunnerConfig::queue_path`]) is sent by the next client that opens it.
+/// Dropping the last clone, and the last runner made of one, ends the client's task and its
+/// connections; what waits in a file ([`ZmqRunnerConfig::queue_path`]) is sent by the next client
+/// that opens it.
 ///
 /// ```
 /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/zmq/guide.rs"));
@@ -77,6 +80,8 @@ struct Shared {
     waiting: Arc<AtomicUsize>,
     client: Client,
     config: ZmqRunnerConfig,
+    /// Starts of an earlier client that nobody has asked for yet.
+    left_behind: Mutex<Vec<LeftBehind>>,
 }
 
 impl ZmqClient {
@@ -106,16 +111,17 @@ impl ZmqClient {
             Arc::clone(&left),
             Arc::clone(&waiting),
         );
-        let mut first = 1;
+        let (mut first, mut left_behind) = (1, Vec::new());
         if let Some((file, recovered)) = file {
             first = recovered.iter().map(|one| one.ticket + 1).max().unwrap_or(first);
-            driver.keep(file, recovered);
+            left_behind = driver.keep(file, recovered);
         }
         tokio::spawn(driver.run());
         let client = Client::connect_with(connect, reconnect(&config));
         let client = client.with_deadline(Duration::from_secs(config.request_timeout_secs));
-        let tickets = AtomicU64::new(first);
-        Ok(Self { shared: Arc::new(Shared { takes, left, tickets, waiting, client, config }) })
+        let (tickets, left_behind) = (AtomicU64::new(first), Mutex::new(left_behind));
+        let shared = Shared { takes, left, tickets, waiting, client, config, left_behind };
+        Ok(Self { shared: Arc::new(shared) })
     }
 
     /// The typed client of the same daemon: every method, and subscriptions. Its calls do not
@@ -128,8 +134,11 @@ impl ZmqClient {
     /// A runner for a `Descartes` of this process, whose agents run at the daemon; `name` is what
     /// this process calls it.
     ///
-    /// The runner has the typed client: what must not be lost it repeats itself, and its agents show
-    /// `unreachable` while the daemon is away.
+    /// An agent's start waits in the queue, so a daemon that is away has it when it is back, once;
+    /// with [`ZmqRunnerConfig::queue_path`] also after a restart of this process. What is done to an
+    /// agent does not wait: while the daemon is away it fails, and the agent shows `unreachable`. A
+    /// control may take `request_timeout_secs`, and with `enable_heartbeat` the daemon is asked
+    /// whether it is there while it has agents of ours.
     ///
     /// ```
     /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/zmq/guide.rs"));
@@ -141,7 +150,27 @@ impl ZmqClient {
     /// ```
     #[must_use]
     pub fn agent_runner(&self, name: impl Into<Arc<str>>) -> ZmqAgentRunner {
-        ZmqAgentRunner::new(name, self.client())
+        self.agent_runner_builder(name).build()
+    }
+
+    /// The same runner, of which more can be set.
+    ///
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/zmq/guide.rs"));
+    /// # fn main() { with_agent(|client, id| async move {
+    /// let hour = std::time::Duration::from_secs(3600);
+    /// let runner = client.agent_runner_builder("build-7").lost_after(hour).build();
+    /// # Ok(()) }).unwrap(); }
+    /// ```
+    pub fn agent_runner_builder(&self, name: impl Into<Arc<str>>) -> remote::Builder {
+        let config = &self.shared.config;
+        let builder = ZmqAgentRunner::builder(name, self.client())
+            .deadline(self.request_timeout())
+            .starts_through(Arc::new(self.clone()));
+        match config.enable_heartbeat {
+            true => builder.probe_every(Duration::from_secs(config.heartbeat_interval_secs)),
+            false => builder.without_probes(),
+        }
     }
 
     /// What this client was started with.
@@ -173,12 +202,20 @@ impl ZmqClient {
         let (answer, answered) = oneshot::channel();
         let take = Take { ticket, command, answer };
         self.shared.takes.send(take).await.map_err(|_closed| ZmqError::Ended)?;
-        let leave = Leave { left: Some(&self.shared.left), ticket };
-        let answer = answered.await.unwrap_or(Err(ZmqError::Ended));
-        leave.answered();
-        serde_json::from_str(answer?.get())
-            .map_err(|source| ClientError::Decode { method: declared.name.into(), source }.into())
+        outcome::<M>(answered, Leave { left: Some(Arc::clone(&self.shared.left)), ticket }).await
     }
+}
+
+/// Waits for the answer to a command; dropped, it leaves.
+async fn outcome<M: Method>(
+    answered: oneshot::Receiver<Answer>,
+    leave: Leave,
+) -> Result<M::Result, ZmqError> {
+    let answer = answered.await.unwrap_or(Err(ZmqError::Ended));
+    leave.answered();
+    let method = || M::DECLARATION.name.to_owned();
+    serde_json::from_str(answer?.get())
+        .map_err(|source| ClientError::Decode { method: method(), source }.into())
 }
 
 /// Makes a call that can wait; one that changes something gets a key unless it has one.
@@ -205,20 +242,20 @@ fn command(
 }
 
 /// Takes a command out of the queue when its future is dropped.
-struct Leave<'a> {
-    left: Option<&'a Left>,
+struct Leave {
+    left: Option<Arc<Left>>,
     ticket: Ticket,
 }
 
-impl Leave<'_> {
+impl Leave {
     fn answered(mut self) {
         self.left = None;
     }
 }
 
-impl Drop for Leave<'_> {
+impl Drop for Leave {
     fn drop(&mut self) {
-        if let Some(left) = self.left {
+        if let Some(left) = self.left.take() {
             left.leave(self.ticket);
         }
     }

@@ -24,6 +24,8 @@ pub(crate) const SENT_MOST: u32 = 16;
 pub(crate) const SLOW_RETRY: Duration = Duration::from_secs(30);
 /// How long the daemon may take to say how it is; it never queues that behind work.
 pub(crate) const HEALTH_ANSWER: Duration = Duration::from_secs(10);
+/// The pause before a daemon is asked again that still works on a command: it waits itself.
+pub(crate) const STILL_AT_WORK: Duration = Duration::from_millis(250);
 /// Callers that the task has not listened to yet; more wait a moment.
 pub(crate) const CALLERS: usize = 64;
 /// Callers that are taken together, for one write of the queue's file.

@@ -1,5 +1,7 @@
 //! What most tests do with agents: start one, wait for it, take its output byte by byte.
 
+use std::time::Instant;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
@@ -39,6 +41,26 @@ pub(crate) fn wait(caller: &mut impl Caller, id: &str) -> Value {
         }
     }
     panic!("{id} does not end");
+}
+
+/// The outcome of a call that may take longer than the daemon waits: asked for with its key until it
+/// is known.
+#[track_caller]
+pub(crate) fn at_last(
+    caller: &mut impl Caller,
+    method: &str,
+    params: &Value,
+) -> Result<Value, Value> {
+    let (began, mut params) = (Instant::now(), params.clone());
+    loop {
+        match caller.call(method, params.clone()) {
+            Err(error) if error["data"]["kind"] == "timeout" => {
+                assert!(began.elapsed() < PATIENCE * 2, "{method}: {error}");
+                params["idempotency_key"] = error["data"]["idempotency_key"].clone();
+            }
+            other => return other,
+        }
+    }
 }
 
 /// Everything in `topic` after `after`, which is a cursor or `start`.

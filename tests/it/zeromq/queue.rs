@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use descartes_rpc::error::ErrorKind;
 use descartes_rpc::wire::agent::SpawnParams;
 use descartes_transport_zmq::client::ZmqError;
-use descartes_transport_zmq::{ZmqClient, ZmqRunnerConfig};
+use descartes_transport_zmq::{ControlCommandType, ZmqClient, ZmqRunnerConfig};
 use serde_json::json;
 use tokio::task::JoinSet;
 
@@ -158,4 +158,32 @@ async fn one_more_than_the_queue_holds_is_refused_at_once() {
     assert_eq!(refused.kind(), ErrorKind::ResourceExhausted);
     assert_eq!(waiting.len(), MOST, "the others go on waiting");
     assert!(waiting.try_join_next().is_none());
+}
+
+#[tokio::test]
+async fn what_takes_longer_than_the_daemon_waits_is_answered_when_it_is_done() {
+    const AGENTS: usize = 8;
+    let config = "[agents]\nstop_grace_secs = 3\n[server]\nrequest_timeout_secs = 2\n";
+    let daemon = Setup::new().only_config(config).start();
+    let client = client_of(daemon.zmq()).await;
+    // They do not listen, so that each takes the whole grace.
+    let deaf = "trap '' TERM; echo ready; while :; do sleep 1000; done";
+    let mut ids = Vec::new();
+    for number in 0..AGENTS {
+        let params = json!({"name": format!("deaf-{number}"), "agent_type": "process",
+            "config": {"command": parrot::shell(deaf)}});
+        let params = serde_json::from_value(params).expect("parameters of this test");
+        ids.push(client.spawn_remote(params).await.expect("it is started").agent_id);
+    }
+    for id in &ids {
+        crate::rig::agents::await_output(&mut daemon.socket(), id, "ready");
+    }
+    let last = ids.pop().expect("one of them");
+    let stop = ControlCommandType::Stop;
+    let done = client.batch_control(ids.clone(), stop, None, false).await.expect("it is done");
+    let order: Vec<&String> = done.results.iter().map(|result| &result.agent_id).collect();
+    assert_eq!(order, ids.iter().collect::<Vec<_>>());
+    assert_eq!((done.successful, done.failed), (AGENTS as u64 - 1, 0), "{done:?}");
+    let stopped = client.stop_agent(&last).await.expect("it is done");
+    assert!(stopped.forced, "{stopped:?}");
 }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
-use crate::rig::agents::{await_output, id_of, log, text, wait};
+use crate::rig::agents::{at_last, await_output, id_of, log, text, wait};
 use crate::rig::daemon::{Daemon, Home, Setup};
 use crate::rig::processes::eventually;
 use crate::rig::{Caller, PATIENCE, measured, parrot, torture};
@@ -116,7 +116,9 @@ fn killed_with_twenty_agents_a_remote_loses_them_and_starts_none_twice() {
             .map(|number| {
                 let name = format!("r{round}-late-{number}");
                 let (mut socket, command) = (near.socket(), diary(&name, &home));
-                thread::spawn(move || socket.call("agent.spawn", parameters(&name, &command)))
+                thread::spawn(move || {
+                    at_last(&mut socket, "agent.spawn", &parameters(&name, &command))
+                })
             })
             .collect();
         let home = there.kill9();
@@ -198,4 +200,49 @@ fn the_agents_of_a_remote_outlive_the_daemon_that_started_them() {
     socket.ok("agent.write_stdin", json!({"agent_id": id, "text": "after\n", "close": true}));
     assert_eq!(wait(&mut socket, &id)["status"], "completed");
     assert_eq!(log(&mut socket, &id, "stdout"), b"before\nmeanwhile\nafter\n");
+}
+
+/// Prints that it is ready and listens to no request to end.
+fn stubborn() -> Vec<String> {
+    parrot::shell("trap '' TERM; echo ready; while :; do sleep 1000; done")
+}
+
+#[test]
+fn a_batch_over_remote_agents_that_do_not_listen_is_answered_for_each_in_order() {
+    // More than are stopped at once.
+    const AGENTS: usize = 40;
+    let far = far(&Home::new());
+    let endpoint = far.zmq();
+    let config = format!(
+        "max_running = 1000\n[server]\nrequest_timeout_secs = 3\n\
+         [remotes.far]\nendpoint = \"{endpoint}\"\n"
+    );
+    let near = Setup::new().config(&config).start();
+    let mut socket = near.socket();
+    let mut ids: Vec<String> = (0..AGENTS)
+        .map(|number| {
+            let params = parameters(&format!("stubborn-{number}"), &stubborn());
+            id_of(&at_last(&mut socket, "agent.spawn", &params).expect("it is started"))
+        })
+        .collect();
+    for id in &ids {
+        await_output(&mut socket, id, "ready");
+    }
+    ids.insert(7, "nobody".to_owned());
+    let stop = json!({"agent_ids": ids, "command": "stop", "idempotency_key": "stop"});
+    // It takes longer than a call may: the key of what goes on leads to its outcome.
+    socket.refused("timeout", "agent.batch", stop.clone());
+    let done = at_last(&mut socket, "agent.batch", &stop).expect("a batch is answered");
+    assert_eq!((&done["successful"], &done["failed"]), (&json!(AGENTS), &json!(1)), "{done}");
+    for (id, result) in ids.iter().zip(done["results"].as_array().expect("results")) {
+        assert_eq!(result["agent_id"], *id);
+        let expected = if id == "nobody" { "agent_not_found" } else { "" };
+        let kind = result["error"]["data"]["kind"].as_str().unwrap_or_default();
+        assert_eq!(kind, expected, "{result}");
+    }
+    assert_eq!(far.socket().ok("agent.list", json!({}))["total"], 0, "all are gone there too");
+    for id in ids.iter().filter(|id| *id != "nobody") {
+        let ended = socket.ok("agent.get", json!({"agent_id": id}));
+        assert_eq!((&ended["status"], &ended["exit"]["forced"]), (&json!("killed"), &json!(true)));
+    }
 }

@@ -211,14 +211,22 @@ fn ports_are_chosen_by_whoever_names_them() {
 fn remotes_are_read_from_every_layer() {
     const ENV: &[(&str, &str)] = &[
         ("DESCARTES_REMOTES__FARM__LOST_AFTER_SECS", "60"),
+        ("DESCARTES_REMOTES__FARM__AUTO_RECONNECT", "false"),
+        ("DESCARTES_REMOTES__FARM__MAX_RECONNECT_ATTEMPTS", "0"),
         ("DESCARTES_REMOTES__LAB__ENDPOINT", "ipc:///run/lab"),
     ];
-    let file = "[remotes.farm]\nendpoint = 'tcp://farm:5555'\nrequest_timeout_secs = 7\n";
+    let file = "[remotes.farm]\nendpoint = 'tcp://farm:5555'\nrequest_timeout_secs = 7\n\
+                queue_path = '/var/queue'\nmax_queue_size = 2\n";
     let config = Case { env: ENV, ..Case::file(file) }.config();
     let farm = &config.remotes["farm"];
     assert_eq!(farm.endpoint, Some(Endpoint("tcp://farm:5555".into())));
     assert_eq!((farm.request_timeout_secs.0, farm.lost_after_secs), (7, 60));
     assert_eq!(farm.heartbeat_interval_secs.0, 30, "the default");
+    assert_eq!((farm.auto_reconnect, farm.max_reconnect_attempts), (false, 0));
+    assert_eq!(
+        (farm.max_queue_size.0, farm.queue_path.as_deref()),
+        (2, Some("/var/queue".as_ref()))
+    );
     assert_eq!(config.remotes["lab"].endpoint, Some(Endpoint("ipc:///run/lab".into())));
 }
 
@@ -234,7 +242,20 @@ fn mistakes_in_remotes_are_refused_with_their_place() {
         ),
         (
             "[remotes.x]\nendpoint = 'tcp://x:1'\nlost_after_secs = 1\nheartbeat_interval_secs = 0\n",
-            "4:27: `remotes.x.heartbeat_interval_secs` should be a whole number, 1 or more, not 0",
+            "4:27: `remotes.x.heartbeat_interval_secs` should be a whole number from 1 to 43200, not 0",
+        ),
+        (
+            "[remotes.x]\nendpoint = 'tcp://x:1'\nmax_queue_size = 100001\n",
+            "3:18: `remotes.x.max_queue_size` should be a whole number from 1 to 100000, not 100001",
+        ),
+        (
+            "[remotes.x]\nendpoint = 'tcp://x:1'\nqueue_path = 'queue'\n",
+            "3:14: `remotes.x.queue_path` should be an absolute path, not \"queue\"",
+        ),
+        // What comes with authentication is not there yet, and is not pretended.
+        (
+            "[remotes.x]\nendpoint = 'tcp://x:1'\ntoken_file = '/t'\n",
+            "3:1: unknown key `token_file`",
         ),
         ("[remotes.x]\nlost_after_secs = 1\n", "1:10: `remotes.x` needs `endpoint`"),
         ("[remotes]\nx = 1\n", "2:5: `remotes.x` should be a section, not 1"),
@@ -275,7 +296,8 @@ fn what_is_printed_reads_back_as_the_same() {
     let file = "[agents]\nmax_running = 7\ndefault_backend = 'a \"b\"'\n";
     #[cfg(feature = "zmq")]
     let file = &*format!(
-        "{file}[remotes.'build.farm']\nendpoint = 'tcp://farm:5555'\nlost_after_secs = 5\n"
+        "{file}[remotes.'build.farm']\nendpoint = 'tcp://farm:5555'\nlost_after_secs = 5\n\
+         queue_path = '/q'\nenable_heartbeat = false\n"
     )
     .leak();
     let config = Case::file(file).config();

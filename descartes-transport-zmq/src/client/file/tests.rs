@@ -57,6 +57,19 @@ fn the_file_is_its_owners_alone_and_one_clients_alone() {
 }
 
 #[test]
+fn another_users_file_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    drop(QueueFile::open(&path(&dir)).unwrap());
+    if std::os::unix::fs::chown(path(&dir), Some(65_534), None).is_err() {
+        // Only root can give a file away, and only root could open it then.
+        return;
+    }
+    let error = QueueFile::open(&path(&dir)).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::PermissionDenied);
+    assert!(error.to_string().contains("another user"), "{error}");
+}
+
+#[test]
 fn a_foreign_file_is_left_alone() {
     let dir = tempfile::tempdir().unwrap();
     for text in ["something that is dear to somebody", "short", "DSCQUE2\n"] {
