@@ -11,10 +11,8 @@ use descartes_core::agent::AgentSpec;
 use descartes_core::backend::Backend;
 use descartes_core::output::LogQuery;
 use descartes_core::{Descartes, WaitFor};
-use descartes_rpc::client::Client;
-use descartes_rpc::remote::RemoteRunner;
 use descartes_rpc::service::Rpc;
-use descartes_transport_zmq::{ZmqConfig, ZmqConnect, ZmqTransport};
+use descartes_transport_zmq::{ZmqClient, ZmqConfig, ZmqRunnerConfig, ZmqTransport};
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
@@ -30,7 +28,8 @@ async fn main() -> anyhow::Result<()> {
     let serving = tokio::spawn(transport.serve(rpc, async { drop(stopped.await) }));
 
     // This machine: agents of the backend `far` run there.
-    let far = RemoteRunner::new("far", Client::connect(ZmqConnect::new(&address)?));
+    let config = ZmqRunnerConfig { endpoint: address, ..ZmqRunnerConfig::default() };
+    let far = ZmqClient::start(config).await?.agent_runner("far");
     let here = Descartes::builder()
         .runner_named("far", Arc::new(far))
         .backend(Backend::process().renamed("far").on("far"))
