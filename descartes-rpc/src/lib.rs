@@ -25,6 +25,8 @@ pub mod router;
 #[cfg(feature = "same-user")]
 pub mod same_user;
 pub mod service;
+#[cfg(feature = "socket-path")]
+pub mod socket_path;
 mod subscription;
 #[cfg(any(test, feature = "test-util"))]
 pub mod testing;

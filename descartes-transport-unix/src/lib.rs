@@ -6,7 +6,6 @@
 //! everybody else from the door.
 
 mod accept;
-mod claim;
 #[cfg(feature = "client")]
 mod connect;
 mod limits;
@@ -21,15 +20,13 @@ use std::{
     time::Duration,
 };
 
-use descartes_rpc::connection::ConnectionLimits;
+use descartes_rpc::{connection::ConnectionLimits, socket_path::Claim};
 use tokio::sync::Semaphore;
 
-pub use claim::BindError;
 #[cfg(feature = "client")]
 pub use connect::UnixClient;
+pub use descartes_rpc::socket_path::BindError;
 pub use peer::{Credentials, CredentialsLookup, KernelCredentials};
-
-use claim::Claim;
 
 /// Where and for whom to serve.
 #[derive(Clone, Debug)]

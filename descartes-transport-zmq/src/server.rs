@@ -2,7 +2,6 @@
 
 mod activity;
 mod admission;
-mod claim;
 mod conversation;
 mod envelope;
 pub(crate) mod gate;
@@ -22,6 +21,7 @@ use descartes_rpc::{
     connection::ConnectionLimits,
     same_user::{KernelLookup, UidLookup},
     service::RpcService,
+    socket_path,
 };
 use tokio::sync::Semaphore;
 
@@ -121,6 +121,22 @@ pub enum BindError {
         /// What the system says.
         source: io::Error,
     },
+}
+
+impl BindError {
+    /// Why `path` could not be taken.
+    fn of(path: &Path, error: socket_path::BindError) -> Self {
+        let endpoint = format!("ipc://{}", path.display());
+        match error {
+            socket_path::BindError::InUse { .. } => Self::InUse { endpoint },
+            socket_path::BindError::UnsafeDirectory { directory } => {
+                Self::UnsafeDirectory { directory }
+            }
+            socket_path::BindError::NotASocket { path } => Self::NotASocket { path },
+            socket_path::BindError::Refused { source, .. } => Self::Refused { endpoint, source },
+            other => Self::Refused { endpoint, source: io::Error::other(other) },
+        }
+    }
 }
 
 /// Sockets that nobody is served on yet. Dropped, they are closed and the path is free again.

@@ -7,7 +7,7 @@ use std::{
     sync::Arc, time::Duration,
 };
 
-use descartes_rpc::peer::Peer;
+use descartes_rpc::{peer::Peer, socket_path::Claim};
 use rustix::net::sockopt::set_tcp_user_timeout;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
@@ -20,7 +20,6 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use super::{
     BindError, ZmqConfig,
     admission::{Rule, Stranger},
-    claim::Claim,
     registry::{Registry, Seat},
 };
 use crate::{
@@ -83,7 +82,8 @@ impl Gate {
         if config.tcp.is_none() && config.ipc.is_none() {
             return Err(BindError::Nowhere);
         }
-        let ipc = config.ipc.as_deref().map(Claim::take).transpose()?;
+        let take = |path| Claim::take(path).map_err(|error| BindError::of(path, error));
+        let ipc = config.ipc.as_deref().map(take).transpose()?;
         let ipc = ipc.map(|(claim, listener)| (listener, claim));
         let tcp = config.tcp.map(listen).transpose()?;
         Ok(Self { tcp, ipc, config })

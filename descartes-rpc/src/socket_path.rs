@@ -1,4 +1,7 @@
-//! Takes a socket path for this process: directory, lock, what an earlier run left, permissions.
+//! Takes a socket path for this process: directory, lock, what an earlier run left, permissions
+//! (feature `socket-path`).
+//!
+//! Every transport that listens on a Unix socket does it here, because none may use another.
 
 use std::{
     fs::{self, DirBuilder, File, OpenOptions, Permissions},
@@ -50,8 +53,20 @@ pub enum BindError {
 }
 
 /// A path that is held: dropped, the socket is removed and the lock released.
+///
+/// ```
+/// use descartes_rpc::socket_path::{BindError, Claim};
+///
+/// # let home = tempfile::tempdir().unwrap();
+/// let path = home.path().join("run/example.sock");
+/// let (claim, listener) = Claim::take(&path)?;
+/// assert!(matches!(Claim::take(&path), Err(BindError::InUse { .. })));
+/// drop((claim, listener));
+/// assert!(!path.exists());
+/// # Ok::<(), BindError>(())
+/// ```
 #[derive(Debug)]
-pub(crate) struct Claim {
+pub struct Claim {
     path: PathBuf,
     /// Which file is ours, so that nobody else's is removed.
     socket: (u64, u64),
@@ -59,8 +74,13 @@ pub(crate) struct Claim {
 }
 
 impl Claim {
-    /// Takes `path` and listens there.
-    pub(crate) fn take(path: &Path) -> Result<(Self, UnixListener), BindError> {
+    /// Takes `path` and listens there, without blocking; the directory is made if it is missing,
+    /// and what a server left behind that has died is replaced.
+    ///
+    /// # Errors
+    ///
+    /// [`BindError`], and nothing was changed but that the directory may have been made.
+    pub fn take(path: &Path) -> Result<(Self, UnixListener), BindError> {
         let refused = |source| BindError::Refused { path: path.to_owned(), source };
         let directory = match path.parent() {
             Some(directory) if !directory.as_os_str().is_empty() => directory,
