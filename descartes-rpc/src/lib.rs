@@ -12,6 +12,7 @@ mod fixture;
 pub mod frame;
 pub mod guide;
 mod idempotency;
+pub mod keepalive;
 pub mod layer;
 pub mod limits;
 pub mod memory;

@@ -8,7 +8,6 @@ mod error;
 mod frame;
 mod greeting;
 mod handshake;
-mod keepalive;
 mod message;
 mod outbox;
 mod reader;

@@ -10,12 +10,15 @@ use std::{
 };
 
 use bytes::{Buf, Bytes, BytesMut};
-use descartes_rpc::frame::Arrival;
+use descartes_rpc::{
+    frame::Arrival,
+    keepalive::{Beat, Keepalive},
+};
 use futures_core::Stream;
 use futures_util::Sink;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
-    time::{Instant, Sleep, sleep},
+    time::{Sleep, sleep},
 };
 use tokio_util::{io::poll_read_buf, sync::CancellationToken};
 
@@ -90,7 +93,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> WsSocket<IO> {
             reader: Reader::new(bounds),
             out: BytesMut::new(),
             pong: None,
-            keepalive: Keepalive::new(ping),
+            keepalive: Keepalive::new(ping, true),
             shutdown,
             farewell: None,
             ending: Ending::Not(Close::new(CloseCode::Normal, "")),
@@ -156,6 +159,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> WsSocket<IO> {
                     let gone = "the peer answers no ping";
                     return Poll::Ready(io::Error::new(ErrorKind::TimedOut, gone));
                 }
+                Beat::Rest => self.rest(),
                 Beat::Ping => {
                     self.rest();
                     self.put(OpCode::Ping, &[]);
@@ -309,46 +313,6 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Sink<Bytes> for WsSocket<IO> {
 
     fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.poll_end(cx)
-    }
-}
-
-/// When a ping is due, and whether the last one was answered.
-#[derive(Debug)]
-struct Keepalive {
-    every: Duration,
-    timer: Pin<Box<Sleep>>,
-    /// Nothing was heard since the last ping.
-    unanswered: bool,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Beat {
-    Ping,
-    Gone,
-}
-
-impl Keepalive {
-    fn new(every: Duration) -> Self {
-        Self { every, timer: Box::pin(sleep(every)), unanswered: false }
-    }
-
-    /// Anything that comes shows that the peer is there.
-    fn heard(&mut self) {
-        self.unanswered = false;
-    }
-
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Beat> {
-        ready!(self.timer.as_mut().poll(cx));
-        if self.unanswered {
-            return Poll::Ready(Beat::Gone);
-        }
-        self.unanswered = true;
-        self.timer.as_mut().reset(Instant::now() + self.every);
-        // The timer must know whom to wake.
-        if self.timer.as_mut().poll(cx).is_ready() {
-            cx.waker().wake_by_ref();
-        }
-        Poll::Ready(Beat::Ping)
     }
 }
 

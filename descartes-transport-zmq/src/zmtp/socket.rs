@@ -6,9 +6,11 @@ use std::{
     io::{self, ErrorKind},
     pin::Pin,
     task::{Context, Poll, ready},
+    time::Duration,
 };
 
 use bytes::{BufMut, Bytes, BytesMut};
+use descartes_rpc::keepalive::{Beat, Keepalive};
 use futures_core::Stream;
 use futures_util::Sink;
 use tokio::{
@@ -22,11 +24,13 @@ use super::{
     command::{self, Command},
     greeting::Version,
     handshake::{self, Side},
-    keepalive::{Beat, Keepalive},
     outbox::Outbox,
     reader::{Inbound, Reader},
 };
 use crate::limits::{CLOSE_WAIT, COMMANDS_PER_TURN, DISCARDED_BYTES, WRITE_BUFFER, ZmtpLimits};
+
+/// In what a PING says how long its sender may be silent ("Connection Heartbeating").
+const TTL_UNIT: Duration = Duration::from_millis(100);
 
 /// A ZMTP connection after its handshake.
 ///
@@ -215,7 +219,9 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> ZmtpSocket<IO> {
         };
         match command {
             Command::Ping { ttl, context } => {
-                self.keepalive.promised(ttl);
+                if ttl > 0 {
+                    self.keepalive.promised(TTL_UNIT * u32::from(ttl));
+                }
                 self.pong = Some(context);
             }
             Command::Subscribe(prefix) if self.kind.publishes() => {

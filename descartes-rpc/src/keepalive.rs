@@ -1,4 +1,4 @@
-//! When a PING is due, and when a silent peer is gone ("Connection Heartbeating").
+//! When a ping is due, and when a silent peer is gone: for transports whose wire has pings.
 
 use std::{
     pin::Pin,
@@ -8,54 +8,73 @@ use std::{
 
 use tokio::time::{Instant, Sleep, sleep_until};
 
-/// The clock of one connection.
+/// The clock of one connection. A peer of which nothing is heard between two pings is gone.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() {
+/// use std::{future::poll_fn, time::Duration};
+///
+/// use descartes_rpc::keepalive::{Beat, Keepalive};
+///
+/// let mut keepalive = Keepalive::new(Duration::from_secs(20), true);
+/// assert_eq!(poll_fn(|cx| keepalive.poll(cx)).await, Beat::Ping);
+/// keepalive.heard();
+/// assert_eq!(poll_fn(|cx| keepalive.poll(cx)).await, Beat::Ping);
+/// assert_eq!(poll_fn(|cx| keepalive.poll(cx)).await, Beat::Gone);
+/// # }
+/// ```
 #[derive(Debug)]
-pub(super) struct Keepalive {
+pub struct Keepalive {
     every: Duration,
-    /// Whether the peer knows PING.
+    /// Whether the peer knows pings.
     pings: bool,
     timer: Pin<Box<Sleep>>,
     /// When the next beat is.
     beat: Instant,
-    /// Nothing was heard since the last PING.
+    /// Nothing was heard since the last ping.
     unanswered: bool,
     /// The peer promised to be heard of before.
     promised: Option<Instant>,
 }
 
+/// What is to be done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Beat {
+pub enum Beat {
+    /// A ping is due.
     Ping,
-    /// The peer knows no PING; nothing is to be done but to give memory back.
+    /// The peer knows no ping; nothing is to be done but to give memory back.
     Rest,
+    /// The peer gives no sign of life.
     Gone,
 }
 
 impl Keepalive {
-    /// Must be called inside a runtime, whose clock it uses.
-    pub(super) fn new(every: Duration, pings: bool) -> Self {
+    /// A beat after each `every`; `pings` says whether the peer knows pings. Must be called inside a
+    /// runtime, whose clock it uses.
+    #[must_use]
+    pub fn new(every: Duration, pings: bool) -> Self {
         let beat = Instant::now() + every;
         let timer = Box::pin(sleep_until(beat));
         Self { every, pings, timer, beat, unanswered: false, promised: None }
     }
 
     /// Anything that comes shows that the peer is there.
-    pub(super) fn heard(&mut self) {
+    pub fn heard(&mut self) {
         (self.unanswered, self.promised) = (false, None);
     }
 
-    /// A PING came that says when the next is due at the latest, in tenths of seconds.
-    pub(super) fn promised(&mut self, ttl: u16) {
-        if ttl > 0 {
-            let until = Instant::now() + Duration::from_millis(u64::from(ttl) * 100);
-            self.promised = Some(until);
-            if until < self.timer.deadline() {
-                self.timer.as_mut().reset(until);
-            }
+    /// The peer says that it will be heard of within this time.
+    pub fn promised(&mut self, within: Duration) {
+        let until = Instant::now() + within;
+        self.promised = Some(until);
+        if until < self.timer.deadline() {
+            self.timer.as_mut().reset(until);
         }
     }
 
-    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Beat> {
+    /// Waits for the next beat.
+    pub fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Beat> {
         while self.timer.as_mut().poll(cx).is_ready() {
             let now = Instant::now();
             if self.promised.is_some_and(|until| until <= now) {
