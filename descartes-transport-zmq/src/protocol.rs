@@ -12,6 +12,7 @@ mod scan;
 mod serve;
 #[cfg(test)]
 mod tests;
+pub(crate) mod told;
 mod value;
 mod wire;
 

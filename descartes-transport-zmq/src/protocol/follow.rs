@@ -1,6 +1,5 @@
 //! Following: statuses and output, as messages of the protocol.
 
-mod event;
 mod output;
 mod status;
 
@@ -31,8 +30,6 @@ pub(super) type Following = Pin<Box<dyn Stream<Item = ZmqMessage> + Send>>;
 
 /// The agent that means all of them.
 const ALL: &str = "*";
-/// Why a stream of one agent ends by itself.
-const AGENT_ENDED: &str = "agent_ended";
 
 /// What becomes of one notification.
 enum Said {

@@ -2,14 +2,9 @@
 
 use std::{pin::Pin, time::Duration};
 
-use base64::{Engine as _, engine::general_purpose::STANDARD};
 use descartes_rpc::{
     client::{Client, ClientError, Subscription, Update},
-    wire::{
-        agent::{Agent, AgentStatus},
-        event::{AgentExited, Event, OutputBlock, StatusChanged, SubscribeParams},
-        output::Stream,
-    },
+    wire::event::{AgentExited, Event, SubscribeParams},
 };
 use tokio::{
     task::JoinHandle,
@@ -19,7 +14,10 @@ use tokio::{
 use super::ZmqClient;
 use crate::{
     client::{ZmqError, limits::STREAM_RETRY},
-    protocol::{LogStream, StatusUpdate, UpdateType, Value, ZmqOutputStream},
+    protocol::{
+        LogStream, StatusUpdate, ZmqOutputStream,
+        told::{self, AGENT_ENDED, EventLine, Statuses},
+    },
 };
 
 /// What went wrong in a callback.
@@ -85,7 +83,7 @@ impl ZmqClient {
         let mut statuses = Statuses::default();
         let task = tokio::spawn(async move {
             while let Some(event) = follow.next().await {
-                let Some(update) = statuses.update(&event) else { continue };
+                let Some(update) = status(&mut statuses, &event) else { continue };
                 if let Err(error) = callback(update).await {
                     tracing::warn!(%error, "a callback for statuses failed");
                 }
@@ -225,91 +223,20 @@ impl Follow {
     }
 }
 
-/// The agent that a topic is about.
-fn agent_of(topic: &str) -> Option<&str> {
-    topic.strip_prefix("agent/")?.split('/').next()
-}
-
-/// What events mean for those who follow statuses.
-#[derive(Default)]
-struct Statuses {
-    /// Whose status was told last, and which: an exit follows its status.
-    last: Option<(String, AgentStatus)>,
-}
-
-impl Statuses {
-    fn update(&mut self, event: &Event) -> Option<StatusUpdate> {
-        let head = event.head();
-        let agent_id = agent_of(&head.topic)?.to_owned();
-        let known = self.last.as_ref().filter(|(id, _)| *id == agent_id).map(|(_, status)| *status);
-        let (status, update_type) = match event.kind() {
-            "agent.spawned" => {
-                (Some(event.data::<Agent>().ok()?.status), UpdateType::StatusChanged)
-            }
-            "agent.status_changed" => {
-                let status = event.data::<StatusChanged>().ok()?.to;
-                self.last = Some((agent_id.clone(), status));
-                (Some(status), UpdateType::StatusChanged)
-            }
-            "agent.exited" if event.data::<AgentExited>().ok()?.will_restart => {
-                (known, UpdateType::StatusChanged)
-            }
-            "agent.exited" => (known, how(known)),
-            "agent.removed" => (known, UpdateType::Terminated),
-            _ => return None,
-        };
-        Some(StatusUpdate {
-            agent_id,
-            update_type,
-            status,
-            data: event.data::<Value>().ok(),
-            timestamp: head.timestamp.clone(),
-            cursor: Some(head.cursor.clone()),
-            ..StatusUpdate::default()
-        })
-    }
-}
-
-/// How an agent ended that has this status.
-fn how(status: Option<AgentStatus>) -> UpdateType {
-    match status {
-        Some(AgentStatus::Completed) => UpdateType::Completed,
-        Some(AgentStatus::Killed) => UpdateType::Terminated,
-        _ => UpdateType::Error,
-    }
+/// What an event means for those who follow statuses.
+fn status(statuses: &mut Statuses, event: &Event) -> Option<StatusUpdate> {
+    let event = EventLine::read(event.json().as_bytes())?;
+    statuses.read(&event).map(|(update, _)| update)
 }
 
 /// What an event means for those who follow output.
 fn log_piece(event: &Event, wanted: ZmqOutputStream) -> Option<LogStream> {
-    let head = event.head();
-    let piece = LogStream {
-        agent_id: agent_of(&head.topic)?.to_owned(),
-        timestamp: head.timestamp.clone(),
-        sequence: head.offset,
-        cursor: Some(head.cursor.clone()),
-        ..LogStream::default()
-    };
-    match event.kind() {
-        "agent.output" => {
-            let block = event.data::<OutputBlock>().ok()?;
-            let is_wanted = match wanted {
-                ZmqOutputStream::Both => true,
-                ZmqOutputStream::Stdout => block.stream == Stream::Stdout,
-                ZmqOutputStream::Stderr => block.stream == Stream::Stderr,
-            };
-            let data = match (block.text, block.data) {
-                (Some(text), _) => text.into_bytes(),
-                (None, data) => STANDARD.decode(data.unwrap_or_default()).ok()?,
-            };
-            let (stream_type, byte_offset) = (Some(block.stream), Some(block.byte_offset));
-            is_wanted.then_some(LogStream { data, stream_type, byte_offset, ..piece })
+    let event = EventLine::read(event.json().as_bytes())?;
+    match &*event.r#type {
+        "agent.exited" if event.say::<AgentExited>()?.will_restart => None,
+        "agent.exited" | "agent.removed" => {
+            Some(LogStream { ended: Some(AGENT_ENDED.to_owned()), ..told::empty(&event) })
         }
-        "agent.exited" => {
-            let exited = event.data::<AgentExited>().ok()?;
-            let ended = (!exited.will_restart).then(|| "agent_ended".to_owned());
-            ended.map(|ended| LogStream { ended: Some(ended), ..piece })
-        }
-        "agent.removed" => Some(LogStream { ended: Some("agent_ended".to_owned()), ..piece }),
-        _ => None,
+        _ => told::written(&event, wanted),
     }
 }

@@ -2,15 +2,12 @@
 
 use std::task::{Context, Poll};
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use descartes_rpc::message::Notification;
 use descartes_rpc::wire::agent::Agent;
-use descartes_rpc::wire::event::{AgentExited, OutputBlock};
-use descartes_rpc::wire::output::Stream as OutputStream;
+use descartes_rpc::wire::event::AgentExited;
 
-use super::event::EventLine;
-use super::{AGENT_ENDED, Follower, Said};
+use super::{Follower, Said};
+use crate::protocol::told::{self, AGENT_ENDED, EventLine};
 use crate::protocol::wire::{LogStream, ZmqMessage, ZmqOutputStream};
 
 /// What an agent writes.
@@ -47,34 +44,13 @@ impl Output {
         Said::Last(LogStream { ended, ..self.empty(timestamp, cursor) }.into())
     }
 
-    fn wants(&self, stream: OutputStream) -> bool {
-        match self.stream {
-            ZmqOutputStream::Both => true,
-            ZmqOutputStream::Stdout => stream == OutputStream::Stdout,
-            ZmqOutputStream::Stderr => stream == OutputStream::Stderr,
-        }
-    }
-
     fn event(&mut self, event: &EventLine<'_>) -> Said {
         match &*event.r#type {
             "agent.output" => {
-                let Some(block) = event.say::<OutputBlock>() else { return Said::Nothing };
                 self.next = event.offset + 1;
-                if !self.wants(block.stream) {
-                    return Said::Nothing;
-                }
-                let data = match (block.text, block.data) {
-                    (Some(text), _) => text.into_bytes(),
-                    (None, data) => STANDARD.decode(data.unwrap_or_default()).unwrap_or_default(),
-                };
-                let message = LogStream {
-                    stream_type: Some(block.stream),
-                    data,
-                    sequence: event.offset,
-                    byte_offset: Some(block.byte_offset),
-                    ..self.empty(&event.timestamp, &event.cursor)
-                };
-                Said::Message(message.into())
+                let Some(piece) = told::written(event, self.stream) else { return Said::Nothing };
+                let request_id = self.request_id.clone();
+                Said::Message(LogStream { request_id, ..piece }.into())
             }
             "agent.exited" => {
                 let Some(exited) = event.say::<AgentExited>() else { return Said::Nothing };

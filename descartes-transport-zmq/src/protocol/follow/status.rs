@@ -4,15 +4,14 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use descartes_rpc::message::{EndReason, Notification};
-use descartes_rpc::wire::agent::{Agent, AgentDetails, AgentStatus, Exit};
-use descartes_rpc::wire::event::{AgentExited, OutputBlock, StatusChanged};
+use descartes_rpc::wire::agent::{AgentDetails, AgentStatus};
 use serde_json::json;
 use tokio::time::{Instant, Sleep, sleep};
 
-use super::event::EventLine;
-use super::{AGENT_ENDED, ALL, Follower, Said, update};
+use super::{ALL, Follower, Said, update};
 use crate::limits::STATUS_HEARTBEAT;
 use crate::protocol::fail::Asked;
+use crate::protocol::told::{self, AGENT_ENDED, EventLine, how, sentence};
 use crate::protocol::value::Value;
 use crate::protocol::wire::{StatusUpdate, UpdateType, ZmqMessage};
 
@@ -21,8 +20,7 @@ pub(super) struct Statuses {
     request_id: Option<String>,
     /// The one; none where all are followed.
     agent_id: Option<String>,
-    /// Whose status was told last, and which: an exit follows its status.
-    last: Option<(String, AgentStatus)>,
+    statuses: told::Statuses,
     silence: Pin<Box<Sleep>>,
 }
 
@@ -31,7 +29,7 @@ impl Statuses {
     pub(super) fn new(request_id: Option<String>, one: Option<(String, AgentStatus)>) -> Self {
         let agent_id = one.as_ref().map(|(id, _)| id.clone());
         let silence = Box::pin(sleep(STATUS_HEARTBEAT));
-        Self { request_id, agent_id, last: one, silence }
+        Self { request_id, agent_id, statuses: told::Statuses::new(one), silence }
     }
 
     fn rest(&mut self) {
@@ -40,59 +38,14 @@ impl Statuses {
 
     fn update(&self, update_type: UpdateType) -> StatusUpdate {
         let agent = self.agent_id.clone().unwrap_or_else(|| ALL.to_owned());
-        let status = self.last.as_ref().map(|(_, status)| *status);
-        let status = status.filter(|_| self.agent_id.is_some());
+        let status = self.agent_id.as_ref().and_then(|agent| self.statuses.of(agent));
         StatusUpdate { status, ..update(self.request_id.clone(), agent, update_type) }
     }
 
-    fn status_of(&self, agent: &str) -> Option<AgentStatus> {
-        self.last.as_ref().filter(|(id, _)| id == agent).map(|(_, status)| *status)
-    }
-
     fn event(&mut self, event: &EventLine<'_>) -> Said {
-        let agent_id = event.agent().to_owned();
-        let mut told = StatusUpdate {
-            request_id: self.request_id.clone(),
-            status: self.status_of(&agent_id),
-            timestamp: event.timestamp.clone().into_owned(),
-            cursor: Some(event.cursor.clone().into_owned()),
-            data: event.say::<Value>(),
-            agent_id,
-            ..StatusUpdate::default()
-        };
-        let over = match &*event.r#type {
-            "agent.spawned" => {
-                told.status = event.say::<Agent>().map(|agent| agent.status);
-                false
-            }
-            "agent.status_changed" => {
-                let Some(change) = event.say::<StatusChanged>() else { return Said::Nothing };
-                (told.status, told.message) = (Some(change.to), change.reason);
-                self.last = Some((told.agent_id.clone(), change.to));
-                false
-            }
-            "agent.exited" => {
-                let Some(exited) = event.say::<AgentExited>() else { return Said::Nothing };
-                told.message = Some(sentence(&exited.exit));
-                if !exited.will_restart {
-                    told.update_type = how(told.status);
-                }
-                !exited.will_restart
-            }
-            "agent.removed" => {
-                told.update_type = UpdateType::Terminated;
-                told.message = Some("the agent was forgotten".to_owned());
-                true
-            }
-            "agent.output" => {
-                let Some(block) = event.say::<OutputBlock>() else { return Said::Nothing };
-                told.update_type = UpdateType::OutputAvailable;
-                told.data = Some(extent(&block, event.offset));
-                false
-            }
-            _ => return Said::Nothing,
-        };
-        if over && self.agent_id.is_some() {
+        let Some((mut told, is_over)) = self.statuses.read(event) else { return Said::Nothing };
+        told.request_id.clone_from(&self.request_id);
+        if is_over && self.agent_id.is_some() {
             told.ended = Some(AGENT_ENDED.to_owned());
             return Said::Last(told.into());
         }
@@ -154,34 +107,4 @@ pub(super) fn ended(asked: &Asked, shown: &AgentDetails) -> StatusUpdate {
         ended: Some(AGENT_ENDED.to_owned()),
         ..update(asked.request_id.clone(), agent.id.clone(), how(Some(agent.status)))
     }
-}
-
-/// How an agent ended that has this status.
-fn how(status: Option<AgentStatus>) -> UpdateType {
-    match status {
-        Some(AgentStatus::Completed) => UpdateType::Completed,
-        Some(AgentStatus::Killed) => UpdateType::Terminated,
-        _ => UpdateType::Error,
-    }
-}
-
-fn sentence(exit: &Exit) -> String {
-    let with = match (exit.code, &exit.signal) {
-        (Some(code), _) => format!(" with code {code}"),
-        (None, Some(signal)) => format!(" by {signal}"),
-        (None, None) => String::new(),
-    };
-    format!("ended{with} ({})", exit.reason)
-}
-
-/// Where the output is that was announced.
-fn extent(block: &OutputBlock, offset: u64) -> Value {
-    json!({
-        "stream": block.stream.as_str(),
-        "byte_offset": block.byte_offset,
-        "first_line": block.first_line,
-        "lines": block.lines,
-        "offset": offset,
-    })
-    .into()
 }
