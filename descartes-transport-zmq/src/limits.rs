@@ -39,6 +39,13 @@ pub(crate) const HANDSHAKE: Duration = Duration::from_secs(2);
 pub(crate) const ZMTP_MESSAGE_BYTES: usize = MESSAGE_BYTES + 64 * KIB;
 /// Frames of a message: an envelope has a few, nobody needs thousands.
 pub(crate) const MESSAGE_FRAMES: usize = 4096;
+/// Bytes of an unfinished message that every connection may hold.
+pub(crate) const UNFINISHED_FREE: usize = READ_MOST;
+/// Bytes that the unfinished messages of all connections may hold beyond that, together: four of
+/// the longest. Without it thirty peers that stop in the middle would hold 300 MiB.
+pub(crate) const UNFINISHED_BYTES: usize = 40 * MIB;
+/// The name of [`UNFINISHED_BYTES`] in errors.
+pub(crate) const UNFINISHED_KEY: &str = "limits.unfinished_messages_bytes";
 /// A command: READY with an identity and some metadata, or the longest prefix of a subscription.
 pub(crate) const COMMAND_BYTES: usize = 2 * KIB;
 /// How much of an oversize message is skipped, heads of frames included, before its sender is taken

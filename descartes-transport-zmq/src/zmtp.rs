@@ -13,9 +13,11 @@ mod outbox;
 mod reader;
 mod socket;
 mod socket_type;
+mod unfinished;
 
 pub use crate::limits::ZmtpLimits;
 pub use error::{HandshakeError, ProtocolError};
 pub use message::{Multipart, Received};
 pub use socket::ZmtpSocket;
 pub use socket_type::SocketType;
+pub(crate) use unfinished::Unfinished;

@@ -162,7 +162,9 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Stream for Frames<IO> {
                 None => return Poll::Ready(None),
                 Some(Err(error)) => Err(error),
                 Some(Ok(Received::Message(message))) => body(message).and_then(unpacked),
-                Some(Ok(Received::Oversize)) => Err(invalid("a message beyond all bounds")),
+                Some(Ok(Received::Oversize | Received::Crowded)) => {
+                    Err(invalid("a message beyond all bounds"))
+                }
                 // Nobody subscribes to a DEALER.
                 Some(Ok(Received::Subscribe(_) | Received::Cancel(_))) => continue,
             }));

@@ -152,7 +152,7 @@ impl<S: RpcService> Subscriber<S> {
                 .subscribe(prefix)
                 .map_err(|error| io::Error::new(io::ErrorKind::QuotaExceeded, error))?,
             Received::Cancel(prefix) => self.prefixes.cancel(prefix),
-            Received::Message(_) | Received::Oversize => return Ok(false),
+            Received::Message(_) | Received::Oversize | Received::Crowded => return Ok(false),
         }
         Ok(true)
     }

@@ -23,8 +23,8 @@ use super::{
     registry::{Registry, Seat},
 };
 use crate::{
-    limits::{ACCEPT_PAUSE, BACKLOG},
-    zmtp::{SocketType, ZmtpSocket},
+    limits::{ACCEPT_PAUSE, BACKLOG, UNFINISHED_BYTES},
+    zmtp::{SocketType, Unfinished, ZmtpSocket},
 };
 
 /// What is done with those who have come in.
@@ -72,6 +72,7 @@ struct Shared<H> {
     rule: Rule,
     registry: Arc<Registry>,
     tasks: TaskTracker,
+    unfinished: Arc<Unfinished>,
     /// Finish what was begun.
     drain: CancellationToken,
 }
@@ -124,6 +125,7 @@ impl Gate {
             rule: Rule::new(&config),
             registry: Registry::new(config.newcomers, config.connections_per_address),
             tasks: TaskTracker::new(),
+            unfinished: Unfinished::new(UNFINISHED_BYTES),
             drain: CancellationToken::new(),
             config,
         });
@@ -281,13 +283,14 @@ async fn connection<D: Door, H: Host>(
     };
     let served = async {
         let shaken = ZmtpSocket::accept(stream, H::SOCKET, shared.config.zmtp).await;
-        let socket = match shaken {
+        let mut socket = match shaken {
             Ok(socket) => socket,
             Err(error) => {
                 tracing::debug!(?address, %error, "no handshake");
                 return Ok(());
             }
         };
+        socket.share(&shared.unfinished);
         match judged {
             Ok(peer) => {
                 seat.settle();

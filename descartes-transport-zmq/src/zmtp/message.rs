@@ -83,6 +83,9 @@ pub enum Received {
     Message(Multipart),
     /// A message over the bound of its bytes or frames, which was skipped and not kept.
     Oversize,
+    /// A long message for which there was no room beside those of other connections; it was skipped
+    /// and not kept, and may be sent again.
+    Crowded,
     /// A subscriber wants what begins with these bytes (RFC 37, SUBSCRIBE; RFC 23, a message that
     /// begins with 1).
     Subscribe(Bytes),

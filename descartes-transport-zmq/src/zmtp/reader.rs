@@ -4,10 +4,15 @@
 //! dropped as they come, up to a bound.
 
 use std::mem;
+use std::sync::Arc;
 
 use bytes::{Buf, Bytes, BytesMut};
 
-use super::{HandshakeError, Multipart, ProtocolError, frame::Head};
+use super::{
+    HandshakeError, Multipart, ProtocolError,
+    frame::Head,
+    unfinished::{Share, Unfinished},
+};
 use crate::limits::{COPIED, HANDSHAKE_READ, READ_BUFFER, READ_MOST, ZmtpLimits};
 
 /// What a peer has sent.
@@ -15,6 +20,7 @@ use crate::limits::{COPIED, HANDSHAKE_READ, READ_BUFFER, READ_MOST, ZmtpLimits};
 pub(super) enum Inbound {
     Message(Multipart),
     Oversize,
+    Crowded,
     /// The body of a command frame.
     Command(Bytes),
 }
@@ -36,6 +42,8 @@ pub(super) struct Reader {
     oversize: bool,
     /// Bytes of a skipped frame that have not come yet.
     skipping: u64,
+    /// What it may hold of a message that has not come whole.
+    share: Share,
 }
 
 impl Reader {
@@ -49,7 +57,13 @@ impl Reader {
             wire: 0,
             oversize: false,
             skipping: 0,
+            share: Share::default(),
         }
+    }
+
+    /// From now on unfinished messages of this and other connections may hold `all` together.
+    pub(super) fn share(&mut self, all: Arc<Unfinished>) {
+        self.share = Share::of(all);
     }
 
     /// Where bytes that were read belong, with room for some more.
@@ -126,9 +140,11 @@ impl Reader {
             if head.command {
                 return Ok(self.command(head, size)?.map(Inbound::Command));
             }
-            if !self.fits(head) {
+            let fits = self.fits(head);
+            if !fits || !self.may_hold(head, size) {
                 if self.skip_frame(head, size)? {
-                    return Ok(Some(Inbound::Oversize));
+                    let news = if fits { Inbound::Crowded } else { Inbound::Oversize };
+                    return Ok(Some(news));
                 }
                 continue;
             }
@@ -151,6 +167,15 @@ impl Reader {
         !self.oversize
             && self.frames.len() < self.limits.message_frames
             && self.kept.saturating_add(head.length) <= self.limits.message_bytes as u64
+    }
+
+    /// Whether what has come of the message may be held until the rest comes, if any does.
+    fn may_hold(&mut self, head: Head, size: usize) -> bool {
+        if !head.more && (self.buffer.len() - size) as u64 >= head.length {
+            return true;
+        }
+        let kept = usize::try_from(self.kept).unwrap_or(usize::MAX);
+        self.share.hold(kept.saturating_add(self.buffer.len()))
     }
 
     /// The body of the frame that the buffer begins with, if all of it is there.
@@ -179,6 +204,7 @@ impl Reader {
             return None;
         }
         (self.kept, self.wire) = (0, 0);
+        self.share.hold(0);
         Some(if self.frames.is_empty() {
             Multipart::single(body)
         } else {
@@ -197,6 +223,8 @@ impl Reader {
         self.buffer.advance(size);
         self.skipping = head.length;
         self.frames = Vec::new();
+        self.kept = 0;
+        self.share.hold(0);
         let news = !self.oversize;
         self.oversize = head.more;
         if !head.more {
@@ -210,6 +238,10 @@ impl Reader {
         let here = usize::try_from(self.skipping).unwrap_or(usize::MAX).min(self.buffer.len());
         self.buffer.advance(here);
         self.skipping -= here as u64;
+        if here > 0 && self.buffer.capacity() > READ_MOST {
+            // It had grown for what is not kept after all.
+            self.buffer = BytesMut::from(&self.buffer[..]);
+        }
         self.skipping == 0
     }
 }
@@ -335,6 +367,37 @@ mod tests {
         reader.room().extend_from_slice(b"\x02\0\0\0\0\0\xa0\0\0");
         assert_eq!(reader.next(), Ok(None), "ten mebibytes are fine");
         assert!(reader.room().capacity() <= READ_MOST + 9, "but nobody believes it yet");
+    }
+
+    #[test]
+    fn unfinished_messages_of_many_are_bounded_together_and_what_is_whole_is_never_refused() {
+        let all = Unfinished::new(READ_MOST + 100);
+        let mut readers: Vec<_> = (0..3)
+            .map(|_| {
+                let mut reader = Reader::new(ZmtpLimits::default());
+                reader.share(Arc::clone(&all));
+                reader
+            })
+            .collect();
+        let length = 3 * READ_MOST as u64;
+        let begun = [&[2][..], &length.to_be_bytes(), &vec![b'x'; READ_MOST * 3 / 2]].concat();
+        let mut heard = Vec::new();
+        for reader in &mut readers {
+            reader.room().extend_from_slice(&begun);
+            heard.push(reader.next().unwrap());
+        }
+        assert_eq!(heard, [None, None, Some(Inbound::Crowded)]);
+        assert_eq!(readers[2].next(), Ok(None), "it is skipped");
+        assert!(readers[2].held() == 0 && readers[2].room().capacity() <= 2 * READ_MOST);
+        let rest = vec![b'x'; READ_MOST * 3 / 2];
+        for reader in &mut readers {
+            reader.room().extend_from_slice(&rest);
+            reader.room().extend_from_slice(&message(&[b"next"]));
+        }
+        let next = Some(Inbound::Message(Multipart::single("next")));
+        assert_eq!(readers[2].next().unwrap(), next);
+        let whole = readers.remove(0).next().unwrap();
+        assert!(matches!(whole, Some(Inbound::Message(_))), "{whole:?}");
     }
 
     #[test]

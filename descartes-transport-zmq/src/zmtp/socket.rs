@@ -5,6 +5,7 @@
 use std::{
     io::{self, ErrorKind},
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll, ready},
     time::Duration,
 };
@@ -26,6 +27,7 @@ use super::{
     handshake::{self, Side},
     outbox::Outbox,
     reader::{Inbound, Reader},
+    unfinished::Unfinished,
 };
 use crate::limits::{CLOSE_WAIT, COMMANDS_PER_TURN, DISCARDED_BYTES, WRITE_BUFFER, ZmtpLimits};
 
@@ -146,6 +148,12 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> ZmtpSocket<IO> {
         })
     }
 
+    /// From now on what this and other peers have sent of unfinished messages is bounded together:
+    /// a message beyond it is skipped like one that is too long.
+    pub(crate) fn share(&mut self, unfinished: &Arc<Unfinished>) {
+        self.reader.share(Arc::clone(unfinished));
+    }
+
     /// What the peer is; it fits what we are.
     pub const fn peer_type(&self) -> SocketType {
         self.peer
@@ -214,6 +222,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> ZmtpSocket<IO> {
         let command = match inbound {
             None => return Ok(Taken::Nothing),
             Some(Inbound::Oversize) => return Ok(Taken::Received(Received::Oversize)),
+            Some(Inbound::Crowded) => return Ok(Taken::Received(Received::Crowded)),
             Some(Inbound::Message(message)) => return Ok(Taken::Received(self.sort(message))),
             Some(Inbound::Command(body)) => Command::read(&body)?,
         };

@@ -27,7 +27,9 @@ use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
 use super::refusal::{malformed, packed, refused};
 use crate::{
-    limits::{CONVERSATIONS, CONVERSATIONS_KEY, OUTBOX_BYTES, ROUNDS},
+    limits::{
+        CONVERSATIONS, CONVERSATIONS_KEY, OUTBOX_BYTES, ROUNDS, UNFINISHED_BYTES, UNFINISHED_KEY,
+    },
     msgpack::{MsgPackError, Unreadable, to_json},
     protocol::{self, AgentProtocol, Room},
     server::{
@@ -216,18 +218,28 @@ impl<S: RpcService> Connection<S> {
                 }
             }
             Received::Oversize => {
-                // Its envelope is gone; whoever spoke last is the likeliest to have sent it.
-                let live = self.conversations.iter().filter(|one| !one.has_ended());
-                let last = live.max_by_key(|one| one.heard);
-                let (envelope, codec) = match (last, peer) {
-                    (Some(last), _) => (last.envelope.clone(), last.codec),
-                    (None, SocketType::Dealer) => (Envelope::default(), Codec::Json),
-                    (None, _) => (Envelope::delimiter(), Codec::Json),
-                };
+                let (envelope, codec) = self.likeliest(peer);
                 self.pass_on(envelope, codec, Arrival::Oversize);
+            }
+            Received::Crowded => {
+                let (envelope, codec) = self.likeliest(peer);
+                let max = u64::try_from(UNFINISHED_BYTES).unwrap_or(u64::MAX);
+                let error = RpcError::exhausted(UNFINISHED_KEY, max, max)
+                    .hint("others are sending long messages: send it again");
+                self.refuse(&envelope, malformed(codec, b"", &error));
             }
             // Nobody subscribes to a ROUTER.
             Received::Subscribe(_) | Received::Cancel(_) => {}
+        }
+    }
+
+    /// Who sent a message whose envelope is gone: most probably whoever spoke last.
+    fn likeliest(&self, peer: SocketType) -> (Envelope, Codec) {
+        let live = self.conversations.iter().filter(|one| !one.has_ended());
+        match (live.max_by_key(|one| one.heard), peer) {
+            (Some(last), _) => (last.envelope.clone(), last.codec),
+            (None, SocketType::Dealer) => (Envelope::default(), Codec::Json),
+            (None, _) => (Envelope::delimiter(), Codec::Json),
         }
     }
 

@@ -128,6 +128,30 @@ fn what_breaks_the_protocol_is_cut() {
 }
 
 #[test]
+fn halves_of_long_messages_are_bounded_together() {
+    const LONG: u64 = 10_000_000;
+    let daemon = start();
+    let before = Before::of(&daemon);
+    let mut others = Others::of(&daemon);
+    let doors = doors(&daemon);
+    let begun = vec![b'x'; 9_900_000];
+    let mut halves = Vec::new();
+    for number in 0..torture(200).max(30) {
+        let door = &doors[number % doors.len()];
+        let begin = [&door.let_in()[..], &huge(0, LONG), &begun].concat();
+        // At the publisher's doors so long a message is cut.
+        let mut wire = door.begun(b"");
+        if wire.write_all(&begin).is_ok() {
+            halves.push(wire);
+        }
+        others.are_served();
+        before.check_memory(&daemon, "halves of long messages");
+    }
+    drop((halves, others));
+    before.check(&daemon, "halves of long messages");
+}
+
+#[test]
 fn half_a_message_that_comes_slowly_holds_up_nobody() {
     let daemon = start();
     let before = Before::of(&daemon);
