@@ -34,9 +34,9 @@ impl From<u32> for Secs {
 
 impl Serialize for Secs {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let whole = Duration::try_from_secs_f64(self.0).unwrap_or_default();
-        if whole.subsec_nanos() == 0 {
-            serializer.serialize_u64(whole.as_secs())
+        if self.0.fract() == 0.0 {
+            serializer
+                .serialize_u64(Duration::try_from_secs_f64(self.0).unwrap_or_default().as_secs())
         } else {
             serializer.serialize_f64(self.0)
         }
@@ -64,5 +64,28 @@ impl schemars::JsonSchema for Secs {
     }
     fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
         schemars::json_schema!({ "type": "number", "minimum": 0 })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Secs;
+
+    #[test]
+    fn seconds_come_back_as_they_were_and_whole_ones_are_whole_numbers() {
+        for (text, written) in [
+            ("0", "0"),
+            ("30.0", "30"),
+            ("0.25", "0.25"),
+            ("1e-300", "1e-300"),
+            ("12.0000000001", "12.0000000001"),
+            ("3155760000", "3155760000"),
+        ] {
+            let secs: Secs = serde_json::from_str(text).unwrap();
+            assert_eq!(serde_json::to_string(&secs).unwrap(), written);
+            assert_eq!(serde_json::from_str::<Secs>(written).unwrap(), secs);
+        }
+        assert!(serde_json::from_str::<Secs>("-1").is_err());
+        assert!(serde_json::from_str::<Secs>("3155760001").is_err());
     }
 }
