@@ -59,6 +59,16 @@ pub struct BackendStatus {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Capabilities {
+    /// It takes one prompt after another and says when it is done with each.
+    pub turns: bool,
+    /// A conversation can go on in another process.
+    pub resume: bool,
+    /// It asks before it does what may not be wanted.
+    pub approvals: bool,
+    /// A turn can be cancelled without ending the process.
+    pub cancel: bool,
+    /// The model can be chosen.
+    pub models: bool,
     /// It understands being asked to pause.
     pub pause: bool,
 }
@@ -121,7 +131,10 @@ impl Backend {
             available: reason.is_none(),
             reason,
             program,
-            capabilities: Capabilities { pause: matches!(self.recipe, Recipe::Basic(_)) },
+            capabilities: Capabilities {
+                pause: matches!(self.recipe, Recipe::Basic(_)),
+                ..Capabilities::default()
+            },
         }
     }
 

@@ -4,6 +4,7 @@
 //! on the wire (in `descartes-rpc`). The three change at different speeds.
 
 mod body;
+mod chunk;
 mod topic;
 
 use std::fmt;
@@ -14,6 +15,7 @@ use bytes::Bytes;
 pub use body::{
     EventBody, Exited, Extent, OutputChunk, PreviousEnd, StatusChange, StreamCount, StreamName,
 };
+pub use chunk::{ChunkBody, ChunkError, ChunkErrorKind, StreamChunk, TurnOutcome, Usage};
 pub use topic::{Topic, TopicFilter};
 
 use crate::cursor::Position;

@@ -13,6 +13,7 @@ pub mod dialect;
 pub mod event;
 pub mod idempotency;
 pub mod journal;
+pub mod json;
 pub mod limits;
 pub mod output;
 #[cfg(feature = "process")]

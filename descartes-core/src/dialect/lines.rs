@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use super::{Action, Dialect, Input};
+use crate::backend::Capabilities;
 use crate::event::StreamName;
 
 /// The lines with which an agent is asked to pause and go on, and with which it answers.
@@ -66,12 +67,12 @@ impl Dialect for Lines {
                     out.push(Action::Resumed);
                 }
             }
-            Input::Line { .. } | Input::Oversize { .. } => {}
+            _ => {}
         }
     }
 
-    fn can_pause(&self) -> bool {
-        self.words.is_some()
+    fn capabilities(&self) -> Capabilities {
+        Capabilities { pause: self.words.is_some(), ..Capabilities::default() }
     }
 }
 
@@ -100,7 +101,7 @@ mod tests {
     #[test]
     fn a_program_without_words_is_never_written_to() {
         let mut lines = Lines::new();
-        assert!(!lines.can_pause());
+        assert!(!lines.capabilities().pause);
         assert_eq!(actions(&mut lines, Input::Pause), []);
     }
 }

@@ -18,7 +18,8 @@ pub(crate) struct Observer {
 #[derive(Default)]
 struct Line {
     begun: Vec<u8>,
-    oversize: bool,
+    /// How long it is.
+    bytes: u64,
 }
 
 impl Observer {
@@ -43,9 +44,9 @@ impl Observer {
             let line = &mut self.lines[stream as usize];
             line.push(&bytes[..end]);
             bytes = &bytes[end + 1..];
-            let Line { begun, oversize } = std::mem::take(line);
-            let input = if oversize {
-                Input::Oversize { stream }
+            let Line { begun, bytes: length } = std::mem::take(line);
+            let input = if length > DIALECT_LINE_BYTES as u64 {
+                Input::Oversize { stream, bytes: length }
             } else {
                 Input::Line { stream, bytes: &begun }
             };
@@ -61,7 +62,7 @@ impl Observer {
             match action {
                 Action::Paused => drop(self.paused.send_replace(true)),
                 Action::Resumed => drop(self.paused.send_replace(false)),
-                Action::Send(_) => {}
+                _ => {}
             }
         }
         actions
@@ -70,11 +71,10 @@ impl Observer {
 
 impl Line {
     fn push(&mut self, bytes: &[u8]) {
-        if self.begun.len() + bytes.len() > DIALECT_LINE_BYTES {
-            self.oversize = true;
-            self.begun.clear();
-        }
-        if !self.oversize {
+        self.bytes += bytes.len() as u64;
+        if self.bytes > DIALECT_LINE_BYTES as u64 {
+            self.begun = Vec::new();
+        } else {
             self.begun.extend_from_slice(bytes);
         }
     }
