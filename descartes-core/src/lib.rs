@@ -6,7 +6,9 @@
 
 pub mod action;
 pub mod agent;
+pub mod approval;
 pub mod backend;
+pub mod chat;
 pub mod cursor;
 mod descartes;
 pub mod dialect;

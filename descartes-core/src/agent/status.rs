@@ -107,16 +107,42 @@ impl fmt::Display for AgentStatus {
 pub enum Activity {
     /// It waits for input.
     Idle,
+    /// The model thinks, or answers.
+    Thinking,
+    /// A tool works.
+    Tool,
+    /// It asked something and waits for the decision.
+    WaitingApproval,
+    /// The model's owner asks for a pause.
+    RateLimited,
+    /// A turn is under way, and nothing has been heard of it for long.
+    Stalled,
     /// Its remote or holder does not answer; it is not lost yet.
     Unreachable,
 }
 
 impl Activity {
+    /// Every activity.
+    pub const ALL: [Self; 7] = [
+        Self::Idle,
+        Self::Thinking,
+        Self::Tool,
+        Self::WaitingApproval,
+        Self::RateLimited,
+        Self::Stalled,
+        Self::Unreachable,
+    ];
+
     /// The activity's text.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Idle => "idle",
+            Self::Thinking => "thinking",
+            Self::Tool => "tool",
+            Self::WaitingApproval => "waiting_approval",
+            Self::RateLimited => "rate_limited",
+            Self::Stalled => "stalled",
             Self::Unreachable => "unreachable",
         }
     }
@@ -124,7 +150,7 @@ impl Activity {
     /// The activity with this text.
     #[must_use]
     pub fn from_text(text: &str) -> Option<Self> {
-        [Self::Idle, Self::Unreachable].into_iter().find(|activity| activity.as_str() == text)
+        Self::ALL.into_iter().find(|activity| activity.as_str() == text)
     }
 }
 

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::agent::{Activity, AgentId};
+use crate::approval::{Approval, ApprovalId, ApprovalStatus};
 use crate::json::Json;
 
 /// One piece of what happens in a chat.
@@ -83,6 +84,15 @@ pub enum ChunkBody {
         result: Arc<str>,
         /// Whether it failed.
         is_error: bool,
+    },
+    /// The agent asks something and waits.
+    ApprovalRequested(Box<Approval>),
+    /// What became of it.
+    ApprovalResolved {
+        /// Which approval.
+        approval: ApprovalId,
+        /// What.
+        status: ApprovalStatus,
     },
     /// What the agent is busy with.
     Status {

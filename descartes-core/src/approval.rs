@@ -1,0 +1,7 @@
+//! Approvals: what agents ask before they do something, and what was decided.
+
+mod id;
+mod record;
+
+pub use id::{ApprovalId, NotAnApprovalId};
+pub use record::{Approval, ApprovalFilter, ApprovalStatus, digest_of};
