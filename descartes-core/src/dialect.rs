@@ -17,6 +17,7 @@
 
 mod ask;
 mod lines;
+mod raw;
 mod session;
 #[cfg(test)]
 pub(crate) mod transcript;

@@ -53,6 +53,8 @@ pub const STATE_VALUE_BYTES: usize = 64 * 1024;
 pub const STATE_KEYS: usize = 10_000;
 /// Bytes of one decoded line that a dialect is shown; longer ones reach it as oversize.
 pub const DIALECT_LINE_BYTES: usize = 1024 * 1024;
+/// Bytes that a chat shows of a line which its dialect does not understand; the log has it whole.
+pub const RAW_CHUNK_BYTES: usize = 64 * 1024;
 /// Agents that one `agent.batch` may name.
 pub const BATCH_AGENTS: usize = 1000;
 /// Agents of a batch that are worked on at once.

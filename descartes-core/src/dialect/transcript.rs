@@ -1,11 +1,15 @@
 //! Recorded sessions of real programs, and a dialect put in the place of who recorded them.
 
+mod script;
+
 use std::collections::{HashMap, VecDeque};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use serde::Deserialize;
 use serde_json::Value;
+
+pub(crate) use script::{merged, script};
 
 use super::{Action, AskToken, Decision, Dialect, Input, Prompt, TurnEnd};
 use crate::event::{ChunkBody, StreamChunk, StreamName};
