@@ -1,9 +1,11 @@
 //! Backends: named recipes for starting agent programs.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::agent::{AgentId, AgentSpec, SpecError};
+use crate::chat::SessionMaker;
 use crate::dialect::{Dialect, Lines, PauseWords};
 use crate::runner::Launch;
 
@@ -24,6 +26,28 @@ enum Recipe {
     Process,
     /// The bundled agent.
     Basic(Option<BasicProgram>),
+    /// A program that one can converse with.
+    Conversing(Arc<Conversing>),
+}
+
+/// A program that one can converse with.
+struct Conversing {
+    /// It and its first arguments; the specification's when empty.
+    command: Vec<String>,
+    /// Variables that it needs, beside those that are passed on.
+    env: BTreeMap<String, String>,
+    dialect: &'static str,
+    make: Box<dyn Fn() -> Box<dyn Dialect> + Send + Sync>,
+}
+
+impl std::fmt::Debug for Conversing {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { command, dialect, .. } = self;
+        f.debug_struct("Conversing")
+            .field("command", command)
+            .field("dialect", dialect)
+            .finish_non_exhaustive()
+    }
 }
 
 /// The bundled agent's program, which the host provides.
@@ -86,6 +110,36 @@ impl Backend {
         Self { name: "basic".into(), recipe: Recipe::Basic(program), runner: None }
     }
 
+    /// A program that one can converse with in the dialect that `make` makes, called `dialect`.
+    /// `command` is the program and its first arguments; empty where each agent brings its own.
+    #[must_use]
+    pub fn conversing(
+        name: impl Into<Arc<str>>,
+        command: Vec<String>,
+        dialect: &'static str,
+        make: impl Fn() -> Box<dyn Dialect> + Send + Sync + 'static,
+    ) -> Self {
+        let make = Box::new(make);
+        let conversing = Conversing { command, env: BTreeMap::new(), dialect, make };
+        let recipe = Recipe::Conversing(Arc::new(conversing));
+        Self { name: name.into(), recipe, runner: None }
+    }
+
+    /// Whether one can converse with its agents.
+    #[must_use]
+    pub fn has_turns(&self) -> bool {
+        matches!(self.recipe, Recipe::Conversing(_))
+    }
+
+    /// Makes the dialects of a chat's processes; those of a backend that is no longer there
+    /// understand nothing.
+    pub(crate) fn session_maker(backend: Option<Self>) -> SessionMaker {
+        Box::new(move || match backend.as_ref().map(|backend| &backend.recipe) {
+            Some(Recipe::Conversing(conversing)) => (conversing.make)(),
+            _ => Box::new(Lines::new()),
+        })
+    }
+
     /// The same recipe under another name.
     #[must_use]
     pub fn renamed(mut self, name: impl Into<Arc<str>>) -> Self {
@@ -118,6 +172,7 @@ impl Backend {
     pub fn status(&self) -> BackendStatus {
         let (program, reason) = match &self.recipe {
             Recipe::Process => (None, None),
+            Recipe::Conversing(conversing) => (conversing.command.first().map(PathBuf::from), None),
             Recipe::Basic(None) => (None, Some("not_found")),
             Recipe::Basic(Some(basic)) if basic.program.exists() => {
                 (Some(basic.program.clone()), None)
@@ -126,14 +181,20 @@ impl Backend {
         };
         BackendStatus {
             name: Arc::clone(&self.name),
-            dialect: "lines",
+            dialect: match &self.recipe {
+                Recipe::Conversing(conversing) => conversing.dialect,
+                _ => "lines",
+            },
             runner: self.runner.clone().unwrap_or_else(|| DEFAULT_RUNNER.into()),
             available: reason.is_none(),
             reason,
             program,
-            capabilities: Capabilities {
-                pause: matches!(self.recipe, Recipe::Basic(_)),
-                ..Capabilities::default()
+            capabilities: match &self.recipe {
+                Recipe::Conversing(conversing) => (conversing.make)().capabilities(),
+                recipe => Capabilities {
+                    pause: matches!(recipe, Recipe::Basic(_)),
+                    ..Capabilities::default()
+                },
             },
         }
     }
@@ -145,12 +206,17 @@ impl Backend {
 
     /// Checks what the recipe needs of a specification.
     pub(crate) fn check(&self, spec: &AgentSpec) -> Result<(), SpecError> {
-        match self.recipe {
+        match &self.recipe {
             Recipe::Process if spec.command.first().is_none_or(String::is_empty) => {
                 Err(SpecError::new("config.command", "a program and its arguments"))
             }
             Recipe::Basic(_) if !spec.command.is_empty() => {
                 Err(SpecError::new("config.command", "nothing: `basic` brings its own program"))
+            }
+            Recipe::Conversing(conversing)
+                if conversing.command.is_empty() && spec.command.is_empty() =>
+            {
+                Err(SpecError::new("config.command", "the agent's program and its arguments"))
             }
             _ => Ok(()),
         }
@@ -160,12 +226,20 @@ impl Backend {
     pub(crate) fn launch(&self, instance: u32, run: (AgentId, u32), spec: &AgentSpec) -> Launch {
         let mut argv = match &self.recipe {
             Recipe::Process | Recipe::Basic(None) => spec.command.clone(),
+            Recipe::Conversing(_) => Vec::new(),
             Recipe::Basic(Some(basic)) => vec![basic.program.to_string_lossy().into_owned()],
         };
+        if let Recipe::Conversing(conversing) = &self.recipe {
+            argv.clone_from(&conversing.command);
+            argv.extend(spec.command.iter().cloned());
+        }
         argv.extend(spec.args.iter().cloned());
         let mut launch = Launch::new(instance, run, argv);
         if let Recipe::Basic(Some(basic)) = &self.recipe {
             launch.arg0 = Some(basic.arg0.clone());
+        }
+        if let Recipe::Conversing(conversing) = &self.recipe {
+            launch.env.extend(conversing.env.clone());
         }
         launch.cwd.clone_from(&spec.cwd);
         launch.stdin = spec.stdin;
@@ -179,7 +253,7 @@ impl Backend {
     /// The dialect of its program, where that says anything that core must understand.
     pub(crate) fn dialect(&self) -> Option<Box<dyn Dialect>> {
         match self.recipe {
-            Recipe::Process => None,
+            Recipe::Process | Recipe::Conversing(_) => None,
             Recipe::Basic(_) => Some(Box::new(Lines::with_pause(PauseWords::basic()))),
         }
     }

@@ -3,6 +3,7 @@
 mod batch;
 mod builder;
 mod caller;
+mod chat;
 mod control;
 mod forget;
 mod health;
@@ -25,6 +26,7 @@ use tokio::time::Instant;
 pub use batch::{AgentBatch, BatchCommand, BatchEntry, BatchTarget};
 pub use builder::{Builder, RetentionPolicy, StartError};
 pub use caller::Caller;
+pub use chat::{ChatOpened, DecideRequest, PromptRequest};
 pub use control::{Kill, Killed, WaitFor};
 pub use forget::Prune;
 pub use health::{AgentCounts, Health, HealthStatus};
@@ -35,8 +37,11 @@ pub use state::{StateError, StateView};
 use crate::action::Actions;
 use crate::agent::registry::Registry;
 use crate::agent::{AgentError, AgentFilter, AgentId, AgentPage, AgentView, PageRequest, Want};
+use crate::approval::Attendance;
 use crate::backend::{Backend, BackendStatus};
+use crate::chat::{ChatTimes, Chats};
 use crate::cursor::Cursor;
+use crate::dialect::ApprovalMode;
 use crate::idempotency::Idempotency;
 use crate::journal::Journal;
 use crate::limits::Limits;
@@ -76,6 +81,11 @@ pub(crate) struct Core {
     pub(crate) limits: Limits,
     pub(crate) default_dir: Option<PathBuf>,
     pub(crate) actions: Actions,
+    pub(crate) chats: Chats,
+    pub(crate) chat_times: ChatTimes,
+    pub(crate) approval_mode: ApprovalMode,
+    pub(crate) attendance: Attendance,
+    deny_when_unattended: bool,
     backends: Vec<Backend>,
     default_backend: Option<Arc<str>>,
     secrets: Secrets,
@@ -111,6 +121,12 @@ impl Descartes {
     #[must_use]
     pub fn idempotency(&self) -> &Idempotency {
         &self.core.idempotency
+    }
+
+    /// Who may be expected to decide approvals.
+    #[must_use]
+    pub fn attendance(&self) -> &Attendance {
+        &self.core.attendance
     }
 
     /// The bounds that are in force.

@@ -16,6 +16,7 @@
 //! - Names that it makes up for its own requests are counted, so that a recording replays.
 
 mod ask;
+mod basic;
 mod lines;
 mod raw;
 mod session;
@@ -26,6 +27,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 pub use ask::{AskKind, AskOption, AskRequest, AskToken, Decision, OptionEffect, ToolEffect};
+pub use basic::Basic;
 pub use lines::{Lines, PauseWords};
 pub use session::{ApprovalMode, LaunchWords, Prompt, PromptPart, SessionSpec, Thinking};
 

@@ -36,6 +36,12 @@ pub enum EventKind {
     AgentOutput,
     /// An ended agent was forgotten.
     AgentRemoved,
+    /// Something happened in a chat.
+    ChatChunk,
+    /// An agent asks something and waits.
+    ApprovalRequested,
+    /// What became of such a question.
+    ApprovalResolved,
     /// The host began to work on this store.
     SystemStarted,
     /// Something that the host needs does not work.
@@ -49,12 +55,15 @@ pub enum EventKind {
 }
 
 impl EventKind {
-    const KNOWN: [(Self, &'static str); 9] = [
+    const KNOWN: [(Self, &'static str); 12] = [
         (Self::AgentSpawned, "agent.spawned"),
         (Self::AgentStatusChanged, "agent.status_changed"),
         (Self::AgentExited, "agent.exited"),
         (Self::AgentOutput, "agent.output"),
         (Self::AgentRemoved, "agent.removed"),
+        (Self::ChatChunk, "chat.chunk"),
+        (Self::ApprovalRequested, "approval.requested"),
+        (Self::ApprovalResolved, "approval.resolved"),
         (Self::SystemStarted, "system.started"),
         (Self::SystemDegraded, "system.degraded"),
         (Self::SystemRecovered, "system.recovered"),
@@ -70,6 +79,9 @@ impl EventKind {
             Self::AgentExited => "agent.exited",
             Self::AgentOutput => "agent.output",
             Self::AgentRemoved => "agent.removed",
+            Self::ChatChunk => "chat.chunk",
+            Self::ApprovalRequested => "approval.requested",
+            Self::ApprovalResolved => "approval.resolved",
             Self::SystemStarted => "system.started",
             Self::SystemDegraded => "system.degraded",
             Self::SystemRecovered => "system.recovered",

@@ -28,7 +28,7 @@ pub mod testing;
 pub mod time;
 
 pub use descartes::{
-    AgentBatch, AgentCounts, BatchCommand, BatchEntry, BatchTarget, Builder, Caller, Descartes,
-    Health, HealthStatus, Kill, Killed, OutputExtent, Prune, RetentionPolicy, Spawned, StartError,
-    StateError, StateView, WaitFor,
+    AgentBatch, AgentCounts, BatchCommand, BatchEntry, BatchTarget, Builder, Caller, ChatOpened,
+    DecideRequest, Descartes, Health, HealthStatus, Kill, Killed, OutputExtent, PromptRequest,
+    Prune, RetentionPolicy, Spawned, StartError, StateError, StateView, WaitFor,
 };

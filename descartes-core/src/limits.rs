@@ -116,3 +116,25 @@ pub const SEARCH_PAGE_BYTES: usize = 4 * 1024 * 1024;
 pub const SEARCH_LINE_BYTES: usize = 1024 * 1024;
 /// Bytes that a compiled filter may take.
 pub const SEARCH_REGEX_BYTES: usize = 1024 * 1024;
+/// What an agent may have said that its conversation has not heard yet; beyond it its pipes are not
+/// read. The conversation writes down what it hears, so this is held up by the store alone.
+pub const CONVERSATION_UNHEARD_BYTES: usize = 512 * 1024;
+/// What one commit of a conversation takes of what it has heard.
+pub const CONVERSATION_STEP_BYTES: usize = 256 * 1024;
+/// Commands that may wait for one chat.
+pub const CHAT_COMMANDS: usize = 64;
+/// Prompts that may wait for their turn in one chat.
+pub const CHAT_QUEUE: usize = 32;
+/// Bytes of a turn's text that who waits for the turn is given; the rest is in its chunks.
+pub const TURN_CONTENT_BYTES: usize = 1024 * 1024;
+/// How long an agent may take to end a cancelled turn before its process is ended: the slowest
+/// program measured takes half a second.
+pub const CANCEL_PATIENCE: Duration = Duration::from_secs(10);
+/// How long a chat that is stopped lets its agent end the turn by itself.
+pub const STOP_PATIENCE: Duration = Duration::from_secs(2);
+/// Questions of one turn that may be open at once; further ones are denied at once.
+pub const OPEN_ASKS: usize = 64;
+/// How long after `approval.list` whoever asked is expected to decide.
+pub const ATTENDED_AFTER_LIST: Duration = Duration::from_secs(60);
+/// How long a host that stops waits for its chats to say that their agents have ended.
+pub const CHATS_SETTLE: Duration = Duration::from_secs(5);

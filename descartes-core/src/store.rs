@@ -154,6 +154,10 @@ impl Space {
     pub const OUTPUT: Self = Self("output");
     /// State of agents and global state, by `<agent or empty>/<key>`.
     pub const STATE: Self = Self("state");
+    /// Chats, by identity.
+    pub const CHAT: Self = Self("chat");
+    /// Approvals, by identity.
+    pub const APPROVAL: Self = Self("approval");
     /// Idempotency records.
     pub const IDEMPOTENCY: Self = Self("idempotency");
     /// Facts about the store's use.

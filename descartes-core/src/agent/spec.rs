@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::AgentId;
+use crate::chat::ChatOptions;
 use crate::limits;
 
 /// What an agent is asked to be. [`AgentSpec::default`] leaves everything to the host.
@@ -38,6 +39,8 @@ pub struct AgentSpec {
     pub labels: BTreeMap<String, String>,
     /// The agent that this one belongs to.
     pub parent: Option<AgentId>,
+    /// How it converses, for backends that have turns.
+    pub chat: ChatOptions,
     /// Refuse to spawn when a live agent has this name already.
     pub unique_name: bool,
 }

@@ -20,6 +20,7 @@ use tokio::time::Instant;
 use super::restart::RestartHistory;
 use super::{Activity, AgentError, AgentRecord, ExitReason, PauseMode};
 use crate::backend::Backend;
+use crate::chat::Link;
 use crate::descartes::Core;
 use crate::output::OutputSink;
 use crate::runner::{ControlError, ControlOutcome, ControlRequest, RunExit};
@@ -78,6 +79,8 @@ pub(crate) struct Supervisor {
     controls: JoinSet<Finished>,
     /// The last change could not be written; it is when the store works again.
     unrecorded: Option<crate::store::Batch>,
+    /// Joins its runs and the conversation with it, where there is one.
+    link: Option<Arc<Link>>,
 }
 
 /// A run that is under way.

@@ -10,7 +10,10 @@ use tokio::time::Instant;
 use super::{Core, Descartes, maintain, recover};
 use crate::action::{ActionContext, ActionError, Actions};
 use crate::agent::registry::Registry;
+use crate::approval::Attendance;
 use crate::backend::{Backend, BasicProgram};
+use crate::chat::{ChatTimes, Chats};
+use crate::dialect::ApprovalMode;
 use crate::idempotency::Idempotency;
 use crate::journal::Journal;
 use crate::limits::Limits;
@@ -63,6 +66,9 @@ pub struct Builder {
     secrets: Option<PathBuf>,
     limits: Limits,
     retention: RetentionPolicy,
+    chat_times: ChatTimes,
+    approval_mode: ApprovalMode,
+    deny_when_unattended: bool,
     clock: Clock,
     version: Option<Arc<str>>,
 }
@@ -208,6 +214,28 @@ impl Builder {
         self
     }
 
+    /// Other waits of chats than the default ones.
+    #[must_use]
+    pub fn chat_times(mut self, times: ChatTimes) -> Self {
+        self.chat_times = times;
+        self
+    }
+
+    /// What happens when agents ask, in chats that do not say; somebody is asked when not said.
+    #[must_use]
+    pub fn approval_mode(mut self, mode: ApprovalMode) -> Self {
+        self.approval_mode = mode;
+        self
+    }
+
+    /// Denies at once what nobody can be expected to decide
+    /// ([`Descartes::attendance`]).
+    #[must_use]
+    pub fn deny_when_unattended(mut self, deny: bool) -> Self {
+        self.deny_when_unattended = deny;
+        self
+    }
+
     /// Another clock than the machine's.
     #[must_use]
     pub fn clock(mut self, clock: Clock) -> Self {
@@ -249,6 +277,11 @@ impl Builder {
             limits: self.limits,
             default_dir: self.default_dir,
             actions: self.actions,
+            chats: Chats::default(),
+            chat_times: self.chat_times,
+            approval_mode: self.approval_mode,
+            attendance: Attendance::default(),
+            deny_when_unattended: self.deny_when_unattended,
             backends,
             default_backend: self.default_backend,
             secrets: self

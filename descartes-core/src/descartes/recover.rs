@@ -7,11 +7,13 @@ use super::{Core, StartError};
 use crate::agent::registry::Live;
 use crate::agent::supervisor::{Supervisor, put_record, status_event};
 use crate::agent::{AgentId, AgentRecord, AgentStatus, Exit, ExitReason};
+use crate::approval::{Approval, ApprovalStatus};
+use crate::chat::{ChatId, Interrupted, interrupt};
 use crate::event::{EventBody, Exited, NewEvent, PreviousEnd, StatusChange, Topic};
 use crate::output::OutputSink;
 use crate::runner::Adoption;
-use crate::store::format::decode_record;
-use crate::store::{Batch, KeyRange, Space};
+use crate::store::format::{decode_approval, decode_chat, decode_record};
+use crate::store::{Batch, Document, KeyRange, Space};
 
 /// Records read at once.
 const PAGE: usize = 1000;
@@ -46,6 +48,7 @@ pub(super) async fn recover(core: &Arc<Core>) -> Result<(), StartError> {
         batch.events.extend(event.clone());
         core.registry.add(Arc::clone(record), Some(live.clone()));
     }
+    recover_chats(core, &mut batch).await?;
     core.runners.begin(core.instance());
     let version = core.version.to_string();
     let body = EventBody::SystemStarted { version, previous };
@@ -54,6 +57,23 @@ pub(super) async fn recover(core: &Arc<Core>) -> Result<(), StartError> {
     for Adopted { supervisor, output, .. } in adopted {
         output.open();
         tokio::spawn(supervisor.work());
+    }
+    Ok(())
+}
+
+/// Reads the chats, and ends what was open in them.
+async fn recover_chats(core: &Arc<Core>, batch: &mut Batch) -> Result<(), StartError> {
+    let mut pending: BTreeMap<ChatId, Vec<Approval>> = BTreeMap::new();
+    for document in read_all(core, Space::APPROVAL).await? {
+        let approval = decode_approval(&document.body)?;
+        if approval.status == ApprovalStatus::Pending {
+            pending.entry(approval.chat).or_default().push(approval);
+        }
+    }
+    for document in read_all(core, Space::CHAT).await? {
+        let record = decode_chat(&document.body)?;
+        let pending = pending.remove(&record.id).unwrap_or_default();
+        core.chats.add(interrupt(Interrupted { record, pending }, core.clock.now(), batch));
     }
     Ok(())
 }
@@ -125,16 +145,19 @@ fn is_never_shown(record: &AgentRecord) -> bool {
 }
 
 async fn read_records(core: &Core) -> Result<Vec<AgentRecord>, StartError> {
-    let mut records = Vec::new();
-    let mut range = KeyRange::new(Space::AGENT, "", PAGE);
+    let documents = read_all(core, Space::AGENT).await?;
+    documents.iter().map(|document| Ok(decode_record(&document.body)?)).collect()
+}
+
+async fn read_all(core: &Core, space: Space) -> Result<Vec<Document>, StartError> {
+    let mut documents = Vec::new();
+    let mut range = KeyRange::new(space, "", PAGE);
     loop {
         let page = core.journal.store().list(&range).await?;
         range.after = page.documents.last().map(|last| Arc::clone(&last.key.id));
-        for document in &page.documents {
-            records.push(decode_record(&document.body)?);
-        }
+        documents.extend(page.documents);
         if !page.more {
-            return Ok(records);
+            return Ok(documents);
         }
     }
 }

@@ -27,11 +27,11 @@ pub struct Spawned {
 }
 
 /// What was checked and made up before anything is written.
-struct Plan {
-    record: AgentRecord,
-    backend: Backend,
-    env: Env,
-    place: Reservation,
+pub(super) struct Plan {
+    pub(super) record: AgentRecord,
+    pub(super) backend: Backend,
+    pub(super) env: Env,
+    pub(super) place: Reservation,
 }
 
 impl Descartes {
@@ -107,7 +107,7 @@ impl Descartes {
 
 impl Core {
     /// Refuses what would begin something new while that could not be kept or ended.
-    pub(super) fn check_open(&self) -> Result<(), AgentError> {
+    pub(crate) fn check_open(&self) -> Result<(), AgentError> {
         if self.draining.load(Ordering::Acquire) {
             return Err(AgentError::Draining);
         }
@@ -158,14 +158,17 @@ impl Core {
         backend: &Backend,
         mark: OutputMark,
     ) -> Arc<OutputSink> {
-        let observer = backend.dialect().map(Observer::new);
+        let observer = match self.chats.link_of(record.id) {
+            Some(link) => Some(Observer::conversation(link)),
+            None => backend.dialect().map(Observer::new),
+        };
         let journal = (self.journal.clone(), self.clock.clone());
         OutputSink::new(record.id, mark, journal, observer)
     }
 }
 
 /// Writes down that it will be started, starts it, writes down that it was.
-async fn begin(
+pub(super) async fn begin(
     core: Arc<Core>,
     plan: Plan,
     ticket: Option<&mut Ticket>,

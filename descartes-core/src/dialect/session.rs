@@ -61,6 +61,29 @@ pub enum Thinking {
     Ultra,
 }
 
+impl Thinking {
+    /// Every level.
+    pub const ALL: [Self; 5] = [Self::Off, Self::Normal, Self::Hard, Self::Harder, Self::Ultra];
+
+    /// The level's text.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Off => "off",
+            Self::Normal => "normal",
+            Self::Hard => "hard",
+            Self::Harder => "harder",
+            Self::Ultra => "ultra",
+        }
+    }
+
+    /// The level with this text.
+    #[must_use]
+    pub fn from_text(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|level| level.as_str() == text)
+    }
+}
+
 /// What happens when the program asks whether it may do something.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum ApprovalMode {

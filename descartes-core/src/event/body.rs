@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::EventKind;
+use super::{EventKind, StreamChunk};
 use crate::agent::{Activity, AgentRecord, AgentStatus, Exit};
+use crate::approval::Approval;
 use crate::time::Timestamp;
 
 /// What an event says beyond its kind.
@@ -22,6 +23,12 @@ pub enum EventBody {
     AgentOutput(OutputChunk),
     /// The agent is forgotten.
     AgentRemoved,
+    /// What happened in a chat.
+    ChatChunk(Box<StreamChunk>),
+    /// What an agent asks.
+    ApprovalRequested(Box<Approval>),
+    /// What became of it.
+    ApprovalResolved(Box<Approval>),
     /// The host began.
     SystemStarted {
         /// The version of the host.
@@ -52,6 +59,9 @@ impl EventBody {
             Self::AgentExited(_) => EventKind::AgentExited,
             Self::AgentOutput(_) => EventKind::AgentOutput,
             Self::AgentRemoved => EventKind::AgentRemoved,
+            Self::ChatChunk(_) => EventKind::ChatChunk,
+            Self::ApprovalRequested(_) => EventKind::ApprovalRequested,
+            Self::ApprovalResolved(_) => EventKind::ApprovalResolved,
             Self::SystemStarted { .. } => EventKind::SystemStarted,
             Self::SystemDegraded { .. } => EventKind::SystemDegraded,
             Self::SystemRecovered => EventKind::SystemRecovered,

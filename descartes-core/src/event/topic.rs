@@ -4,6 +4,8 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::agent::AgentId;
+use crate::approval::ApprovalId;
+use crate::chat::ChatId;
 
 /// The name of one ordered stream of events, such as `agent/<id>/output`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -26,6 +28,18 @@ impl Topic {
     #[must_use]
     pub fn agent_output(agent: AgentId) -> Self {
         Self(format!("agent/{agent}/output").into())
+    }
+
+    /// What happens in a chat.
+    #[must_use]
+    pub fn chat(chat: ChatId) -> Self {
+        Self(format!("chat/{chat}").into())
+    }
+
+    /// What becomes of an approval.
+    #[must_use]
+    pub fn approval(approval: ApprovalId) -> Self {
+        Self(format!("approval/{approval}").into())
     }
 
     /// What the host does.

@@ -1,18 +1,26 @@
-//! Shows an agent's lines to its dialect, and keeps what the dialect says.
+//! Shows an agent's lines to whoever understands them: its dialect, or the conversation with it.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use tokio::sync::watch;
 
+use crate::chat::{Heard, Link};
 use crate::dialect::{Action, Dialect, Input};
 use crate::event::StreamName;
 use crate::limits::DIALECT_LINE_BYTES;
 
-/// A dialect in conversation with one agent.
+/// Who understands an agent's lines.
 pub(crate) struct Observer {
-    dialect: Box<dyn Dialect>,
     lines: [Line; 2],
-    paused: watch::Sender<bool>,
+    listener: Listener,
+}
+
+enum Listener {
+    /// A dialect that knows how to pause and nothing more.
+    Words { dialect: Box<dyn Dialect>, paused: watch::Sender<bool> },
+    /// A conversation, which has the dialect.
+    Conversation(Arc<Link>),
 }
 
 #[derive(Default)]
@@ -23,50 +31,93 @@ struct Line {
 }
 
 impl Observer {
+    /// Lines of an agent whose dialect knows how to pause.
     pub(crate) fn new(dialect: Box<dyn Dialect>) -> Self {
-        Self { dialect, lines: Default::default(), paused: watch::Sender::new(false) }
+        let listener = Listener::Words { dialect, paused: watch::Sender::new(false) };
+        Self { lines: Default::default(), listener }
     }
 
-    /// Asks the agent to pause or to go on: what to write, and where its answer will show.
-    pub(crate) fn ask(&mut self, input: Input<'_>) -> (Vec<u8>, watch::Receiver<bool>) {
+    /// Lines of an agent that somebody converses with.
+    pub(crate) fn conversation(link: Arc<Link>) -> Self {
+        Self { lines: Default::default(), listener: Listener::Conversation(link) }
+    }
+
+    /// Asks the agent to pause or to go on: what to write, and where its answer will show. None
+    /// when it has no words for that.
+    pub(crate) fn ask(&mut self, input: Input<'_>) -> Option<(Vec<u8>, watch::Receiver<bool>)> {
+        let Listener::Words { dialect, paused } = &mut self.listener else { return None };
         let mut bytes = Vec::new();
-        for action in self.handle(input) {
+        for action in handle(&mut **dialect, paused, input) {
             if let Action::Send(send) = action {
                 bytes.extend(send);
             }
         }
-        (bytes, self.paused.subscribe())
+        Some((bytes, paused.subscribe()))
     }
 
     /// Takes what the agent wrote.
     pub(crate) fn look(&mut self, stream: StreamName, mut bytes: &[u8]) {
         while let Some(end) = memchr::memchr(b'\n', bytes) {
-            let line = &mut self.lines[stream as usize];
-            line.push(&bytes[..end]);
+            self.lines[stream as usize].push(&bytes[..end]);
             bytes = &bytes[end + 1..];
-            let Line { begun, bytes: length } = std::mem::take(line);
-            let input = if length > DIALECT_LINE_BYTES as u64 {
-                Input::Oversize { stream, bytes: length }
-            } else {
-                Input::Line { stream, bytes: &begun }
-            };
-            self.handle(input);
+            self.show(stream);
         }
         self.lines[stream as usize].push(bytes);
     }
 
-    fn handle(&mut self, input: Input<'_>) -> Vec<Action> {
-        let mut actions = Vec::new();
-        self.dialect.handle(Instant::now(), input, &mut actions);
-        for action in &actions {
-            match action {
-                Action::Paused => drop(self.paused.send_replace(true)),
-                Action::Resumed => drop(self.paused.send_replace(false)),
-                _ => {}
+    /// Nothing more comes in this run: what has no newline is a line all the same.
+    pub(crate) fn finish(&mut self) {
+        for stream in StreamName::ALL {
+            if self.lines[stream as usize].bytes > 0 {
+                self.show(stream);
             }
         }
-        actions
     }
+
+    /// What joins the agent and its conversation, where it has one.
+    pub(crate) fn link(&self) -> Option<&Arc<Link>> {
+        match &self.listener {
+            Listener::Words { .. } => None,
+            Listener::Conversation(link) => Some(link),
+        }
+    }
+
+    /// Shows a line that has ended.
+    fn show(&mut self, stream: StreamName) {
+        let Line { begun, bytes } = std::mem::take(&mut self.lines[stream as usize]);
+        let is_oversize = bytes > DIALECT_LINE_BYTES as u64;
+        match &mut self.listener {
+            Listener::Words { dialect, paused } => {
+                let input = if is_oversize {
+                    Input::Oversize { stream, bytes }
+                } else {
+                    Input::Line { stream, bytes: &begun }
+                };
+                handle(&mut **dialect, paused, input);
+            }
+            Listener::Conversation(link) if is_oversize => {
+                link.tell(Heard::Oversize { stream, bytes });
+            }
+            Listener::Conversation(link) => link.tell(Heard::Line { stream, bytes: begun }),
+        }
+    }
+}
+
+fn handle(
+    dialect: &mut dyn Dialect,
+    paused: &watch::Sender<bool>,
+    input: Input<'_>,
+) -> Vec<Action> {
+    let mut actions = Vec::new();
+    dialect.handle(Instant::now(), input, &mut actions);
+    for action in &actions {
+        match action {
+            Action::Paused => drop(paused.send_replace(true)),
+            Action::Resumed => drop(paused.send_replace(false)),
+            _ => {}
+        }
+    }
+    actions
 }
 
 impl Line {

@@ -125,13 +125,25 @@ impl OutputSink {
     pub(crate) async fn room(&self) {
         loop {
             let moved = self.moved.notified();
-            {
+            let link = {
                 let state = self.lock();
-                if state.pending_bytes <= OUTPUT_UNCOMMITTED_BYTES || state.closed {
+                if state.closed {
                     return;
                 }
+                let link = state.observer.as_ref().and_then(Observer::link);
+                if state.pending_bytes <= OUTPUT_UNCOMMITTED_BYTES {
+                    match link {
+                        Some(link) => Some(Arc::clone(link)),
+                        None => return,
+                    }
+                } else {
+                    None
+                }
+            };
+            match link {
+                Some(link) => return link.room().await,
+                None => moved.await,
             }
-            moved.await;
         }
     }
 
@@ -157,6 +169,9 @@ impl OutputSink {
         let mut state = self.lock();
         for stream in StreamName::ALL {
             state.flush(stream);
+        }
+        if let Some(observer) = &mut state.observer {
+            observer.finish();
         }
         self.commit_soon(&mut state);
     }

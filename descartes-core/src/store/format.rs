@@ -3,12 +3,17 @@
 //! Nothing outside this file decides how a core type looks on disk, and a golden file fails when a
 //! shape changes unnoticed. A change that older versions cannot read gets a new [`SHAPE`].
 
+mod approval;
 mod body;
+mod chat;
+mod chunk;
 mod record;
 
 use std::sync::Arc;
 
+pub use approval::{decode_approval, encode_approval};
 pub use body::{decode_body, encode_body};
+pub use chat::{decode_chat, encode_chat};
 pub use record::{OutputMark, decode_mark, decode_record, encode_mark, encode_record};
 
 /// The version of the encodings that this library writes.

@@ -7,6 +7,7 @@ use tokio::time::Instant;
 use super::{Ended, Stop, Supervisor, Timer};
 use crate::agent::restart::Next;
 use crate::agent::{AgentError, AgentStatus, Exit, ExitReason};
+use crate::chat::Heard;
 use crate::event::{Exited, StatusChange};
 use crate::runner::RunExit;
 
@@ -19,6 +20,10 @@ impl Supervisor {
         self.output.drained().await;
         let why = exit.and_then(|exit| exit.why);
         let exit = self.describe(exit);
+        if let Some(link) = &self.link {
+            let killed = matches!(exit.status(), AgentStatus::Killed | AgentStatus::Lost);
+            link.tell(Heard::Ended { code: exit.code, signal: exit.signal, killed });
+        }
         let failed = exit.status() != AgentStatus::Completed;
         let wants_restart = self.stop.as_ref().is_some_and(|stop| !stop.restart.is_empty());
         let next = match &self.stop {

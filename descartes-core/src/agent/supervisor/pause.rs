@@ -91,7 +91,7 @@ impl Supervisor {
     }
 
     fn words(&self, input: Input<'_>) -> Option<Words> {
-        let words = self.output.observe(|observer| observer.ask(input))?;
+        let words = self.output.observe(|observer| observer.ask(input))??;
         (!words.0.is_empty()).then_some(words)
     }
 }

@@ -11,8 +11,9 @@ use tokio::time::Instant;
 use super::{Answer, Command, Run, Stop, Supervisor, Timer, put_record, status_event};
 use crate::agent::registry::{Live, Reservation};
 use crate::agent::restart::RestartHistory;
-use crate::agent::{AgentRecord, AgentStatus, Exit, ExitReason};
+use crate::agent::{AgentRecord, AgentStatus, Exit, ExitReason, StdinMode};
 use crate::backend::Backend;
+use crate::chat::Heard;
 use crate::descartes::Core;
 use crate::event::{EventBody, Exited, StatusChange};
 use crate::limits::AGENT_COMMANDS;
@@ -30,6 +31,7 @@ impl Supervisor {
         output: Arc<OutputSink>,
     ) -> (Self, mpsc::Sender<Box<Command>>) {
         let (sender, commands) = mpsc::channel(AGENT_COMMANDS);
+        let link = core.chats.link_of(record.id);
         let supervisor = Self {
             core,
             record,
@@ -44,6 +46,7 @@ impl Supervisor {
             timer: None,
             controls: JoinSet::new(),
             unrecorded: None,
+            link,
         };
         (supervisor, sender)
     }
@@ -53,7 +56,12 @@ impl Supervisor {
         let launch = self.launch();
         self.output.begin_run(self.record.run, self.record.spec.limits.output_bytes);
         let (run, driver) = self.open();
-        let started = self.core.runners.of(&self.backend).spawn(launch, driver).await?;
+        let started = self.core.runners.of(&self.backend).spawn(launch, driver).await;
+        if let Some(link) = &self.link {
+            let begun = started.is_ok();
+            link.tell(if begun { Heard::Opened } else { Heard::NotStarted });
+        }
+        let started = started?;
         self.run = Some(run);
         self.timer =
             self.record.spec.limits.wall.map(|wall| (Instant::now() + wall, Timer::WallLimit));
@@ -85,6 +93,9 @@ impl Supervisor {
         let (controls, requests) = mpsc::channel(AGENT_COMMANDS);
         let (ended, exit) = oneshot::channel();
         let (busy, activity) = watch::channel(None);
+        if let Some(link) = &self.link {
+            link.show_activity_at(busy.clone());
+        }
         let driver = AgentDriver::new(requests, Arc::clone(&self.output), (ended, busy));
         (Run { controls, exit, activity }, driver)
     }
@@ -118,6 +129,15 @@ impl Supervisor {
     fn launch(&self) -> Launch {
         let run = (self.record.id, self.record.run);
         let mut launch = self.backend.launch(self.core.instance(), run, &self.record.spec);
+        if let Some(link) = &self.link {
+            let words = link.begin_run();
+            launch.argv.extend(words.args);
+            launch.env.extend(words.env);
+            launch.first_input.extend(words.first_input);
+            if words.closes_stdin {
+                launch.stdin = StdinMode::Closed;
+            }
+        }
         launch.env.extend(self.env.clone());
         if self.backend.runner().is_none() {
             launch.cwd = launch.cwd.or_else(|| self.core.default_dir.clone());

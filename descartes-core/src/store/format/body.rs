@@ -6,8 +6,9 @@ use bytes::Bytes;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use super::chunk::{decode_chunk, encode_chunk};
 use super::record::{ExitDisk, ExtentDisk, RecordDisk, to_bytes};
-use super::{FormatError, SHAPE};
+use super::{FormatError, SHAPE, decode_approval, encode_approval};
 use crate::agent::{Activity, AgentStatus};
 use crate::event::{
     EventBody, EventKind, Exited, OutputChunk, PreviousEnd, StatusChange, StreamName,
@@ -31,6 +32,10 @@ pub fn encode_body(body: &EventBody) -> Bytes {
         }
         EventBody::AgentRemoved | EventBody::SystemRecovered | EventBody::SystemDraining => {
             Bytes::from_static(b"{}")
+        }
+        EventBody::ChatChunk(chunk) => encode_chunk(chunk),
+        EventBody::ApprovalRequested(approval) | EventBody::ApprovalResolved(approval) => {
+            encode_approval(approval)
         }
         EventBody::Other(_, bytes) => bytes.clone(),
     }
@@ -64,6 +69,13 @@ pub fn decode_body(kind: &EventKind, shape: u16, body: &Bytes) -> Result<EventBo
         }
         EventKind::SystemRecovered => EventBody::SystemRecovered,
         EventKind::SystemDraining => EventBody::SystemDraining,
+        EventKind::ChatChunk => EventBody::ChatChunk(Box::new(decode_chunk(body)?)),
+        EventKind::ApprovalRequested => {
+            EventBody::ApprovalRequested(Box::new(decode_approval(body)?))
+        }
+        EventKind::ApprovalResolved => {
+            EventBody::ApprovalResolved(Box::new(decode_approval(body)?))
+        }
         EventKind::Other(_) => EventBody::Other(kind.clone(), body.clone()),
     })
 }

@@ -9,10 +9,12 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use super::FormatError;
+use super::chat::OptionsDisk;
 use crate::agent::{
     Activity, AgentLimits, AgentRecord, AgentSpec, AgentStatus, Backoff, Exit, ExitReason,
     PauseMode, RestartPolicy, RestartWhen, StdinMode,
 };
+use crate::chat::ChatOptions;
 use crate::event::{Extent, StreamCount};
 use crate::time::Timestamp;
 
@@ -122,7 +124,7 @@ pub(super) struct RecordDisk {
 }
 
 #[derive(Serialize, Deserialize, Default)]
-struct SpecDisk {
+pub(super) struct SpecDisk {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     name: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -151,6 +153,8 @@ struct SpecDisk {
     parent: Option<String>,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     unique_name: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    chat: Option<OptionsDisk>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -249,12 +253,13 @@ impl From<&AgentSpec> for SpecDisk {
             labels: spec.labels.clone(),
             parent: spec.parent.map(|parent| parent.to_string()),
             unique_name: spec.unique_name,
+            chat: (spec.chat != ChatOptions::default()).then(|| OptionsDisk::from(&spec.chat)),
         }
     }
 }
 
 impl SpecDisk {
-    fn into_spec(self) -> Result<AgentSpec, FormatError> {
+    pub(super) fn into_spec(self) -> Result<AgentSpec, FormatError> {
         let parent = self.parent.map(|parent| parent.parse()).transpose();
         Ok(AgentSpec {
             name: self.name,
@@ -273,6 +278,7 @@ impl SpecDisk {
             labels: self.labels,
             parent: parent.map_err(|error| FormatError::new("agent", error))?,
             unique_name: self.unique_name,
+            chat: self.chat.map_or_else(ChatOptions::default, ChatOptions::from),
         })
     }
 }
@@ -344,6 +350,6 @@ impl ExitDisk {
     }
 }
 
-fn millis(duration: Duration) -> u64 {
+pub(super) fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

@@ -1,0 +1,139 @@
+//! The processes of a chat: begun when a prompt needs one, ended when the chat is.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::time::Instant;
+
+use super::step::Effect;
+use super::{Answer, Conversation, Stopped, Stopping};
+use crate::agent::AgentError;
+use crate::chat::{ChatError, ChatStatus};
+use crate::descartes::{Kill, Killed};
+use crate::event::{ChunkBody, ChunkError, ChunkErrorKind, TurnOutcome};
+use crate::limits::STOP_PATIENCE;
+use crate::runner::StdinError;
+
+impl Conversation {
+    /// Begins a process, unless one runs that can be asked something.
+    pub(super) async fn ensure_process(&mut self, by: &Arc<str>) -> Result<(), ChatError> {
+        if self.process.as_ref().is_some_and(|process| !process.ending) {
+            return Ok(());
+        }
+        // What the last one still has to say comes first.
+        while self.process.is_some() {
+            self.link.news().await;
+            while let Some(heard) = self.link.take() {
+                self.hear_one(heard);
+            }
+            self.commit().await;
+        }
+        let (descartes, record) = (self.descartes(), &self.record);
+        descartes.begin_chat_agent(record, by).await?;
+        self.record.has_agent = true;
+        Ok(())
+    }
+
+    /// Somebody ends the chat.
+    pub(super) async fn stop(&mut self, by: Arc<str>, answer: Answer<Stopped>) {
+        if self.record.status == ChatStatus::Closed {
+            let record = Arc::new(self.record.clone());
+            return drop(answer.send(Ok(Stopped { outcome: None, record })));
+        }
+        let due = Instant::now() + STOP_PATIENCE;
+        let stopping = self.stopping.get_or_insert_with(|| Stopping {
+            by,
+            answers: Vec::new(),
+            outcome: None,
+            due,
+        });
+        stopping.answers.push(answer);
+        for waits in std::mem::take(&mut self.queue) {
+            self.never_begins(&waits, TurnOutcome::Cancelled);
+        }
+        self.end_turn_early(TurnOutcome::Cancelled);
+        self.commit().await;
+        self.go_on().await;
+    }
+
+    /// No turn is under way any more: the process ends, then the chat.
+    pub(super) async fn stop_on(&mut self) {
+        if self.process.is_some() {
+            return self.end_process(false);
+        }
+        if !self.kills.is_empty() {
+            return;
+        }
+        let Some(stopping) = self.stopping.take() else { return };
+        self.record.status = ChatStatus::Closed;
+        let reason = "stopped".into();
+        self.say(ChunkBody::Closed { by: Some(stopping.by), reason });
+        self.step.touch();
+        let record = Arc::new(self.record.clone());
+        for answer in stopping.answers {
+            let stopped = Stopped { outcome: stopping.outcome, record: Arc::clone(&record) };
+            self.step.answer(answer, Ok(stopped));
+        }
+        self.commit().await;
+    }
+
+    /// Has the process end: what it was asked is over, or it does not obey (`force`).
+    pub(super) fn end_process(&mut self, force: bool) {
+        let Some(process) = self.process.as_mut().filter(|process| !process.ending) else { return };
+        process.ending = true;
+        let grace = force.then_some(Duration::ZERO);
+        let (descartes, agent) = (self.descartes(), self.record.agent);
+        let by: Arc<str> =
+            self.stopping.as_ref().map_or_else(|| "system".into(), |it| Arc::clone(&it.by));
+        self.kills
+            .spawn(async move { descartes.kill(agent, Kill { grace, force: false }, by).await });
+    }
+
+    /// A process was told to end, and has, or could not be.
+    pub(super) async fn killed(&mut self, result: Result<Killed, AgentError>) {
+        if let Err(error) = result {
+            tracing::error!(chat = %self.record.id, %error, "an agent's process was not ended");
+            if let Some(process) = &mut self.process {
+                process.ending = false;
+            }
+            if let Some(stopping) = self.stopping.take() {
+                let left: Arc<str> = error.to_string().into();
+                for answer in stopping.answers {
+                    let left = Arc::clone(&left);
+                    drop(answer.send(Err(AgentError::Kill { left }.into())));
+                }
+            }
+        }
+        self.go_on().await;
+    }
+
+    /// Does to the process what a dialect wants.
+    pub(super) async fn effect(&mut self, effect: Effect) {
+        let (descartes, agent) = (self.descartes(), self.record.agent);
+        let done = match effect {
+            Effect::Send(bytes) => {
+                descartes.write_stdin(agent, Bytes::from(bytes), false).await.map(drop)
+            }
+            Effect::CloseStdin => descartes.write_stdin(agent, Bytes::new(), true).await.map(drop),
+            Effect::Signal(signal) => descartes.signal(agent, signal).await,
+        };
+        match done {
+            Ok(()) => {}
+            Err(AgentError::Stdin(error @ StdinError::Full { .. })) => {
+                let message = format!("the agent does not read what it is told: {error}");
+                let error = ChunkError::new(ChunkErrorKind::Protocol, message);
+                self.say(ChunkBody::Error(error));
+                self.end_process(true);
+            }
+            // It has ended, which is heard soon.
+            Err(error) => tracing::debug!(chat = %self.record.id, %error, "the agent is gone"),
+        }
+    }
+}
+
+/// What is said of a turn whose process could not be started.
+pub(super) fn not_started(error: &ChatError) -> ChunkError {
+    let message = format!("the agent could not be started: {error}");
+    ChunkError::new(ChunkErrorKind::AgentCrashed, message)
+}

@@ -1,0 +1,199 @@
+//! Turns: asked for, begun, cancelled.
+
+use std::sync::Arc;
+
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+
+use super::{Accepted, Answer, Conversation, OpenTurn, TurnResult};
+use crate::chat::{ChatError, ChatStatus, QueuedPrompt, WhenBusy};
+use crate::dialect::{Input, Prompt, TurnEnd};
+use crate::event::{ChunkBody, StreamChunk, TurnOutcome};
+use crate::limits::{CANCEL_PATIENCE, CHAT_QUEUE};
+use crate::store::Put;
+
+/// A prompt as it was asked for.
+pub(super) struct Asked {
+    pub(super) prompt: Prompt,
+    pub(super) when_busy: Option<WhenBusy>,
+    pub(super) by: Arc<str>,
+    pub(super) begun: Option<Put>,
+    pub(super) done: Option<oneshot::Sender<TurnResult>>,
+}
+
+impl Conversation {
+    /// Somebody asks for a turn.
+    pub(super) async fn prompted(&mut self, mut asked: Asked, answer: Answer<Accepted>) {
+        if let Err(error) = self.check_open() {
+            return drop(answer.send(Err(error)));
+        }
+        let Some(busy) = self.turn.as_ref().map(|turn| turn.number) else {
+            return self.begin_at_once(asked, answer).await;
+        };
+        let when_busy = asked.when_busy.unwrap_or(self.record.spec.agent.chat.when_busy);
+        if when_busy == WhenBusy::Reject {
+            let status = self.record.status;
+            return drop(answer.send(Err(ChatError::Busy { turn: busy, status })));
+        }
+        if self.queue.len() >= CHAT_QUEUE {
+            let (limit, current) = ("limits.chat_queue", self.queue.len() as u64);
+            let error = ChatError::Limit { limit, current, max: CHAT_QUEUE as u64 };
+            return drop(answer.send(Err(error)));
+        }
+        let turn = self.record.turns + 1;
+        self.record.turns = turn;
+        self.waiting.extend(asked.done.take().map(|done| (turn, done)));
+        self.queue.push_back(QueuedPrompt::new(turn, asked.prompt, asked.by));
+        self.step.batch.puts.extend(asked.begun);
+        self.step.touch();
+        self.step.answer(answer, Ok(Accepted { turn, queued: true }));
+        if when_busy == WhenBusy::Interrupt {
+            self.end_turn_early(TurnOutcome::Cancelled);
+        }
+        self.commit().await;
+    }
+
+    /// No turn is under way: this one begins, once there is a process for it.
+    async fn begin_at_once(&mut self, asked: Asked, answer: Answer<Accepted>) {
+        if let Err(error) = self.ensure_process(&asked.by).await {
+            return drop(answer.send(Err(error)));
+        }
+        let turn = self.record.turns + 1;
+        self.record.turns = turn;
+        self.step.batch.puts.extend(asked.begun);
+        let prompt = QueuedPrompt::new(turn, asked.prompt, asked.by);
+        self.begin_turn(prompt, asked.done, false);
+        self.step.answer(answer, Ok(Accepted { turn, queued: false }));
+        self.commit().await;
+    }
+
+    /// Begins the next turn that waits, ends the chat that is to end: what was in the way may be
+    /// gone.
+    pub(super) async fn go_on(&mut self) {
+        if self.turn.is_some() {
+            return;
+        }
+        if self.stopping.is_some() {
+            return self.stop_on().await;
+        }
+        while self.turn.is_none()
+            && let Some(next) = self.queue.pop_front()
+        {
+            let done = self.waiting.remove(&next.turn);
+            let started = self.ensure_process(&next.by).await;
+            let turn = next.turn;
+            self.begin_turn(next, done, true);
+            if let Err(error) = started {
+                let error = super::process::not_started(&error);
+                self.act(crate::dialect::Action::TurnEnded(TurnEnd::failed(turn, error)));
+            }
+            self.commit().await;
+        }
+    }
+
+    fn begin_turn(
+        &mut self,
+        next: QueuedPrompt,
+        done: Option<oneshot::Sender<TurnResult>>,
+        queued: bool,
+    ) {
+        let QueuedPrompt { turn, prompt, by } = next;
+        let timeout = self.record.spec.agent.chat.turn_timeout;
+        let timeout = timeout.or(self.core.chat_times.turn_timeout);
+        let now = Instant::now();
+        self.heard_at = now;
+        self.turn = Some(OpenTurn {
+            number: turn,
+            cancelled: None,
+            patience: None,
+            due: timeout.map(|timeout| now + timeout),
+            stalled: false,
+            content: String::new(),
+            content_mark: 0,
+            prompt: None,
+            cancellers: Vec::new(),
+            done,
+        });
+        let body = ChunkBody::TurnStarted { prompt: prompt.as_text().into(), by: Some(by), queued };
+        self.emit(StreamChunk::new(turn, body));
+        self.step.touch();
+        if let Some(turn) = &mut self.turn {
+            turn.prompt = Some(prompt);
+        }
+        self.give_prompt();
+    }
+
+    /// Gives the turn's prompt to the process, once that can take it.
+    pub(super) fn give_prompt(&mut self) {
+        let opened = self.process.as_ref().is_some_and(|process| process.opened);
+        let Some(turn) = self.turn.as_mut().filter(|_| opened) else { return };
+        let Some(prompt) = turn.prompt.take() else { return };
+        let number = turn.number;
+        self.tell(Input::Prompt { turn: number, prompt: &prompt });
+    }
+
+    /// Somebody cancels the turn that is under way, or one that waits; answered when it has ended.
+    pub(super) async fn cancel(&mut self, turn: Option<u32>, answer: Answer<bool>) {
+        let open = self.turn.as_ref().map(|turn| turn.number);
+        if open.is_some() && turn.is_none_or(|turn| Some(turn) == open) {
+            if let Some(turn) = &mut self.turn {
+                turn.cancellers.push(answer);
+            }
+            self.end_turn_early(TurnOutcome::Cancelled);
+            self.commit().await;
+            return self.go_on().await;
+        }
+        let waits = self.queue.iter().position(|waits| Some(waits.turn) == turn);
+        let Some(waits) = waits.and_then(|at| self.queue.remove(at)) else {
+            return drop(answer.send(Ok(false)));
+        };
+        self.never_begins(&waits, TurnOutcome::Cancelled);
+        self.step.answer(answer, Ok(true));
+        self.commit().await;
+    }
+
+    /// A turn that waits will not begin.
+    pub(super) fn never_begins(&mut self, waits: &QueuedPrompt, outcome: TurnOutcome) {
+        let body = ChunkBody::TurnStarted {
+            prompt: waits.prompt.as_text().into(),
+            by: Some(Arc::clone(&waits.by)),
+            queued: true,
+        };
+        self.emit(StreamChunk::new(waits.turn, body));
+        let body = ChunkBody::TurnComplete { outcome, usage: None, error: None };
+        self.emit(StreamChunk::new(waits.turn, body));
+        self.step.touch();
+        if let Some(done) = self.waiting.remove(&waits.turn) {
+            let content = "".into();
+            let turn = waits.turn;
+            let result = TurnResult { turn, outcome, content, usage: None, error: None };
+            self.step.then(move || drop(done.send(result)));
+        }
+    }
+
+    /// Has the turn end before its time: as `outcome`, whatever the program makes of it.
+    pub(super) fn end_turn_early(&mut self, outcome: TurnOutcome) {
+        let Some(turn) = &mut self.turn else { return };
+        turn.due = None;
+        if turn.cancelled.is_some() {
+            return;
+        }
+        turn.cancelled = Some(outcome);
+        turn.patience = Some(Instant::now() + CANCEL_PATIENCE);
+        let (number, unheard) = (turn.number, turn.prompt.take().is_some());
+        if unheard || self.process.is_none() {
+            // The program never heard of it.
+            let end = TurnEnd::new(number, outcome);
+            return self.act(crate::dialect::Action::TurnEnded(end));
+        }
+        self.void_asks();
+        self.tell(Input::Cancel { turn: number });
+    }
+
+    fn check_open(&self) -> Result<(), ChatError> {
+        if self.record.status == ChatStatus::Closed || self.stopping.is_some() {
+            return Err(ChatError::Closed { id: self.record.id });
+        }
+        Ok(self.core.check_open()?)
+    }
+}

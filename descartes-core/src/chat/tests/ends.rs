@@ -1,0 +1,99 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{builder, chat, host, prompt, shared_store, story, turn, until};
+use crate::approval::{ApprovalFilter, ApprovalStatus};
+use crate::chat::{ChatError, ChatStatus};
+use crate::dialect::Prompt;
+use crate::event::TurnOutcome;
+use crate::{Caller, PromptRequest};
+
+#[tokio::test(start_paused = true)]
+async fn a_process_that_ends_in_the_middle_fails_its_turn_and_the_next_prompt_goes_on() {
+    let host = host().await;
+    let chat = chat(&host).await;
+    let died = turn(&host, chat, "die").await;
+    assert_eq!(died.outcome, TurnOutcome::Failed);
+    assert!(died.error.expect("why").message.contains("exit code 7"));
+    assert_eq!(&*turn(&host, chat, "say on").await.content, "on");
+    let expected = [
+        "1 started die false",
+        "1 failed",
+        "1 complete Some(7) true",
+        "2 started say on false",
+        "2 text on",
+        "2 completed",
+    ];
+    assert_eq!(story(&host, chat).await, expected);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stop_is_answered_when_nothing_runs_and_closes_the_chat() {
+    let host = host().await;
+    let chat = chat(&host).await;
+    let waiting = prompt(&host, chat, "wait").await;
+    let stopped = host.chat_stop(chat, "me").await.expect("it stops");
+    assert_eq!(stopped.outcome, Some(TurnOutcome::Cancelled));
+    assert_eq!(stopped.record.status, ChatStatus::Closed);
+    let agent = host.agent(stopped.record.agent).expect("its agent").0.record;
+    assert!(!agent.is_live(), "{:?}", agent.status);
+    assert_eq!(waiting.await.expect("it ends").outcome, TurnOutcome::Cancelled);
+    let story = story(&host, chat).await;
+    assert_eq!(story[story.len() - 2..], ["1 complete None false", "1 closed"]);
+    let late = PromptRequest::new(Prompt::text("say never"));
+    let late = host.chat_prompt(chat, late, &mut Caller::new("me"), None).await;
+    assert!(matches!(late, Err(ChatError::Closed { .. })), "{late:?}");
+    host.chat_stop(chat, "me").await.expect("a second stop succeeds");
+    host.chat_remove(chat).await.expect("it is forgotten");
+    assert!(matches!(host.chat(chat), Err(ChatError::NotFound { .. })));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_process_that_nobody_asks_anything_is_ended_and_another_goes_on() {
+    let host = host().await;
+    let chat = chat(&host).await;
+    turn(&host, chat, "say a").await;
+    until(&host, chat, |record| !record.is_active).await;
+    assert_eq!(&*turn(&host, chat, "say b").await.content, "b");
+    host.chat_upgrade(chat).await.expect("it is an agent now");
+    tokio::time::sleep(Duration::from_secs(3600)).await;
+    assert!(host.chat(chat).expect("the chat").is_active);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_turn_of_which_nothing_is_heard_is_shown_as_stalled() {
+    let host = host().await;
+    let chat = chat(&host).await;
+    let waiting = prompt(&host, chat, "wait").await;
+    until(&host, chat, |record| record.status == ChatStatus::Stalled).await;
+    host.chat_cancel(chat, None).await.expect("it is cancelled");
+    assert_eq!(waiting.await.expect("it ends").outcome, TurnOutcome::Cancelled);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_host_that_dies_leaves_turns_interrupted_and_questions_cancelled() {
+    let store = shared_store();
+    let first = builder().store(Arc::clone(&store)).build().await.expect("it begins");
+    let chat = chat(&first).await;
+    turn(&first, chat, "say a").await;
+    let lost = prompt(&first, chat, "write").await;
+    let queued = prompt(&first, chat, "say never").await;
+    until(&first, chat, |record| record.status == ChatStatus::WaitingApproval).await;
+    let second = builder().store(store).build().await.expect("it begins");
+    let record = second.chat(chat).expect("the chat");
+    assert_eq!((record.status, record.turn, record.is_active), (ChatStatus::Idle, None, false));
+    let (all, _) = second.approvals(&ApprovalFilter::default()).await.expect("approvals");
+    assert_eq!(all[0].status, ApprovalStatus::Cancelled);
+    let told = story(&second, chat).await;
+    let end = told.iter().position(|line| line == "2 cancelled").expect("the question is void");
+    let expected = [
+        "2 cancelled",
+        "2 interrupted",
+        "3 started say never true",
+        "3 interrupted",
+        "3 complete None true",
+    ];
+    assert_eq!(told[end..], expected);
+    assert_eq!(&*turn(&second, chat, "say on").await.content, "on");
+    drop((lost, queued));
+}

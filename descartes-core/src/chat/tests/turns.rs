@@ -1,0 +1,99 @@
+use super::{chat, host, prompt, story, turn, until};
+use crate::chat::{ChatError, ChatStatus, WhenBusy};
+use crate::dialect::Prompt;
+use crate::event::TurnOutcome;
+use crate::{Caller, PromptRequest};
+
+#[tokio::test(start_paused = true)]
+async fn turns_follow_each_other_in_one_process_and_their_text_is_whole() {
+    let host = host().await;
+    let chat = chat(&host).await;
+    let first = turn(&host, chat, "say a b").await;
+    assert_eq!((first.turn, &*first.content, first.outcome), (1, "ab", TurnOutcome::Completed));
+    let second = turn(&host, chat, "broken").await;
+    assert_eq!((second.turn, &*second.content), (2, "whole"));
+    let story = story(&host, chat).await;
+    let expected = [
+        "1 started say a b false",
+        "1 text a",
+        "1 text b",
+        "1 completed",
+        "2 started broken false",
+        "2 text void",
+        "2 retracted 7",
+        "2 text whole",
+        "2 completed",
+    ];
+    assert_eq!(story, expected);
+    let record = host.chat(chat).expect("the chat");
+    assert_eq!((record.status, record.turns, record.is_active), (ChatStatus::Idle, 2, true));
+    let agent = host.agent(record.agent).expect("its agent").0;
+    assert_eq!(agent.record.run, 1);
+    let (messages, _) = host.chat_history(chat).await.expect("history");
+    let said: Vec<_> = messages.iter().map(|message| &*message.content).collect();
+    assert_eq!(said, ["say a b", "ab", "broken", "whole"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_prompt_waits_is_refused_or_interrupts_while_a_turn_is_running() {
+    let host = host().await;
+    let chat = chat(&host).await;
+    let first = prompt(&host, chat, "wait").await;
+    let second = prompt(&host, chat, "say second").await;
+    let mut refused = PromptRequest::new(Prompt::text("say never"));
+    refused.when_busy = Some(WhenBusy::Reject);
+    let error = host.chat_prompt(chat, refused, &mut Caller::new("me"), None).await;
+    assert!(matches!(error, Err(ChatError::Busy { turn: 1, .. })), "{error:?}");
+    let mut pressing = PromptRequest::new(Prompt::text("say third"));
+    pressing.when_busy = Some(WhenBusy::Interrupt);
+    let accepted = host.chat_prompt(chat, pressing, &mut Caller::new("me"), None).await;
+    assert_eq!(accepted.expect("it is taken").turn, 3);
+    let first = first.await.expect("it ends");
+    assert_eq!((first.outcome, &*first.content), (TurnOutcome::Cancelled, "waiting"));
+    assert_eq!(&*second.await.expect("it ends").content, "second");
+    until(&host, chat, |record| record.status == ChatStatus::Idle).await;
+    let story = story(&host, chat).await;
+    assert_eq!(story.last().map(String::as_str), Some("3 completed"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cancel_is_answered_when_the_turn_has_ended_and_the_next_prompt_works() {
+    let host = host().await;
+    let chat = chat(&host).await;
+    assert!(!host.chat_cancel(chat, None).await.expect("nothing to cancel"));
+    let waiting = prompt(&host, chat, "wait").await;
+    let queued = prompt(&host, chat, "say never").await;
+    assert!(host.chat_cancel(chat, Some(2)).await.expect("the queued one"));
+    assert_eq!(queued.await.expect("it ends").outcome, TurnOutcome::Cancelled);
+    assert!(host.chat_cancel(chat, None).await.expect("the open one"));
+    assert_eq!(waiting.await.expect("it ends").outcome, TurnOutcome::Cancelled);
+    assert_eq!(&*turn(&host, chat, "say on").await.content, "on");
+    let record = host.chat(chat).expect("the chat");
+    assert_eq!(host.agent(record.agent).expect("its agent").0.record.run, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_agent_that_ignores_a_cancel_is_ended_and_the_next_prompt_resumes_the_conversation() {
+    let host = host().await;
+    let chat = chat(&host).await;
+    turn(&host, chat, "say once").await;
+    let deaf = prompt(&host, chat, "deaf").await;
+    assert!(host.chat_cancel(chat, None).await.expect("it is cancelled"));
+    assert_eq!(deaf.await.expect("it ends").outcome, TurnOutcome::Cancelled);
+    assert_eq!(&*turn(&host, chat, "say again").await.content, "again");
+    let record = host.chat(chat).expect("the chat");
+    assert_eq!(record.native.as_deref(), Some(&*chat.to_string()));
+    assert_eq!(host.agent(record.agent).expect("its agent").0.record.run, 2);
+    let story = story(&host, chat).await;
+    assert!(story.contains(&"2 complete None true".to_owned()), "{story:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_turn_that_takes_too_long_is_ended_as_timed_out() {
+    let host = host().await;
+    let mut spec = crate::chat::ChatSpec::backend("fake");
+    spec.agent.chat.turn_timeout = Some(std::time::Duration::from_secs(5));
+    let chat = host.chat_create(spec, &mut Caller::new("me")).await.expect("a chat").record.id;
+    assert_eq!(turn(&host, chat, "wait").await.outcome, TurnOutcome::TimedOut);
+    assert_eq!(turn(&host, chat, "say fine").await.outcome, TurnOutcome::Completed);
+}
