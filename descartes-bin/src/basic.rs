@@ -4,6 +4,7 @@
 //! before anything else. Standard library only: an agent that starts in a millisecond is what
 //! the quick start and the tests want.
 
+mod chat;
 mod script;
 
 use std::ffi::OsString;
@@ -14,6 +15,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TryRecvError, sync
 use std::thread;
 use std::time::Instant;
 
+use chat::Chat;
 use script::{Next, Script};
 
 /// The name under which the daemon's program is this agent.
@@ -39,6 +41,47 @@ pub fn main() -> ExitCode {
     run(&input, &mut io::stdout().lock()).unwrap_or(ExitCode::SUCCESS)
 }
 
+/// What it is in: a conversation of lines, or a chat of turns.
+enum Role {
+    Lines(Script),
+    Chat(Chat),
+}
+
+impl Role {
+    /// What the arguments say: `--chat` with `--session NAME` or `--resume NAME`.
+    fn of(mut arguments: impl Iterator<Item = String>) -> Self {
+        if arguments.next().as_deref() != Some("--chat") {
+            return Self::Lines(Script::default());
+        }
+        Self::Chat(Chat::new(&arguments.nth(1).unwrap_or_default()))
+    }
+
+    fn greeting(&self) -> Option<&'static [u8]> {
+        matches!(self, Self::Lines(_)).then_some(b"basic: ready")
+    }
+
+    fn line(&mut self, line: &[u8]) {
+        match self {
+            Self::Lines(script) => script.line(line),
+            Self::Chat(chat) => chat.line(line),
+        }
+    }
+
+    fn next(&mut self, now: Instant) -> Next {
+        match self {
+            Self::Lines(script) => script.next(now),
+            Self::Chat(chat) => chat.next(now),
+        }
+    }
+
+    fn has_room(&self) -> bool {
+        match self {
+            Self::Lines(script) => script.has_room(),
+            Self::Chat(_) => true,
+        }
+    }
+}
+
 fn read_lines(input: &mut impl BufRead, lines: &SyncSender<Vec<u8>>) {
     loop {
         let mut line = Vec::new();
@@ -50,9 +93,11 @@ fn read_lines(input: &mut impl BufRead, lines: &SyncSender<Vec<u8>>) {
 }
 
 fn run(input: &Receiver<Vec<u8>>, output: &mut impl Write) -> io::Result<ExitCode> {
-    let mut script = Script::default();
+    let mut script = Role::of(std::env::args().skip(1));
     let mut ended = false;
-    say(output, b"basic: ready")?;
+    if let Some(greeting) = script.greeting() {
+        say(output, greeting)?;
+    }
     loop {
         match script.next(Instant::now()) {
             Next::Say(line) => say(output, &line)?,
@@ -78,7 +123,7 @@ fn run(input: &Receiver<Vec<u8>>, output: &mut impl Write) -> io::Result<ExitCod
 }
 
 /// Reads ahead without waiting, so that `pause` overtakes what is still to be said.
-fn take_what_is_there(input: &Receiver<Vec<u8>>, script: &mut Script) -> bool {
+fn take_what_is_there(input: &Receiver<Vec<u8>>, script: &mut Role) -> bool {
     while script.has_room() {
         match input.try_recv() {
             Ok(line) => script.line(&line),

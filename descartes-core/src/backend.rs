@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::agent::{AgentId, AgentSpec, SpecError};
 use crate::chat::SessionMaker;
-use crate::dialect::{Dialect, Lines, PauseWords};
+use crate::dialect::{Basic, Dialect, Lines, PauseWords};
 use crate::runner::Launch;
 
 /// A named recipe: which program, how it is started, how it is talked to. Cheap to clone.
@@ -128,6 +128,11 @@ impl Backend {
     /// Whether one can converse with its agents.
     #[must_use]
     pub fn has_turns(&self) -> bool {
+        matches!(self.recipe, Recipe::Conversing(_) | Recipe::Basic(_))
+    }
+
+    /// Whether its agents always have a chat. The bundled agent has one only if it is asked in one.
+    pub(crate) fn always_converses(&self) -> bool {
         matches!(self.recipe, Recipe::Conversing(_))
     }
 
@@ -136,6 +141,7 @@ impl Backend {
     pub(crate) fn session_maker(backend: Option<Self>) -> SessionMaker {
         Box::new(move || match backend.as_ref().map(|backend| &backend.recipe) {
             Some(Recipe::Conversing(conversing)) => (conversing.make)(),
+            Some(Recipe::Basic(_)) => Box::new(Basic::new()),
             _ => Box::new(Lines::new()),
         })
     }
@@ -191,10 +197,8 @@ impl Backend {
             program,
             capabilities: match &self.recipe {
                 Recipe::Conversing(conversing) => (conversing.make)().capabilities(),
-                recipe => Capabilities {
-                    pause: matches!(recipe, Recipe::Basic(_)),
-                    ..Capabilities::default()
-                },
+                Recipe::Basic(_) => Capabilities { pause: true, ..Basic::new().capabilities() },
+                Recipe::Process => Capabilities::default(),
             },
         }
     }
@@ -244,7 +248,7 @@ impl Backend {
         launch.cwd.clone_from(&spec.cwd);
         launch.stdin = spec.stdin;
         launch.limits = spec.limits;
-        if let Some(task) = &spec.task {
+        if let Some(task) = spec.task.as_ref().filter(|_| !self.always_converses()) {
             launch.first_input = format!("{task}\n").into_bytes();
         }
         launch

@@ -105,7 +105,8 @@ impl Chats {
     /// Takes leave of a conversation that has nothing to do, unless a command is on its way.
     pub(crate) fn rest(&self, id: ChatId, commands: &mut mpsc::Receiver<Command>) -> bool {
         let mut state = self.lock();
-        if !commands.is_empty() {
+        // Who holds a sender besides is about to send something, or to begin a process.
+        if !commands.is_empty() || commands.sender_strong_count() > 1 {
             return false;
         }
         commands.close();

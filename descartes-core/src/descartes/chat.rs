@@ -348,10 +348,7 @@ impl Descartes {
         let (answer, answered) = oneshot::channel();
         let mut command = command(answer);
         loop {
-            let commands = self.core.chats.commands(chat, |record, commands| {
-                begin_conversation(&self.core, record, commands)
-            });
-            let Some(commands) = commands else {
+            let Some(commands) = conversation_of(&self.core, chat) else {
                 return Err(ChatError::NotFound { asked: chat.to_string() });
             };
             match commands.send(command).await {
@@ -384,8 +381,13 @@ impl Descartes {
         let names = (Arc::from(agent_name(record)), Arc::clone(&record.backend));
         let owner = Arc::clone(&record.owner);
         let agent = AgentRecord::new(record.agent, names, spec, owner, self.core.clock.now());
-        let plan =
-            super::spawn::Plan { record: agent, backend, env: env.unwrap_or_default(), place };
+        let plan = super::spawn::Plan {
+            record: agent,
+            backend,
+            env: env.unwrap_or_default(),
+            place,
+            chat: None,
+        };
         super::spawn::begin(Arc::clone(&self.core), plan, None).await?;
         Ok(())
     }
@@ -405,6 +407,11 @@ fn agent_name(record: &ChatRecord) -> String {
         let id = record.agent.to_string();
         format!("{}-{}", record.backend, &id[id.len() - 8..])
     })
+}
+
+/// Where commands for a chat go; its task begins if it rests. None when there is no such chat.
+pub(super) fn conversation_of(core: &Arc<Core>, chat: ChatId) -> Option<mpsc::Sender<Command>> {
+    core.chats.commands(chat, |record, commands| begin_conversation(core, record, commands))
 }
 
 fn begin_conversation(

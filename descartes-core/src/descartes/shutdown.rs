@@ -7,6 +7,7 @@ use tokio::task::JoinSet;
 
 use super::{Descartes, Kill};
 use crate::event::{EventBody, NewEvent, Topic};
+use crate::limits::CHATS_SETTLE;
 use crate::store::Batch;
 
 impl Descartes {
@@ -35,6 +36,7 @@ impl Descartes {
     pub async fn shutdown(&self) {
         self.drain().await;
         self.stop_agents(Kill::default()).await;
+        self.settle_chats().await;
         let maintenance =
             self.core.maintenance.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(maintenance) = maintenance {
@@ -45,6 +47,20 @@ impl Descartes {
         self.core.journal.close().await;
         if let Err(error) = self.core.journal.store().close().await {
             tracing::warn!(%error, "the store was not closed cleanly");
+        }
+    }
+
+    /// Waits until the chats have said that their agents have ended.
+    async fn settle_chats(&self) {
+        let settled = async {
+            for chat in self.core.chats.all() {
+                if let Some(mut record) = self.core.chats.watch(chat.id) {
+                    drop(record.wait_for(|record| !record.is_active).await);
+                }
+            }
+        };
+        if tokio::time::timeout(CHATS_SETTLE, settled).await.is_err() {
+            tracing::warn!("not every chat has said that its agent has ended");
         }
     }
 

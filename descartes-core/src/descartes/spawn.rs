@@ -3,12 +3,14 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::{Caller, Core, Descartes};
+use super::{Caller, Core, Descartes, PromptRequest};
 use crate::agent::registry::{Live, Reservation};
 use crate::agent::supervisor::{Supervisor, put_record, status_event};
 use crate::agent::{AgentError, AgentId, AgentRecord, AgentSpec};
 use crate::backend::Backend;
+use crate::chat::{ChatId, ChatMode, ChatRecord, ChatSpec, put_chat};
 use crate::cursor::{Cursor, Position};
+use crate::dialect::Prompt;
 use crate::event::EventBody;
 use crate::idempotency::Ticket;
 use crate::output::{Observer, OutputSink};
@@ -24,6 +26,8 @@ pub struct Spawned {
     pub record: Arc<AgentRecord>,
     /// Where its events begin: follow it with this and miss nothing.
     pub cursor: Cursor,
+    /// The chat with it, where one can converse with it.
+    pub chat: Option<ChatId>,
 }
 
 /// What was checked and made up before anything is written.
@@ -32,6 +36,8 @@ pub(super) struct Plan {
     pub(super) backend: Backend,
     pub(super) env: Env,
     pub(super) place: Reservation,
+    /// The chat that begins with it.
+    pub(super) chat: Option<ChatRecord>,
 }
 
 impl Descartes {
@@ -62,15 +68,33 @@ impl Descartes {
             Ok(plan) => plan,
             Err(error) => return (Err(error), ticket),
         };
-        let core = Arc::clone(&self.core);
+        let descartes = self.clone();
         let work = tokio::spawn(async move {
-            let result = begin(core, plan, ticket.as_mut()).await;
+            let result = descartes.begin_and_ask(plan, ticket.as_mut()).await;
             (result, ticket)
         });
         work.await.unwrap_or_else(|error| {
             tracing::error!(%error, "starting an agent ended unexpectedly");
             (Err(AgentError::Broken), None)
         })
+    }
+
+    /// Begins an agent, and asks it what it was begun for where one can converse with it.
+    async fn begin_and_ask(
+        &self,
+        plan: Plan,
+        ticket: Option<&mut Ticket>,
+    ) -> Result<Spawned, AgentError> {
+        let (task, by) = (plan.record.spec.task.clone(), Arc::clone(&plan.record.owner));
+        let spawned = begin(Arc::clone(&self.core), plan, ticket).await?;
+        if let (Some(chat), Some(task)) = (spawned.chat, task) {
+            let request = PromptRequest::new(Prompt::text(task));
+            let asked = self.chat_prompt(chat, request, &mut Caller::new(by), None).await;
+            if let Err(error) = asked {
+                tracing::warn!(%chat, %error, "an agent was not asked what it was begun for");
+            }
+        }
+        Ok(spawned)
     }
 
     fn plan(&self, mut spec: AgentSpec, by: Arc<str>) -> Result<Plan, AgentError> {
@@ -99,9 +123,18 @@ impl Descartes {
         // The record shows the names; the values go their own way.
         let names = spec.env.keys().map(|name| (name.clone(), String::new())).collect();
         let env = std::mem::replace(&mut spec.env, names);
+        let now = core.clock.now();
+        let chat = backend.always_converses().then(|| {
+            let mut chat = ChatSpec::default();
+            chat.agent = spec.clone();
+            chat.agent.task = None;
+            let mut chat = ChatRecord::new(chat, Arc::clone(backend.name()), Arc::clone(&by), now);
+            (chat.agent, chat.has_agent, chat.mode) = (id, true, ChatMode::Agent);
+            chat
+        });
         let names = (name, Arc::clone(backend.name()));
-        let record = AgentRecord::new(id, names, spec, by, core.clock.now());
-        Ok(Plan { record, backend, env, place })
+        let record = AgentRecord::new(id, names, spec, by, now);
+        Ok(Plan { record, backend, env, place, chat })
     }
 }
 
@@ -173,22 +206,30 @@ pub(super) async fn begin(
     plan: Plan,
     ticket: Option<&mut Ticket>,
 ) -> Result<Spawned, AgentError> {
-    let Plan { record, backend, env, place } = plan;
+    let Plan { record, backend, env, place, chat } = plan;
     let id = record.id;
+    let chat_id = chat.as_ref().map(|chat| chat.id);
     core.secrets.write(id, &env).await.map_err(|source| StoreError::Unavailable {
         what: format!("secret values could not be written: {source}").into(),
     })?;
     let mut intent = Batch::control().put(put_record(&record));
     intent.puts.extend(ticket.map(|ticket| ticket.begun(Some(id))));
+    intent.puts.extend(chat.as_ref().map(put_chat));
     if let Err(error) = core.journal.commit(intent).await {
         core.secrets.forget(id).await;
         return Err(error.into());
     }
+    // Held until the process is known to the conversation, which would rest otherwise.
+    let _conversation = chat.and_then(|chat| {
+        let chat_id = chat.id;
+        core.chats.add(chat);
+        super::chat::conversation_of(&core, chat_id)
+    });
     let sink = core.sink(&record, &backend, OutputMark::default());
     let output = Arc::clone(&sink);
     let (mut supervisor, commands) = Supervisor::new(Arc::clone(&core), record, backend, env, sink);
     if let Err(error) = supervisor.start().await {
-        undo(&core, id).await;
+        undo(&core, id, chat_id).await;
         return Err(error.into());
     }
     let record = supervisor.begun();
@@ -208,19 +249,23 @@ pub(super) async fn begin(
         Ok(committed) => committed,
         Err(error) => {
             supervisor.abandon().await;
-            undo(&core, id).await;
+            undo(&core, id, chat_id).await;
             return Err(error.into());
         }
     };
     output.open();
     tokio::spawn(supervisor.work());
     let before = Position(committed.head.0 - 1);
-    Ok(Spawned { record, cursor: core.journal.cursor(before) })
+    Ok(Spawned { record, cursor: core.journal.cursor(before), chat: chat_id })
 }
 
 /// Nothing was started: nothing is left behind.
-async fn undo(core: &Core, id: AgentId) {
-    let batch = Batch::control().delete(Key::new(Space::AGENT, id.to_string()));
+async fn undo(core: &Core, id: AgentId, chat: Option<ChatId>) {
+    let mut batch = Batch::control().delete(Key::new(Space::AGENT, id.to_string()));
+    if let Some(chat) = chat {
+        core.chats.remove(chat);
+        batch.deletes.push(Key::new(Space::CHAT, chat.to_string()));
+    }
     if let Err(error) = core.journal.commit(batch).await {
         tracing::warn!(agent = %id, %error, "the record of an agent that did not start remains");
     }

@@ -97,3 +97,43 @@ async fn a_host_that_dies_leaves_turns_interrupted_and_questions_cancelled() {
     assert_eq!(&*turn(&second, chat, "say on").await.content, "on");
     drop((lost, queued));
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_agent_that_one_can_converse_with_has_a_chat_and_is_asked_its_task_there() {
+    let host = host().await;
+    let mut spec = crate::agent::AgentSpec::backend("fake");
+    spec.task = Some("say hello".into());
+    let spawned = host.spawn(spec, "me").await.expect("it begins");
+    let chat = spawned.chat.expect("a chat");
+    assert_eq!(host.chat_of(spawned.record.id), Some(chat));
+    until(&host, chat, |record| record.turns == 1 && record.turn.is_none()).await;
+    assert_eq!(&*turn(&host, chat, "say again").await.content, "again");
+    host.kill(spawned.record.id, crate::Kill::default(), "me").await.expect("it ends");
+    until(&host, chat, |record| !record.is_active).await;
+    let told = story(&host, chat).await;
+    assert_eq!(told.last().map(String::as_str), Some("2 complete None true"), "{told:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn fifty_chats_at_once_do_not_disturb_each_other() {
+    let host = host().await;
+    let mut chats = Vec::new();
+    for _ in 0..50 {
+        chats.push(chat(&host).await);
+    }
+    for round in 0..3 {
+        let mut results = Vec::new();
+        for (number, chat) in chats.iter().enumerate() {
+            results.push(prompt(&host, *chat, &format!("say {number} {round}")).await);
+        }
+        for (number, result) in results.into_iter().enumerate() {
+            assert_eq!(*result.await.expect("it ends").content, format!("{number}{round}"));
+        }
+    }
+    host.stop_agents(crate::Kill::default()).await;
+    for chat in chats {
+        until(&host, chat, |record| !record.is_active).await;
+        let told = story(&host, chat).await;
+        assert_eq!(told.last().map(String::as_str), Some("3 complete None true"));
+    }
+}

@@ -212,7 +212,12 @@ impl From<ChunkDisk> for OutputChunk {
 mod tests {
     use super::*;
     use crate::agent::{AgentId, AgentRecord, AgentSpec, Exit, ExitReason};
-    use crate::event::Extent;
+    use crate::approval::{Approval, ApprovalStatus};
+    use crate::dialect::{AskKind, AskRequest, ToolEffect};
+    use crate::event::{
+        ChunkBody, ChunkError, ChunkErrorKind, Extent, StreamChunk, TurnOutcome, Usage,
+    };
+    use crate::json::Json;
 
     fn bodies() -> Vec<EventBody> {
         let at = Timestamp::from_millis(1_700_000_000_123);
@@ -242,6 +247,7 @@ mod tests {
             EventBody::AgentExited(Exited::new(1, exit)),
             EventBody::AgentOutput(chunk),
             EventBody::AgentRemoved,
+            EventBody::ApprovalRequested(Box::new(approval())),
             EventBody::SystemStarted { version: "0.1.0".into(), previous: PreviousEnd::Crashed },
             EventBody::SystemDegraded { reasons: vec!["no space".into()] },
             EventBody::SystemRecovered,
@@ -249,10 +255,66 @@ mod tests {
         ]
     }
 
+    fn approval() -> Approval {
+        let id: AgentId = "01890a5d-ac96-774b-bcce-b302099a8057".parse().expect("an identity");
+        let request = AskRequest {
+            kind: AskKind::Permission,
+            tool: "Bash".into(),
+            tool_id: Some("t1".into()),
+            effect: ToolEffect::Execute,
+            title: "ls".into(),
+            arguments: Json::from_text(r#"{"command":"ls"}"#).expect("JSON"),
+            options: Vec::new(),
+            rule: Some("Bash(ls)".into()),
+        };
+        let chat = "01890a5d-ac96-774b-bcce-b302099a8058".parse().expect("an identity");
+        let at = Timestamp::from_millis(1_700_000_000_123);
+        let times = (at, at.after(std::time::Duration::from_secs(900)));
+        let place = (chat, id, 3);
+        let mut approval = Approval::new(place, request, Some("/w".into()), "me".into(), times);
+        approval.id = "01890a5d-ac96-774b-bcce-b302099a8059".parse().expect("an identity");
+        approval
+    }
+
+    fn chunks() -> Vec<ChunkBody> {
+        let id: AgentId = "01890a5d-ac96-774b-bcce-b302099a8057".parse().expect("an identity");
+        let input = Some(Json::from_text(r#"{"a":1.0}"#).expect("JSON"));
+        let usage = Usage { input_tokens: Some(7), cost_usd: Some(0.5), ..Usage::default() };
+        let error = ChunkError::new(ChunkErrorKind::AgentAuth, "no key").with_hint("log in");
+        let (tool_name, tool_id): (Arc<str>, Arc<str>) = ("Bash".into(), "t1".into());
+        let start = ChunkBody::ToolUseStart { tool_name, tool_id: Arc::clone(&tool_id) };
+        let result: Arc<str> = "ok".into();
+        vec![
+            ChunkBody::TurnStarted { prompt: "hi".into(), by: Some("me".into()), queued: true },
+            ChunkBody::Text { content: "a".into(), block: 0 },
+            ChunkBody::Thinking { content: "b".into(), block: 1 },
+            start,
+            ChunkBody::ToolUseInput { tool_id: Arc::clone(&tool_id), content: "{".into(), input },
+            ChunkBody::ToolResult { tool_id, result, is_error: true },
+            ChunkBody::ApprovalRequested(Box::new(approval())),
+            ChunkBody::ApprovalResolved { approval: approval().id, status: ApprovalStatus::Denied },
+            ChunkBody::Status { activity: Some(Activity::Thinking) },
+            ChunkBody::Usage(usage),
+            ChunkBody::Retracted { from_offset: 9 },
+            ChunkBody::TurnComplete {
+                outcome: TurnOutcome::Failed,
+                usage: Some(usage),
+                error: Some(error.clone()),
+            },
+            ChunkBody::Complete { agent: id, exit_code: Some(0), resumable: true },
+            ChunkBody::Closed { by: None, reason: "stopped".into() },
+            ChunkBody::Error(error),
+            ChunkBody::Raw { line: "?".into() },
+            ChunkBody::Oversize { bytes: 2_000_000 },
+        ]
+    }
+
     #[test]
     fn every_body_reads_back_and_the_shapes_on_disk_do_not_change_unnoticed() {
         let mut shapes = String::new();
-        for body in bodies() {
+        let chunk = |body| StreamChunk::new(2, body).under("t0");
+        let chunks = chunks().into_iter().map(|body| EventBody::ChatChunk(Box::new(chunk(body))));
+        for body in bodies().into_iter().chain(chunks) {
             let bytes = encode_body(&body);
             assert_eq!(decode_body(&body.kind(), SHAPE, &bytes), Ok(body.clone()));
             let text = std::str::from_utf8(&bytes).expect("JSON");
