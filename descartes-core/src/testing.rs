@@ -1,10 +1,12 @@
 //! What tests of this crate, and of what is built on it, are made of (feature `test-util`).
 
+mod fake_chat;
 mod fake_runner;
 mod faulty_store;
 pub mod runner_suite;
 pub mod store_suite;
 
+pub use fake_chat::FakeChat;
 pub use fake_runner::{FakeAgent, FakeInput, FakeRunner};
 pub use faulty_store::{Fault, FaultSwitch, FaultyStore};
 

@@ -10,6 +10,7 @@ mod positions;
 use std::borrow::Cow;
 
 use serde::Deserialize;
+use serde_json::value::RawValue;
 
 use crate::message::Params;
 use crate::method::MethodParams;
@@ -74,6 +75,21 @@ pub(crate) fn agent_of<'a>(members: &[&str], params: &'a Params) -> Option<Cow<'
     }
     let target: Target<'_> = serde_json::from_slice(text).ok()?;
     Some(target.agent_id.unwrap_or_default())
+}
+
+/// The text of the member `name` of parameters that nobody has decoded yet.
+pub(crate) fn member_of(name: &str, members: &[&str], params: &Params) -> Option<String> {
+    let place = members.iter().position(|member| *member == name)?;
+    let text = params.as_bytes()?;
+    let value = if text.first() == Some(&b'[') {
+        let (values, _) = positions::read(text, members.len()).ok()?;
+        values.get(place)?.get().to_owned()
+    } else {
+        let object: std::collections::HashMap<Cow<'_, str>, &RawValue> =
+            serde_json::from_slice(text).ok()?;
+        object.get(name)?.get().to_owned()
+    };
+    serde_json::from_str(&value).ok()
 }
 
 #[cfg(test)]

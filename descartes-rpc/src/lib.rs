@@ -22,6 +22,7 @@ pub mod methods;
 pub mod openrpc;
 pub mod peer;
 pub mod remote;
+mod requests;
 pub mod router;
 #[cfg(feature = "same-user")]
 pub mod same_user;

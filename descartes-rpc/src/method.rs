@@ -47,6 +47,12 @@ pub enum Scope {
     AgentRead,
     /// `agent:write`
     AgentWrite,
+    /// `chat:read`
+    ChatRead,
+    /// `chat:write`
+    ChatWrite,
+    /// `approve`
+    Approve,
     /// `state:read`
     StateRead,
     /// `state:write`
@@ -65,6 +71,9 @@ impl Scope {
             Self::Authenticated => "",
             Self::AgentRead => "agent:read",
             Self::AgentWrite => "agent:write",
+            Self::ChatRead => "chat:read",
+            Self::ChatWrite => "chat:write",
+            Self::Approve => "approve",
             Self::StateRead => "state:read",
             Self::StateWrite => "state:write",
             Self::Metrics => "metrics",

@@ -5,7 +5,9 @@
 
 pub(crate) mod action;
 pub(crate) mod agent;
+pub(crate) mod approval;
 pub(crate) mod backend;
+pub(crate) mod chat;
 pub(crate) mod control;
 pub(crate) mod event;
 pub(crate) mod rpc;
@@ -20,7 +22,9 @@ use crate::error::ErrorKind as E;
 use crate::method::{Declaration, Scope};
 use crate::wire::action as x;
 use crate::wire::agent as a;
+use crate::wire::approval as p;
 use crate::wire::backend as b;
+use crate::wire::chat as t;
 use crate::wire::control as c;
 use crate::wire::event as e;
 use crate::wire::output as o;
@@ -34,6 +38,24 @@ const ACT: Declaration = Declaration::mutating(Scope::AgentWrite).ordered().fail
     E::StateError,
     E::ConnectionLost,
 ]);
+/// What reads a chat.
+const CHAT: Declaration = Declaration::reading(Scope::ChatRead).fails_with(&[
+    E::NotFound,
+    E::AgentNotFound,
+    E::StateError,
+]);
+/// What changes a chat.
+const TALK: Declaration = Declaration::mutating(Scope::ChatWrite).ordered().fails_with(OF_TALK);
+const OF_TALK: &[E] = &[
+    E::NotFound,
+    E::Conflict,
+    E::StateError,
+    E::SpawnFailed,
+    E::ResourceExhausted,
+    E::ConnectionLost,
+    E::KillFailed,
+    E::AgentNotFound,
+];
 const EVENTS: Declaration = Declaration::reading(Scope::Authenticated).fails_with(OF_EVENTS);
 /// Each topic has a scope of its own, and an agent's name may stand in it.
 const OF_EVENTS: &[E] = &[E::AgentNotFound, E::Conflict, E::Forbidden, E::StateError];
@@ -131,6 +153,20 @@ table::methods! {
     AgentBatch "agent.batch" agent_batch(c::BatchParams) -> c::BatchResult = effect control::batch,
         Declaration::mutating(Scope::AgentWrite).unknowable();
 
+    /// Asks an agent something and waits for its answer: a turn of its chat.
+    AgentSend "agent.send" agent_send(a::SendParams) -> a::Sent = effect agent::send,
+        ACT.waits().carries_key().unknowable().fails_with(&[
+            E::AgentNotFound, E::NotFound, E::Conflict, E::Timeout, E::Other, E::SpawnFailed,
+            E::ResourceExhausted, E::StateError, E::ConnectionLost,
+        ]);
+
+    /// Cancels what an agent was asked; answers when the turn has ended. What was said is kept.
+    AgentCancel "agent.cancel" agent_cancel(a::CancelSendParams) -> a::SendCancelled
+        = effect agent::cancel,
+        Declaration::mutating(Scope::AgentWrite).control().fails_with(&[
+            E::AgentNotFound, E::NotFound, E::Conflict, E::Other, E::StateError,
+        ]);
+
     /// Waits until an agent, or its run, has ended.
     AgentWait "agent.wait" agent_wait(a::WaitParams) -> a::Waited = read agent::wait,
         READ.waits().fails_with(&[E::AgentNotFound, E::Timeout]);
@@ -150,6 +186,66 @@ table::methods! {
     /// Lists what agents can be started with, and whether it is installed.
     BackendList "backend.list" backend_list(b::BackendsParams) -> b::BackendList = read backend::list,
         Declaration::reading(Scope::AgentRead);
+
+    /// Makes a chat; no process begins before its first prompt, so that it can be followed first.
+    ChatCreate "chat.create" chat_create(t::CreateParams) -> t::Created = effect chat::create,
+        Declaration::mutating(Scope::ChatWrite).carries_key().fails_with(&[
+            E::NotFound, E::AgentNotFound, E::StateError,
+        ]);
+
+    /// Makes a chat and asks it its first prompt.
+    ChatStart "chat.start" chat_start(t::StartParams) -> t::Created = effect chat::start,
+        Declaration::mutating(Scope::ChatWrite).carries_key().fails_with(OF_TALK);
+
+    /// Asks for a turn; answers when it has begun or waits in line, or, with `wait`, when it ended.
+    ChatPrompt "chat.prompt" chat_prompt(t::PromptParams) -> t::Prompted = effect chat::prompt,
+        TALK.waits().carries_key().unknowable().fails_with(&[
+            E::NotFound, E::AgentNotFound, E::Conflict, E::Timeout, E::SpawnFailed,
+            E::ResourceExhausted, E::StateError, E::ConnectionLost,
+        ]);
+
+    /// Cancels a turn and answers when it has ended. What was said is kept.
+    ChatCancel "chat.cancel" chat_cancel(t::CancelTurnParams) -> t::TurnCancelled
+        = effect chat::cancel, Declaration::mutating(Scope::ChatWrite).control().fails_with(OF_TALK);
+
+    /// Ends a chat and answers when nothing of its agent runs.
+    ChatStop "chat.stop" chat_stop(t::ChangeParams) -> t::ChatStopped = effect chat::stop,
+        Declaration::mutating(Scope::ChatWrite).control().fails_with(OF_TALK);
+
+    /// Lists chats, newest first; without `include_closed` those that are open.
+    ChatList "chat.list" chat_list(t::ChatListParams) -> t::ChatList = read chat::list, CHAT;
+
+    /// Shows one chat.
+    ChatGet "chat.get" chat_get(t::ChatParams) -> t::ChatDetails = read chat::get, CHAT;
+
+    /// Shows the messages of a chat.
+    ChatHistory "chat.history" chat_history(t::HistoryParams) -> t::ChatHistory
+        = read chat::history, CHAT;
+
+    /// Changes a chat's title and labels.
+    ChatUpdate "chat.update" chat_update(t::UpdateParams) -> t::Chat = effect chat::update, TALK;
+
+    /// Forgets a closed chat and what was said in it.
+    ChatRemove "chat.remove" chat_remove(t::ChangeParams) -> t::ChatRemoved = effect chat::remove, TALK;
+
+    /// Makes a chat a supervised agent of the same conversation.
+    ChatUpgradeToAgent "chat.upgrade_to_agent" chat_upgrade_to_agent(t::ChangeParams) -> t::Upgraded
+        = effect chat::upgrade_to_agent, TALK;
+
+    /// Lists approvals, oldest first.
+    ApprovalList "approval.list" approval_list(p::ApprovalListParams) -> p::ApprovalList
+        = read approval::list, CHAT;
+
+    /// Shows one approval.
+    ApprovalGet "approval.get" approval_get(p::ApprovalParams) -> p::Approval
+        = read approval::get, CHAT;
+
+    /// Decides an approval; the first decision wins.
+    ApprovalDecide "approval.decide" approval_decide(p::DecideParams) -> p::Approval
+        = effect approval::decide,
+        Declaration::mutating(Scope::Approve).control().fails_with(&[
+            E::NotFound, E::Conflict, E::StateError,
+        ]);
 
     /// Follows topics: history first, then what happens, as notifications.
     EventSubscribe "event.subscribe" event_subscribe(e::SubscribeParams) -> e::Subscribed

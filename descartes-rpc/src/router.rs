@@ -14,6 +14,7 @@ use crate::decode;
 use crate::idempotency::{DigestKey, Running};
 use crate::message::Params;
 use crate::methods;
+use crate::requests::Requests;
 use crate::service::{CallContext, Dispatch, Dispatched, Found, MethodTraits, Rpc, RpcBuilder};
 
 pub use about::{About, ShutdownHook, ShutdownRequest, Transports, UsageProbe};
@@ -50,6 +51,8 @@ pub(crate) struct Host {
     pub(crate) running: Running,
     /// What digests of parameters are made with.
     pub(crate) digest: DigestKey,
+    /// The names of requests to agents.
+    pub(crate) requests: Requests,
     /// The OpenRPC document, once somebody asked.
     document: OnceLock<Bytes>,
 }
@@ -72,8 +75,9 @@ impl Router {
     #[must_use]
     pub fn new(descartes: Descartes, about: About) -> Self {
         let (running, digest) = (Running::default(), DigestKey::default());
+        let requests = Requests::default();
         let document = OnceLock::new();
-        Self { host: Arc::new(Host { descartes, about, running, digest, document }) }
+        Self { host: Arc::new(Host { descartes, about, running, digest, requests, document }) }
     }
 
     /// The names of all methods, in the order of the document.
@@ -119,6 +123,9 @@ impl Dispatch for Router {
 
     fn order_key(&self, found: Found, params: &Params) -> Option<OrderKey> {
         let members = methods::ENTRIES.get(found.index)?.members;
+        if let Some(chat) = decode::member_of("session_id", members, params) {
+            return Some(OrderKey::of("chat", &chat));
+        }
         let asked = decode::agent_of(members, params)?;
         // A name and the identifier it stands for are one agent.
         match self.host.descartes.resolve(&asked, Want::Any) {

@@ -8,6 +8,7 @@ use std::{
 
 use bytes::Bytes;
 use descartes_core::{
+    approval::Attending,
     cursor::{Cursor, Position},
     event::Event,
     journal::{EventBatch, Item, Journal, Subscription},
@@ -34,6 +35,8 @@ pub(crate) struct Notifications {
     /// What is being said, and the index of the next of it.
     batch: Option<(EventBatch, usize)>,
     ended: bool,
+    /// Its reader may decide approvals that it is told of.
+    attending: Option<Attending>,
 }
 
 impl Notifications {
@@ -43,7 +46,13 @@ impl Notifications {
         ticket: SubscriptionTicket,
         encode: Encode,
     ) -> Self {
-        Self { journal, subscription, ticket, encode, batch: None, ended: false }
+        Self { journal, subscription, ticket, encode, batch: None, ended: false, attending: None }
+    }
+
+    /// The same, whose reader may decide what it is told of as long as this lives.
+    pub(crate) fn attending(mut self, attending: Option<Attending>) -> Self {
+        self.attending = attending;
+        self
     }
 
     fn next_of_batch(&mut self) -> Option<Notification> {

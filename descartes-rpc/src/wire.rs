@@ -9,7 +9,9 @@ mod shape;
 
 pub mod action;
 pub mod agent;
+pub mod approval;
 pub mod backend;
+pub mod chat;
 pub mod config;
 pub mod control;
 pub mod duration;

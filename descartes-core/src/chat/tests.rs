@@ -10,62 +10,14 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 use super::{ChatId, ChatSpec, TurnResult};
-use crate::backend::Backend;
-use crate::dialect::{Basic, Prompt};
+use crate::dialect::Prompt;
 use crate::event::{ChunkBody, EventBody, StreamChunk, Topic};
 use crate::store::{StateStore, TopicQuery};
-use crate::testing::{FakeAgent, FakeInput, FakeRunner};
+use crate::testing::FakeChat;
 use crate::{Builder, Caller, Descartes, PromptRequest};
 
-/// A fake agent that speaks as the bundled one does in a chat. What it is prompted decides:
-/// `say A B` says two pieces, `wait` waits to be cancelled, `deaf` waits for nothing, `write` asks,
-/// `die` ends in the middle, `broken` withdraws what it said.
-async fn agent(mut agent: FakeAgent) {
-    let args = agent.launch.argv.clone();
-    let name = args.last().cloned().unwrap_or_default();
-    agent.say(&format!("session {name}\nready\n")).await;
-    let mut unread = Vec::new();
-    let mut deaf = false;
-    loop {
-        match agent.next().await {
-            FakeInput::Bytes(bytes) => unread.extend_from_slice(&bytes),
-            FakeInput::Signal(_) => continue,
-            FakeInput::Eof => return agent.exit(0).await,
-            FakeInput::Killed => return agent.die().await,
-        }
-        while let Some(end) = unread.iter().position(|byte| *byte == b'\n') {
-            let line: Vec<u8> = unread.drain(..=end).collect();
-            let line = String::from_utf8(line).expect("text");
-            let answer = match line.trim_end() {
-                "prompt die" => return agent.exit(7).await,
-                "prompt deaf" => {
-                    deaf = true;
-                    continue;
-                }
-                _ if deaf => continue,
-                "prompt wait" => "text waiting\n".to_owned(),
-                "cancel" => "cancelled\n".to_owned(),
-                "prompt write" => "tool 1 write {\"path\":\"x\"}\nask 1 Write x?\n".to_owned(),
-                "allow 1" => "result 1 written\ntext allowed\ndone\n".to_owned(),
-                deny if deny.starts_with("deny 1") => {
-                    "result 1 refused\ntext denied\ndone\n".to_owned()
-                }
-                "prompt broken" => "mark\ntext void\nretract\ntext whole\ndone\n".to_owned(),
-                prompt => {
-                    let pieces = prompt.strip_prefix("prompt say ").unwrap_or("?").split(' ');
-                    let pieces: String = pieces.map(|piece| format!("text {piece}\n")).collect();
-                    pieces + "done\n"
-                }
-            };
-            agent.say(&answer).await;
-        }
-    }
-}
-
 fn builder() -> Builder {
-    let backend =
-        Backend::conversing("fake", vec!["fake".into()], "basic", || Box::new(Basic::new()));
-    Descartes::builder().runner(Arc::new(FakeRunner::new(agent))).backend(backend)
+    Descartes::builder().runner(Arc::new(FakeChat::runner())).backend(FakeChat::backend())
 }
 
 async fn host() -> Descartes {

@@ -15,7 +15,7 @@ use crate::chat::{
     ChatSpec, ChatStatus, Command, Conversation, Link, Message, Stopped, TurnResult, WhenBusy,
     put_chat,
 };
-use crate::cursor::Cursor;
+use crate::cursor::{Cursor, Position};
 use crate::dialect::{Decision, Prompt, SessionSpec};
 use crate::event::{EventBody, Topic, TopicFilter};
 use crate::limits::{READ_PAGE_BYTES, READ_PAGE_EVENTS};
@@ -43,6 +43,14 @@ pub struct PromptRequest {
     pub prompt: Prompt,
     /// What it does while a turn is running; as the chat was made when absent.
     pub when_busy: Option<WhenBusy>,
+}
+
+impl ChatOpened {
+    /// A chat that was made before, followed from the beginning of the journal.
+    #[must_use]
+    pub fn again(record: Arc<ChatRecord>, descartes: &Descartes) -> Self {
+        Self { record, cursor: descartes.core.journal.cursor(Position::START) }
+    }
 }
 
 impl PromptRequest {
@@ -219,6 +227,20 @@ impl Descartes {
     #[must_use]
     pub fn chat_of(&self, agent: AgentId) -> Option<ChatId> {
         self.core.chats.of_agent(agent)
+    }
+
+    /// The one chat whose identifier ends so.
+    #[must_use]
+    pub fn chat_ending(&self, tail: &str) -> Option<ChatId> {
+        let all = self.core.chats.all();
+        only(all.iter().map(|record| record.id).filter(|id| ends_with(&id.to_string(), tail)))
+    }
+
+    /// The one approval that waits and whose identifier ends so.
+    #[must_use]
+    pub fn approval_ending(&self, tail: &str) -> Option<ApprovalId> {
+        let all = self.core.chats.all_pending();
+        only(all.iter().map(|approval| approval.id).filter(|id| ends_with(&id.to_string(), tail)))
     }
 
     /// Follows the record of a chat.
@@ -400,6 +422,18 @@ impl Descartes {
         let place = self.core.registry.reserve(name, spec.unique_name, running)?;
         Ok((spec, place))
     }
+}
+
+/// Characters of the end of an identifier that people may give for it.
+const SHORT_ID: usize = 8;
+
+fn ends_with(id: &str, tail: &str) -> bool {
+    tail.len() >= SHORT_ID && id.ends_with(tail)
+}
+
+fn only<T>(mut all: impl Iterator<Item = T>) -> Option<T> {
+    let first = all.next()?;
+    all.next().is_none().then_some(first)
 }
 
 fn agent_name(record: &ChatRecord) -> String {

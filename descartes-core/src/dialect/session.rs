@@ -149,6 +149,12 @@ impl Prompt {
         Self { parts: vec![PromptPart::Text(text.into())] }
     }
 
+    /// A prompt of these parts.
+    #[must_use]
+    pub fn parts(parts: Vec<PromptPart>) -> Self {
+        Self { parts }
+    }
+
     /// Its texts, as one.
     #[must_use]
     pub fn as_text(&self) -> String {

@@ -1,5 +1,6 @@
 //! `agent.*` that make, show, follow and forget agents.
 
+mod converse;
 mod filter;
 mod output;
 mod spec;
@@ -8,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use descartes_core::agent::{AgentId, AgentRecord, PageRequest, Want};
+use descartes_core::chat::ChatId;
 use descartes_core::cursor::Position;
 use descartes_core::{Descartes, Prune, WaitFor};
 
@@ -18,6 +20,7 @@ use crate::router::Call;
 use crate::wire::agent as wire;
 use crate::wire::encode;
 
+pub(crate) use converse::{cancel, send};
 pub(crate) use filter::selection;
 pub(crate) use output::{logs, output};
 
@@ -34,8 +37,10 @@ pub(crate) async fn spawn(
     params: wire::SpawnParams,
 ) -> (Effect, Result<wire::Spawned, RpcError>) {
     if let Some(known) = earlier(&effect) {
-        let begin = effect.descartes().journal().cursor(Position::START).to_string();
-        return (effect, Ok(spawned(&known, begin)));
+        let descartes = effect.descartes();
+        let begin = descartes.journal().cursor(Position::START).to_string();
+        let chat = descartes.chat_of(known.id);
+        return (effect, Ok(spawned(&known, chat, begin)));
     }
     let spec = match spec::spec(effect.descartes(), params) {
         Ok(spec) => spec,
@@ -45,7 +50,7 @@ pub(crate) async fn spawn(
     let (result, ticket) = effect.descartes().spawn_with(spec, caller).await;
     effect.give_back(ticket);
     let result = result
-        .map(|agent| spawned(&agent.record, agent.cursor.to_string()))
+        .map(|agent| spawned(&agent.record, agent.chat, agent.cursor.to_string()))
         .map_err(RpcError::from);
     (effect, result)
 }
@@ -57,13 +62,13 @@ fn earlier(effect: &Effect) -> Option<Arc<AgentRecord>> {
     Some(view.record)
 }
 
-fn spawned(record: &AgentRecord, cursor: String) -> wire::Spawned {
+fn spawned(record: &AgentRecord, chat: Option<ChatId>, cursor: String) -> wire::Spawned {
     wire::Spawned {
         agent_id: record.id.to_string(),
         name: record.name.as_ref().to_owned(),
         status: encode::status(record.status),
         pid: record.pid,
-        session_id: None,
+        session_id: chat.map(|chat| chat.to_string()),
         message: format!("agent {} is {}", record.name, record.status),
         cursor,
     }
@@ -85,7 +90,7 @@ pub(crate) async fn list(
     let mut agents = Vec::with_capacity(found.agents.len());
     let (mut bytes, mut next_page_token) = (0, found.next_token);
     for view in &found.agents {
-        let agent = entry(view);
+        let agent = entry(call.descartes(), view);
         bytes += super::encode(&agent)?.len();
         if bytes > PAGE_BYTES && !agents.is_empty() {
             next_page_token = agents.last().map(|last: &wire::Agent| last.id.clone());
@@ -102,8 +107,11 @@ pub(crate) async fn list(
     })
 }
 
-fn entry(view: &descartes_core::agent::AgentView) -> wire::Agent {
-    encode::entry(&view.record, u32::try_from(view.children).unwrap_or(u32::MAX))
+fn entry(descartes: &Descartes, view: &descartes_core::agent::AgentView) -> wire::Agent {
+    let children = u32::try_from(view.children).unwrap_or(u32::MAX);
+    let mut agent = encode::entry(&view.record, children);
+    agent.session_id = descartes.chat_of(view.record.id).map(|chat| chat.to_string());
+    agent
 }
 
 /// Where the agent's process lives.
@@ -125,7 +133,7 @@ pub(crate) async fn get(
     let (view, cursor) = descartes.agent(id)?;
     let output = descartes.output_extent(id).await?;
     Ok(wire::AgentDetails {
-        agent: entry(&view),
+        agent: entry(descartes, &view),
         containment: Some(view.record.containment.as_ref().to_owned()),
         hosting: hosting(&view.record).to_owned(),
         reference: view.record.reference.as_deref().map(str::to_owned),

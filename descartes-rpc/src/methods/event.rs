@@ -30,6 +30,11 @@ pub(crate) async fn subscribe(
         request(&call, &params.topics, params.after.as_deref(), params.types.as_deref())?;
     request.tail = params.tail;
     let topics = request.topics.iter().map(text_of).collect();
+    let attending = call
+        .cx
+        .principal
+        .has_scope(super::approval::APPROVE)
+        .then(|| call.descartes().attendance().begin(request.topics.clone()));
     let journal = call.descartes().journal();
     let subscription = journal.subscribe(request).await?;
     let subscribed = Subscribed {
@@ -38,7 +43,8 @@ pub(crate) async fn subscribe(
         topics,
     };
     let notifications =
-        Notifications::new(journal.clone(), subscription, ticket, encode::event_json);
+        Notifications::new(journal.clone(), subscription, ticket, encode::event_json)
+            .attending(attending);
     Ok((subscribed, Box::pin(notifications)))
 }
 
@@ -122,6 +128,7 @@ fn after(text: Option<&str>) -> Result<After, ParamFault> {
 fn scope_of(topic: &str) -> &'static str {
     match topic.split('/').next().unwrap_or_default() {
         "agent" => "agent:read",
+        "chat" | "approval" => "chat:read",
         "system" => "",
         "audit" => "audit",
         _ => "admin",
@@ -174,6 +181,8 @@ mod tests {
         let cases = [
             ("agent/x/output", "agent:read"),
             ("agent/", "agent:read"),
+            ("chat/x", "chat:read"),
+            ("approval/", "chat:read"),
             ("system", ""),
             ("audit", "audit"),
             ("agent/0*", "agent:read"),

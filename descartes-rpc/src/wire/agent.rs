@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::chat::{ChunkError, TurnOutcome, Usage};
 use super::config::{AgentConfig, RestartConfig, SpawnConfig};
 use super::duration::Secs;
 use super::{params, shape, words};
@@ -395,5 +396,57 @@ shape! {
         count: u64,
         /// Whether nothing was done.
         dry_run: bool,
+    }
+}
+
+params! {
+    /// Parameters of `agent.send`.
+    mutating pub struct SendParams {
+        /// The agent: its identifier, or its name.
+        agent_id: String,
+        /// What is asked.
+        content: String,
+        /// Names this request in `agent.cancel`; the turn's number unless given.
+        request_id?: String,
+        /// How long to wait; 30 s unless given, an hour at most. The turn goes on either way.
+        timeout_secs?: Secs,
+    }
+}
+
+shape! {
+    /// What an agent answered.
+    pub struct Sent {
+        /// What it said.
+        content: String,
+        /// Names the request.
+        request_id: String,
+        /// How the turn ended.
+        outcome: TurnOutcome,
+        /// What it used, as far as the program tells.
+        usage?: Usage,
+        /// Why it did not succeed.
+        error?: ChunkError,
+    }
+}
+
+params! {
+    /// Parameters of `agent.cancel`.
+    mutating pub struct CancelSendParams {
+        /// The agent: its identifier, or its name.
+        agent_id: String,
+        /// Which request; what is under way unless given.
+        request_id?: String,
+    }
+}
+
+shape! {
+    /// What a cancel came to.
+    pub struct SendCancelled {
+        /// Whether the turn ended because of it.
+        cancelled: bool,
+        /// The request that was named.
+        request_id?: String,
+        /// Why not: `not_found_or_completed`.
+        reason?: String,
     }
 }

@@ -8,6 +8,7 @@ use schemars::JsonSchema;
 use serde::de::{SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
+use super::chat::ApprovalMode;
 use super::duration::Secs;
 use super::{params, shape};
 use crate::decode::guard;
@@ -37,6 +38,12 @@ params! {
         /// Bounds whose excess ends the agent.
         #[serde(deserialize_with = "guard::object")]
         limits?: LimitsConfig,
+        /// Which model, for backends that have turns.
+        model?: String,
+        /// What the model is told first, for backends that have turns.
+        system_prompt?: String,
+        /// What happens when the agent asks, for backends that have turns.
+        approvals?: ApprovalMode,
         /// Free marks to select agents by.
         #[serde(deserialize_with = "guard::map")]
         labels?: BTreeMap<String, String>,
@@ -163,5 +170,11 @@ shape! {
         restart?: RestartConfig,
         /// Its bounds.
         limits?: LimitsConfig,
+        /// Which model was asked for.
+        model?: String,
+        /// What the model is told first.
+        system_prompt?: String,
+        /// What happens when it asks.
+        approvals?: ApprovalMode,
     }
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use descartes_core::StateError;
 use descartes_core::agent::{AgentError, AgentId, Exit, SpecError};
+use descartes_core::chat::ChatError;
 use descartes_core::journal::SubscribeError;
 use descartes_core::runner::{ControlError, SpawnError, StdinError};
 use descartes_core::store::StoreError;
@@ -207,6 +208,50 @@ impl From<StateError> for RpcError {
                 .with("version", actual.unwrap_or(0)),
             StateError::Limit { limit, current, max } => Self::exhausted(limit, current, max),
             StateError::Store(error) => error.into(),
+            other => Self::internal(&other),
+        }
+    }
+}
+
+impl From<ChatError> for RpcError {
+    fn from(error: ChatError) -> Self {
+        let sentence = error.to_string();
+        let of = |kind| Self::new(kind, sentence.clone());
+        match error {
+            ChatError::NotFound { .. } => of(Kind::NotFound)
+                .with("what", "chat")
+                .hint("chat.list with include_closed shows all chats"),
+            ChatError::NoApproval { .. } => of(Kind::NotFound).with("what", "approval"),
+            ChatError::Closed { id } => {
+                of(Kind::Conflict).reason("closed").with("session_id", id.to_string())
+            }
+            ChatError::Busy { turn, status } => of(Kind::Conflict)
+                .reason("busy")
+                .with("turn", turn)
+                .with("status", status.as_str())
+                .hint("wait for the turn, or prompt with when_busy queue or interrupt"),
+            ChatError::AlreadyDecided { status, by, .. } => {
+                let error =
+                    of(Kind::Conflict).reason("already_decided").with("status", status.as_str());
+                match by {
+                    Some(by) => error.with("decided_by", by.as_ref()),
+                    None => error,
+                }
+            }
+            ChatError::DigestMismatch { digest } => of(Kind::Conflict)
+                .reason("digest_mismatch")
+                .with("digest", digest.as_ref())
+                .hint("look at the approval again before you decide"),
+            ChatError::Decision { path, expected } => ParamFault::at(path, &expected).into(),
+            ChatError::NoTurns { backend } => of(Kind::InvalidParams)
+                .with("path", "backend")
+                .with("expected", "a backend that has turns")
+                .with("backend", backend.as_ref())
+                .hint("backend.list shows the capability `turns`"),
+            ChatError::Limit { limit, current, max } => Self::exhausted(limit, current, max),
+            ChatError::Spec(error) => error.into(),
+            ChatError::Agent(error) => error.into(),
+            ChatError::Store(error) => error.into(),
             other => Self::internal(&other),
         }
     }

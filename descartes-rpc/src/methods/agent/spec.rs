@@ -30,6 +30,9 @@ pub(super) fn spec(descartes: &Descartes, params: SpawnParams) -> Result<AgentSp
     let LimitsConfig { wall_secs, output_bytes } = config.limits.unwrap_or_default();
     spec.limits.wall = wall_secs.map(|secs| secs.duration());
     spec.limits.output_bytes = output_bytes;
+    spec.chat.model = config.model.map(Into::into);
+    spec.chat.system_prompt = config.system_prompt.map(Into::into);
+    spec.chat.approvals = config.approvals.map(crate::methods::chat::mode);
     spec.labels = config.labels.unwrap_or_default();
     spec.parent = parent.transpose()?;
     Ok(spec)

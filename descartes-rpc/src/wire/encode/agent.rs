@@ -68,6 +68,9 @@ fn config(spec: &core::AgentSpec) -> AgentConfig {
         },
         restart: restart(spec.restart),
         limits: limits(spec.limits),
+        model: spec.chat.model.as_deref().map(str::to_owned),
+        system_prompt: spec.chat.system_prompt.as_deref().map(str::to_owned),
+        approvals: spec.chat.approvals.map(super::chat::mode),
     }
 }
 

@@ -10,6 +10,7 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::agent::{entry, exit, stamp, status};
+use super::chat;
 use crate::wire::event::{
     AgentExited, NoData, OutputBlock, PreviousEnd, StatusChanged, SystemDegraded, SystemStarted,
 };
@@ -46,6 +47,10 @@ fn encode(event: &core::Event, cursor: Cursor) -> Bytes {
                 core::PreviousEnd::Crashed => PreviousEnd::Crashed,
             };
             write(event, cursor, SystemStarted { version, previous })
+        }
+        Ok(B::ChatChunk(chunk)) => write(event, cursor, chat::ChunkOut::of(event, &chunk)),
+        Ok(B::ApprovalRequested(approval) | B::ApprovalResolved(approval)) => {
+            write(event, cursor, chat::approval(&approval))
         }
         Ok(B::SystemDegraded { reasons }) => write(event, cursor, SystemDegraded { reasons }),
         Ok(B::Other(_, json)) => match serde_json::from_slice::<&RawValue>(&json) {

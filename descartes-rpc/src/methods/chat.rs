@@ -1,0 +1,211 @@
+//! `chat.*`
+
+mod ask;
+mod read;
+
+use descartes_core::chat::WhenBusy;
+use descartes_core::chat::{ChatId, ChatOptions, ChatSpec};
+use descartes_core::dialect::{ApprovalMode, Thinking};
+use descartes_core::{ChatOpened, Descartes};
+
+use crate::error::{ErrorKind, RpcError};
+use crate::idempotency::Effect;
+use crate::wire::chat as wire;
+use crate::wire::encode::chat as encode;
+
+pub(crate) use ask::{asked, awaited, prompt, start, wait_limit};
+pub(crate) use read::{get, history, list};
+
+/// `chat.create`
+pub(crate) async fn create(
+    effect: Effect,
+    params: wire::CreateParams,
+) -> (Effect, Result<wire::Created, RpcError>) {
+    let (effect, opened) = opened(effect, params).await;
+    let created = opened.map(|opened| created(&opened));
+    (effect, created)
+}
+
+/// Makes a chat; an earlier life of the daemon may have made it already.
+async fn opened(
+    mut effect: Effect,
+    params: wire::CreateParams,
+) -> (Effect, Result<ChatOpened, RpcError>) {
+    if let Some(known) = earlier(&effect) {
+        return (effect, Ok(known));
+    }
+    let mut caller = effect.caller();
+    let opened = effect.descartes().chat_create(spec(params), &mut caller).await;
+    effect.give_back(caller.ticket);
+    (effect, opened.map_err(RpcError::from))
+}
+
+/// The chat that this very call made in an earlier life of the daemon.
+fn earlier(effect: &Effect) -> Option<ChatOpened> {
+    let agent = effect.interrupted()??;
+    let descartes = effect.descartes();
+    let record = descartes.chat(descartes.chat_of(agent)?).ok()?;
+    Some(ChatOpened::again(record, descartes))
+}
+
+fn created(opened: &ChatOpened) -> wire::Created {
+    let record = &opened.record;
+    wire::Created {
+        session_id: record.id.to_string(),
+        topic: format!("chat/{}", record.id),
+        cursor: opened.cursor.to_string(),
+        turn: None,
+        agent_id: record.has_agent.then(|| record.agent.to_string()),
+    }
+}
+
+/// What core is asked for. Core checks the values; here only names change.
+fn spec(params: wire::CreateParams) -> ChatSpec {
+    let mut spec = ChatSpec::default();
+    spec.title = params.title;
+    let agent = &mut spec.agent;
+    agent.backend = params.backend;
+    agent.cwd = params.working_dir.map(Into::into);
+    agent.env = params.env.unwrap_or_default();
+    agent.labels = params.labels.unwrap_or_default();
+    agent.command = params.command.map(|command| command.0).unwrap_or_default();
+    agent.args = params.args.unwrap_or_default();
+    let mut options = ChatOptions::default();
+    options.model = params.model.map(Into::into);
+    options.system_prompt = params.system_prompt.map(Into::into);
+    options.thinking = thinking(params.enable_thinking, params.thinking_level);
+    options.max_turns = params.max_turns;
+    options.approvals = params.approvals.map(mode);
+    options.when_busy = params.when_busy.map_or_else(WhenBusy::default, when_busy);
+    options.turn_timeout = params.turn_timeout_secs.map(|secs| secs.duration());
+    agent.chat = options;
+    spec
+}
+
+fn thinking(enabled: Option<bool>, level: Option<wire::ThinkingLevel>) -> Thinking {
+    match (enabled, level) {
+        (Some(false), _) => Thinking::Off,
+        (_, Some(wire::ThinkingLevel::Hard)) => Thinking::Hard,
+        (_, Some(wire::ThinkingLevel::Harder)) => Thinking::Harder,
+        (_, Some(wire::ThinkingLevel::Ultra)) => Thinking::Ultra,
+        (_, Some(wire::ThinkingLevel::Normal) | None) => Thinking::Normal,
+    }
+}
+
+/// What happens when an agent asks, in core's words.
+pub(crate) fn mode(mode: wire::ApprovalMode) -> ApprovalMode {
+    match mode {
+        wire::ApprovalMode::Ask => ApprovalMode::Ask,
+        wire::ApprovalMode::AllowEdits => ApprovalMode::AllowEdits,
+        wire::ApprovalMode::AllowAll => ApprovalMode::AllowAll,
+        wire::ApprovalMode::Deny => ApprovalMode::Deny,
+    }
+}
+
+fn when_busy(choice: wire::WhenBusy) -> WhenBusy {
+    match choice {
+        wire::WhenBusy::Queue => WhenBusy::Queue,
+        wire::WhenBusy::Reject => WhenBusy::Reject,
+        wire::WhenBusy::Interrupt => WhenBusy::Interrupt,
+    }
+}
+
+/// The chat that `asked` names: its identifier, or the last 8 characters of it.
+pub(crate) fn resolve(descartes: &Descartes, asked: &str) -> Result<ChatId, RpcError> {
+    if let Ok(chat) = asked.parse() {
+        return Ok(descartes.chat(chat)?.id);
+    }
+    let not_found = || {
+        let told = format!("there is no chat {asked:?}");
+        RpcError::new(ErrorKind::NotFound, told).with("what", "chat")
+    };
+    descartes.chat_ending(asked).ok_or_else(not_found)
+}
+
+/// `chat.cancel`
+pub(crate) async fn cancel(
+    effect: Effect,
+    params: wire::CancelTurnParams,
+) -> (Effect, Result<wire::TurnCancelled, RpcError>) {
+    let result = cancelled(&effect, params).await;
+    (effect, result)
+}
+
+async fn cancelled(
+    effect: &Effect,
+    params: wire::CancelTurnParams,
+) -> Result<wire::TurnCancelled, RpcError> {
+    let descartes = effect.descartes();
+    let chat = resolve(descartes, &params.session_id)?;
+    Ok(wire::TurnCancelled { cancelled: descartes.chat_cancel(chat, params.turn).await? })
+}
+
+/// `chat.stop`
+pub(crate) async fn stop(
+    effect: Effect,
+    params: wire::ChangeParams,
+) -> (Effect, Result<wire::ChatStopped, RpcError>) {
+    let result = stopped(&effect, &params.session_id).await;
+    (effect, result)
+}
+
+async fn stopped(effect: &Effect, asked: &str) -> Result<wire::ChatStopped, RpcError> {
+    let descartes = effect.descartes();
+    let stopped = descartes.chat_stop(resolve(descartes, asked)?, effect.by()).await?;
+    Ok(wire::ChatStopped { success: true, outcome: stopped.outcome.map(encode::outcome) })
+}
+
+/// `chat.update`
+pub(crate) async fn update(
+    effect: Effect,
+    params: wire::UpdateParams,
+) -> (Effect, Result<wire::Chat, RpcError>) {
+    let result = updated(&effect, params).await;
+    (effect, result)
+}
+
+async fn updated(effect: &Effect, params: wire::UpdateParams) -> Result<wire::Chat, RpcError> {
+    let descartes = effect.descartes();
+    let chat = resolve(descartes, &params.session_id)?;
+    let record = descartes.chat_update(chat, params.title, params.labels).await?;
+    Ok(encode::chat(&record))
+}
+
+/// `chat.remove`
+pub(crate) async fn remove(
+    effect: Effect,
+    params: wire::ChangeParams,
+) -> (Effect, Result<wire::ChatRemoved, RpcError>) {
+    let result = removed(&effect, &params.session_id).await;
+    (effect, result)
+}
+
+async fn removed(effect: &Effect, asked: &str) -> Result<wire::ChatRemoved, RpcError> {
+    let gone = |id: String| wire::ChatRemoved { session_id: id, removed: true };
+    let chat = match resolve(effect.descartes(), asked) {
+        // It was this call that removed it, in an earlier life of the daemon.
+        Err(_) if effect.interrupted().is_some() => return Ok(gone(asked.to_owned())),
+        resolved => resolved?,
+    };
+    effect.descartes().chat_remove(chat).await?;
+    Ok(gone(chat.to_string()))
+}
+
+/// `chat.upgrade_to_agent`
+pub(crate) async fn upgrade_to_agent(
+    effect: Effect,
+    params: wire::ChangeParams,
+) -> (Effect, Result<wire::Upgraded, RpcError>) {
+    let result = upgraded(&effect, &params.session_id).await;
+    (effect, result)
+}
+
+async fn upgraded(effect: &Effect, asked: &str) -> Result<wire::Upgraded, RpcError> {
+    let descartes = effect.descartes();
+    let record = descartes.chat_upgrade(resolve(descartes, asked)?).await?;
+    Ok(wire::Upgraded {
+        success: true,
+        mode: record.mode.as_str().to_owned(),
+        agent_id: record.agent.to_string(),
+    })
+}
