@@ -1,5 +1,6 @@
 //! `descartes`: one file for each kind of command. A command connects, calls the client, prints.
 
+mod approvals;
 mod arguments;
 mod control;
 mod daemon;
@@ -9,6 +10,7 @@ mod logs;
 mod reach;
 mod show;
 mod spawn;
+mod talk;
 mod wait;
 mod which;
 
@@ -65,6 +67,16 @@ async fn run(arguments: Arguments, output: &Output) -> Result<ExitCode, Failure>
         Command::Call { method, params } => show::call(&client, &method, params, output).await,
         Command::Logs(it) => logs::logs(&client, it, output).await,
         Command::Events(it) => events::events(&client, it, output).await,
+        Command::Send(it) => talk::send(&client, it, output).await,
+        Command::Run(it) => talk::run(&client, it, reach.is_local(), output).await,
+        Command::Chat(it) => talk::chat(&client, it, reach.is_local(), output).await,
+        Command::Approvals { all } => approvals::list(&client, all, output).await,
+        Command::Allow { approval, session } => {
+            approvals::allow(&client, approval, session, output).await
+        }
+        Command::Deny { approval, message, cancel } => {
+            approvals::deny(&client, approval, (message, cancel), output).await
+        }
         Command::Wait(it) => wait::wait(&client, it, output).await,
         Command::Write(it) => control::write(&client, it, output).await,
         Command::Stop(it) => control::stop(&client, it, output).await,

@@ -18,7 +18,10 @@ use std::path::PathBuf;
 pub use error::{ConfigError, Place};
 pub use flags::Flags;
 pub use remote::Remote;
-pub use setting::{Durability, Endpoint, LogFormat, LogLevel, Origins, Patience, Port, QueueSize};
+pub use setting::{
+    ApprovalDefault, ApprovalMode, Durability, Endpoint, LogFormat, LogLevel, Origins, Patience,
+    Port, QueueSize,
+};
 
 /// The cargo features of this build that bring a transport.
 pub const FEATURES: &[&str] = &[
@@ -49,6 +52,10 @@ pub struct Config {
     pub retention: Retention,
     /// `[agents]`
     pub agents: Agents,
+    /// `[chats]`
+    pub chats: Chats,
+    /// `[approvals]`
+    pub approvals: Approvals,
     /// `[remotes.NAME]`, by their names
     pub remotes: BTreeMap<String, Remote>,
     /// The file that was read, if any.
@@ -292,6 +299,54 @@ pub struct Agents {
 impl Default for Agents {
     fn default() -> Self {
         Self { default_backend: None, default_dir: None, max_running: 100, stop_grace_secs: 10 }
+    }
+}
+
+/// How patient chats are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Chats {
+    /// The backend of a chat that names none.
+    pub default_backend: String,
+    /// Seconds a turn may take in chats that do not say; 0 is as long as it likes.
+    pub turn_timeout_secs: u64,
+    /// Seconds after which a turn of which nothing is heard is shown as stalled.
+    pub stall_secs: Patience,
+    /// Seconds after which the process of a chat that nobody asks anything is ended.
+    pub idle_stop_secs: Patience,
+}
+
+impl Default for Chats {
+    fn default() -> Self {
+        Self {
+            default_backend: "claude-code".to_owned(),
+            turn_timeout_secs: 0,
+            stall_secs: Patience(120),
+            idle_stop_secs: Patience(900),
+        }
+    }
+}
+
+/// What happens when agents ask.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Approvals {
+    /// What happens in chats that do not say.
+    pub mode: ApprovalMode,
+    /// Seconds a question may wait for its decision.
+    pub deadline_secs: Patience,
+    /// What is decided then.
+    pub default: ApprovalDefault,
+    /// Whether what nobody can be expected to decide is denied at once.
+    pub deny_when_unattended: bool,
+}
+
+impl Default for Approvals {
+    fn default() -> Self {
+        Self {
+            mode: ApprovalMode::Ask,
+            deadline_secs: Patience(900),
+            default: ApprovalDefault::Deny,
+            deny_when_unattended: false,
+        }
     }
 }
 

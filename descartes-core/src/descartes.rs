@@ -85,6 +85,8 @@ pub(crate) struct Core {
     pub(crate) chat_times: ChatTimes,
     pub(crate) approval_mode: ApprovalMode,
     pub(crate) attendance: Attendance,
+    pub(crate) allow_undecided: bool,
+    chat_backend: Option<Arc<str>>,
     deny_when_unattended: bool,
     backends: Vec<Backend>,
     default_backend: Option<Arc<str>>,

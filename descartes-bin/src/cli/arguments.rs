@@ -72,6 +72,38 @@ pub(super) enum Command {
     Events(Events),
     /// Say how the daemon is
     Health,
+    /// Ask an agent something and print its answer
+    Send(Send),
+    /// Start an agent, ask it one thing, print what it answers, and end it
+    Run(Run),
+    /// Talk with an agent in this terminal
+    Chat(Chat),
+    /// List what agents ask before they do something
+    Approvals {
+        /// Also those that were decided
+        #[arg(short, long)]
+        all: bool,
+    },
+    /// Allow what an agent asks
+    Allow {
+        /// Which approval
+        #[arg(value_name = "APPROVAL")]
+        approval: String,
+        /// And its like, until the session ends
+        #[arg(long)]
+        session: bool,
+    },
+    /// Deny what an agent asks
+    Deny {
+        /// Which approval
+        #[arg(value_name = "APPROVAL")]
+        approval: String,
+        /// What the agent is told
+        message: Option<String>,
+        /// End the turn as well
+        #[arg(long)]
+        cancel: bool,
+    },
     /// List what agents can be started with
     Backends {
         /// Look again at what is installed
@@ -220,6 +252,66 @@ pub(super) struct Write {
     /// Close its standard input then
     #[arg(long)]
     pub(super) eof: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Send {
+    /// Which agent
+    #[arg(value_name = "AGENT")]
+    pub(super) agent: String,
+    /// What it is asked
+    #[arg(value_name = "PROMPT", allow_hyphen_values = true)]
+    pub(super) prompt: String,
+    /// Give up waiting after so many seconds; the turn goes on
+    #[arg(long, value_name = "SECS", default_value_t = 3600)]
+    pub(super) timeout: u32,
+}
+
+/// What a conversation is to be.
+#[derive(Debug, Args)]
+pub(super) struct Conversation {
+    /// What to talk with; the daemon's choice when absent
+    #[arg(short = 't', long, alias = "type", value_name = "BACKEND")]
+    pub(super) backend: Option<String>,
+    /// Where it works; this directory when absent
+    #[arg(short = 'C', long, value_name = "DIR")]
+    pub(super) cwd: Option<PathBuf>,
+    /// Which model
+    #[arg(short, long, value_name = "MODEL")]
+    pub(super) model: Option<String>,
+    /// What the model is told first
+    #[arg(long, value_name = "TEXT")]
+    pub(super) system_prompt: Option<String>,
+    /// What happens when it asks: ask, allow_edits, allow_all or deny
+    #[arg(long, value_name = "MODE", value_parser = ["ask", "allow_edits", "allow_all", "deny"])]
+    pub(super) approvals: Option<String>,
+    /// A variable for the agent: NAME takes the value from here, NAME=VALUE sets it
+    #[arg(short, long = "env", value_name = "NAME[=VALUE]")]
+    pub(super) env: Vec<String>,
+    /// A program and its arguments, for backends that take them
+    #[arg(last = true, value_name = "COMMAND")]
+    pub(super) command: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Run {
+    /// What it is asked
+    #[arg(value_name = "PROMPT", allow_hyphen_values = true)]
+    pub(super) prompt: String,
+    #[command(flatten)]
+    pub(super) conversation: Conversation,
+    /// End the turn after so many seconds
+    #[arg(long, value_name = "SECS")]
+    pub(super) timeout: Option<u32>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Chat {
+    #[command(flatten)]
+    pub(super) conversation: Conversation,
+    /// Go on with this chat instead of making one
+    #[arg(long, value_name = "SESSION", conflicts_with_all = ["backend", "command"])]
+    pub(super) session: Option<String>,
 }
 
 #[derive(Debug, Args)]

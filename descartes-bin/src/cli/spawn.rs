@@ -83,7 +83,7 @@ fn some(map: BTreeMap<String, String>) -> Option<BTreeMap<String, String>> {
 }
 
 /// `NAME` takes the value from this process, `NAME=VALUE` sets it.
-fn variables(asked: &[String]) -> Result<BTreeMap<String, String>, Failure> {
+pub(super) fn variables(asked: &[String]) -> Result<BTreeMap<String, String>, Failure> {
     let mut all = BTreeMap::new();
     for text in asked {
         let (name, value) = match text.split_once('=') {
@@ -100,7 +100,7 @@ fn variables(asked: &[String]) -> Result<BTreeMap<String, String>, Failure> {
 }
 
 /// The directory that was asked for, else this one, where it means the same to the daemon.
-fn directory(asked: Option<&Path>, local: bool) -> Result<Option<String>, Failure> {
+pub(super) fn directory(asked: Option<&Path>, local: bool) -> Result<Option<String>, Failure> {
     let path = match asked {
         Some(path) if local => std::path::absolute(path),
         Some(path) => Ok(path.to_owned()),

@@ -76,6 +76,8 @@ pub(super) const KEYS: &[Key] = keys! {
         events_days,
     }
     agents { default_backend, default_dir, max_running, stop_grace_secs }
+    chats { default_backend, turn_timeout_secs, stall_secs, idle_stop_secs }
+    approvals { mode, deadline_secs, default, deny_when_unattended }
 };
 
 /// The key `name` of `section`.

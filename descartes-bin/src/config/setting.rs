@@ -324,6 +324,30 @@ choice! {
 }
 
 choice! {
+    /// What happens when an agent asks whether it may do something.
+    ApprovalMode, "\"ask\", \"allow_edits\", \"allow_all\" or \"deny\"" {
+        /// Somebody is asked.
+        Ask = "ask",
+        /// Changes of files are allowed; somebody is asked about the rest.
+        AllowEdits = "allow_edits",
+        /// Everything is allowed.
+        AllowAll = "allow_all",
+        /// Everything is denied.
+        Deny = "deny",
+    }
+}
+
+choice! {
+    /// What is decided when nobody has in time.
+    ApprovalDefault, "\"deny\" or \"allow\"" {
+        /// It may not.
+        Deny = "deny",
+        /// It may.
+        Allow = "allow",
+    }
+}
+
+choice! {
     /// The shape of the logs.
     LogFormat, "\"text\" or \"json\"" {
         /// For people.

@@ -6,6 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use descartes_core::backend::BasicProgram;
+use descartes_core::chat::ChatTimes;
+use descartes_core::dialect;
 use descartes_core::limits::Limits;
 use descartes_core::process::ProcessRunner;
 use descartes_core::store::{self, SqliteOptions, SqliteStore};
@@ -21,7 +23,7 @@ use super::failure::Failure;
 use super::run::Plan;
 use super::{remotes, signals, usage};
 use crate::basic;
-use crate::config::{Config, Durability, FEATURES};
+use crate::config::{ApprovalDefault, ApprovalMode, Config, Durability, FEATURES};
 
 /// How long a forced end may take: a kill without grace and the last commit.
 const FORCED_END: Duration = Duration::from_secs(5);
@@ -132,6 +134,12 @@ fn configured(builder: Builder, config: &Config) -> Builder {
     if let Some(program) = own_program() {
         builder = builder.basic(BasicProgram { program, arg0: basic::ARG0.to_owned() });
     }
+    builder = builder
+        .chat_times(chat_times(config))
+        .chat_backend(config.chats.default_backend.as_str())
+        .approval_mode(approval_mode(config.approvals.mode))
+        .allow_undecided(config.approvals.default == ApprovalDefault::Allow)
+        .deny_when_unattended(config.approvals.deny_when_unattended);
     if let Some(name) = &config.agents.default_backend {
         builder = builder.default_backend(name.as_str());
     }
@@ -144,6 +152,21 @@ fn configured(builder: Builder, config: &Config) -> Builder {
 /// The file that this program was started from. A newer one in its place serves as well.
 fn own_program() -> Option<PathBuf> {
     std::env::current_exe().ok()
+}
+
+fn chat_times(config: &Config) -> ChatTimes {
+    let chats = &config.chats;
+    let mut times = ChatTimes::default();
+    times.stall = Duration::from_secs(chats.stall_secs.0);
+    times.idle_stop = Duration::from_secs(chats.idle_stop_secs.0);
+    times.turn_timeout =
+        (chats.turn_timeout_secs > 0).then(|| Duration::from_secs(chats.turn_timeout_secs));
+    times.approval = Duration::from_secs(config.approvals.deadline_secs.0);
+    times
+}
+
+fn approval_mode(mode: ApprovalMode) -> dialect::ApprovalMode {
+    dialect::ApprovalMode::from_text(mode.as_str()).expect("core has the same words")
 }
 
 fn store_options(config: &Config) -> SqliteOptions {

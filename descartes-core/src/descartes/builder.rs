@@ -69,6 +69,8 @@ pub struct Builder {
     chat_times: ChatTimes,
     approval_mode: ApprovalMode,
     deny_when_unattended: bool,
+    allow_undecided: bool,
+    chat_backend: Option<Arc<str>>,
     clock: Clock,
     version: Option<Arc<str>>,
 }
@@ -228,6 +230,20 @@ impl Builder {
         self
     }
 
+    /// Allows what nobody has decided in time; it is denied when not said.
+    #[must_use]
+    pub fn allow_undecided(mut self, allow: bool) -> Self {
+        self.allow_undecided = allow;
+        self
+    }
+
+    /// The backend of chats that name none; that of agents when not said.
+    #[must_use]
+    pub fn chat_backend(mut self, name: impl Into<Arc<str>>) -> Self {
+        self.chat_backend = Some(name.into());
+        self
+    }
+
     /// Denies at once what nobody can be expected to decide
     /// ([`Descartes::attendance`]).
     #[must_use]
@@ -282,6 +298,8 @@ impl Builder {
             approval_mode: self.approval_mode,
             attendance: Attendance::default(),
             deny_when_unattended: self.deny_when_unattended,
+            allow_undecided: self.allow_undecided,
+            chat_backend: self.chat_backend,
             backends,
             default_backend: self.default_backend,
             secrets: self

@@ -463,7 +463,7 @@ fn begin_conversation(
 impl Core {
     /// The backend of chats that name it, which has turns.
     fn chat_backend_for(&self, name: Option<&str>) -> Result<Backend, ChatError> {
-        let backend = self.backend_for(name)?;
+        let backend = self.backend_for(name.or(self.chat_backend.as_deref()))?;
         if backend.has_turns() {
             return Ok(backend);
         }

@@ -1,6 +1,7 @@
 //! Questions: asked, decided, expired, void.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::time::Instant;
 
@@ -33,9 +34,11 @@ impl Conversation {
         let place = (self.record.id, self.record.agent, turn);
         let cwd = self.record.spec.agent.cwd.clone();
         let owner = Arc::clone(&self.record.owner);
-        let approval = Approval::new(place, request, cwd, owner, (now, now.after(wait)));
-        let due = Instant::now() + wait;
-        let due = if self.core.is_attended(&approval) { due } else { Instant::now() };
+        let mut approval = Approval::new(place, request, cwd, owner, (now, now.after(wait)));
+        approval.default_allow = self.core.allow_undecided;
+        let attended = self.core.is_attended(&approval);
+        approval.default_allow &= attended;
+        let due = Instant::now() + if attended { wait } else { Duration::ZERO };
         self.show(&approval, ChunkBody::ApprovalRequested(Box::new(approval.clone())));
         let approval = Arc::new(approval);
         self.asks.insert(approval.id, Pending { approval: Arc::clone(&approval), ask, due });
