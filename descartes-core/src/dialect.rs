@@ -15,9 +15,14 @@
 //!   are ignored.
 //! - Names that it makes up for its own requests are counted, so that a recording replays.
 
+mod acp;
 mod ask;
 mod basic;
+mod blame;
+mod gemini;
 mod lines;
+mod one_shot;
+mod opencode;
 mod raw;
 mod session;
 #[cfg(test)]
@@ -26,9 +31,12 @@ pub(crate) mod transcript;
 use std::sync::Arc;
 use std::time::Instant;
 
+pub use acp::Acp;
 pub use ask::{AskKind, AskOption, AskRequest, AskToken, Decision, OptionEffect, ToolEffect};
 pub use basic::Basic;
+pub use gemini::Gemini;
 pub use lines::{Lines, PauseWords};
+pub use opencode::OpenCode;
 pub use session::{ApprovalMode, LaunchWords, Prompt, PromptPart, SessionSpec, Thinking};
 
 use crate::agent::Activity;

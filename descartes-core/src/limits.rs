@@ -55,6 +55,29 @@ pub const STATE_KEYS: usize = 10_000;
 pub const DIALECT_LINE_BYTES: usize = 1024 * 1024;
 /// Bytes that a chat shows of a line which its dialect does not understand; the log has it whole.
 pub const RAW_CHUNK_BYTES: usize = 64 * 1024;
+/// Bytes of what a program says of an error: several sentences, and no page of HTML.
+pub const ERROR_TEXT_BYTES: usize = 2 * 1024;
+/// How long an ACP agent may take for each answer while a conversation is opened: programs have been
+/// seen to take 25 s on a machine that did nothing else.
+pub const ACP_ANSWER: Duration = Duration::from_secs(120);
+/// How long an ACP agent may take to end a cancelled turn before it is interrupted by a signal; the
+/// slowest that was seen took 1 s.
+pub const ACP_CANCEL: Duration = Duration::from_secs(10);
+/// How long a program that is started for one turn may take to end after it was interrupted, before
+/// it is told to end: two of them have been seen not to mind the first signal.
+pub const ONE_SHOT_CANCEL: Duration = Duration::from_secs(5);
+/// How long an agent that has closed its output may take to end before its turn is given up.
+pub const ACP_AFTER_EOF: Duration = Duration::from_secs(5);
+/// Tool calls of one turn that may be open; what is said of more of them is shown as it is.
+pub const ACP_OPEN_CALLS: usize = 256;
+/// Finished tool calls of one turn that are remembered, so that none of them ends twice.
+pub const ACP_FINISHED_CALLS: usize = 4096;
+/// Bytes of a tool call's name; the longest that was seen has 40.
+pub const ACP_NAME_BYTES: usize = 512;
+/// Questions that may be open at once; more are answered as cancelled.
+pub const ACP_OPEN_ASKS: usize = 64;
+/// Bytes of one line of title, for people.
+pub const ASK_TITLE_BYTES: usize = 512;
 /// Agents that one `agent.batch` may name.
 pub const BATCH_AGENTS: usize = 1000;
 /// Agents of a batch that are worked on at once.

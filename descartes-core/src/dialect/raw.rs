@@ -11,6 +11,12 @@ pub(super) fn raw(turn: u32, line: &[u8]) -> StreamChunk {
     StreamChunk::new(turn, ChunkBody::Raw { line: String::from_utf8_lossy(shown).into() })
 }
 
+/// The beginning of `text`, of at most `bytes` bytes.
+pub(super) fn cut(text: &str, bytes: usize) -> &str {
+    let end = (0..=bytes.min(text.len())).rev().find(|at| text.is_char_boundary(*at));
+    &text[..end.unwrap_or(0)]
+}
+
 /// The last lines of standard error, which are the reason when a program ends without one.
 #[derive(Clone, Debug, Default)]
 pub(super) struct StderrTail(String);
@@ -20,7 +26,7 @@ impl StderrTail {
     pub(super) fn push(&mut self, line: &[u8]) {
         // Only the end of a line that is longer than all that is kept.
         let line = &line[line.len().saturating_sub(limits::STDERR_TAIL_BYTES)..];
-        let line = String::from_utf8_lossy(line);
+        let line = uncoloured(&String::from_utf8_lossy(line));
         if line.trim().is_empty() {
             return;
         }
@@ -39,6 +45,17 @@ impl StderrTail {
     }
 }
 
+/// `line` without the sequences that colour it (ECMA-48, section 5.4).
+fn uncoloured(line: &str) -> String {
+    let mut parts = line.split("\u{1b}[");
+    let mut text = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let end = part.find(|letter: char| matches!(letter, '@'..='~'));
+        text.push_str(end.map_or("", |end| &part[end + 1..]));
+    }
+    text
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -52,6 +69,8 @@ mod tests {
         for line in 0..2000 {
             tail.push(format!("line {line} é").as_bytes());
         }
+        tail.push(b"\x1b[91m\x1b[1mError: \x1b[0mno \x1b[");
+        assert!(tail.text().is_some_and(|text| text.ends_with("\nError: no")));
         tail.push(&[0xff; 10_000]);
         tail.push(b"the end");
         let text = tail.text().expect("something was said");

@@ -23,12 +23,26 @@ pub(crate) struct Entry {
     pub(crate) data: Value,
 }
 
-/// The recording `name` of `golden/transcripts`.
+/// The recording `name` (a file's name) of `golden/transcripts`.
 pub(crate) fn read(name: &str) -> Vec<Entry> {
     let place = Path::new(env!("CARGO_MANIFEST_DIR")).join("golden/transcripts").join(name);
     let text = std::fs::read_to_string(&place).expect("the recording is there");
     let lines = text.lines().filter(|line| !line.trim().is_empty());
     lines.map(|line| serde_json::from_str(line).expect("a line of a recording")).collect()
+}
+
+/// Compares `lines` with what is expected of recording `name`, which is in a file beside it.
+///
+/// With `DESCARTES_BLESS` in the environment the file is written instead: read what it says.
+pub(crate) fn expect(name: &str, lines: &[String]) {
+    let place = Path::new(env!("CARGO_MANIFEST_DIR")).join("golden/transcripts");
+    let place = place.join(format!("{name}.told"));
+    let told = lines.iter().map(|line| format!("{line}\n")).collect::<String>();
+    if std::env::var_os("DESCARTES_BLESS").is_some() {
+        std::fs::write(&place, &told).expect("it can be written");
+    }
+    let expected = std::fs::read_to_string(&place).expect("what is expected is there");
+    assert_eq!(told.lines().collect::<Vec<_>>(), expected.lines().collect::<Vec<_>>(), "{name}");
 }
 
 /// What the one who recorded wrote, as what our side would have been asked to do.
@@ -151,7 +165,9 @@ impl<D: Dialect> Played<D> {
                 Action::Send(bytes) => {
                     let text = std::str::from_utf8(bytes).expect("text is sent");
                     for line in text.lines() {
-                        let line: Value = serde_json::from_str(line).expect("JSON is sent");
+                        // What is no JSON is sent as text, as it was recorded.
+                        let text = || Value::String(line.to_owned());
+                        let line: Value = serde_json::from_str(line).unwrap_or_else(|_| text());
                         self.requests.extend(wire.request(&line));
                         self.sent.push(line);
                     }
