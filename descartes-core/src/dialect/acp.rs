@@ -169,14 +169,17 @@ impl Acp {
                 self.break_off(self.crash(ChunkErrorKind::Stalled, text), out);
             }
             Wait::Cancel => out.push(Action::Signal(crate::runner::Signal::Interrupt)),
-            Wait::Ended => self.ended(None, None, out),
+            Wait::Ended => {
+                self.end_in_the_middle(None, None, out);
+                let how = "the agent closed its output".into();
+                self.stage = Stage::Broken(self.crash(ChunkErrorKind::AgentCrashed, how));
+                out.push(Action::CloseStdin);
+            }
         }
     }
 
-    /// The process has ended, or has closed its output and does not end.
-    fn ended(&mut self, code: Option<i32>, signal: Option<i32>, out: &mut Vec<Action>) {
-        self.stage = Stage::Ended;
-        self.wait = None;
+    /// The process has ended, or says nothing more: so has the open turn.
+    fn end_in_the_middle(&mut self, code: Option<i32>, signal: Option<i32>, out: &mut Vec<Action>) {
         let Some(turn) = &self.turn else { return };
         let number = turn.number;
         if turn.cancelled {
@@ -231,7 +234,10 @@ impl Dialect for Acp {
             Input::Cancel { turn } => self.cancel(now, turn, out),
             Input::Decide { ask, decision } => self.decide(ask, decision, out),
             Input::Tick => self.tick(now, out),
-            Input::Ended { code, signal } => self.ended(code, signal, out),
+            Input::Ended { code, signal } => {
+                (self.stage, self.wait) = (Stage::Ended, None);
+                self.end_in_the_middle(code, signal, out);
+            }
             _ => {}
         }
     }

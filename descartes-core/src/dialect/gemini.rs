@@ -156,7 +156,7 @@ impl Dialect for Gemini {
     }
 
     fn handle(&mut self, now: Instant, input: Input<'_>, out: &mut Vec<Action>) {
-        self.shot.handle(&mut self.words, now, input, out);
+        self.shot.handle(&mut self.words, now, &input, out);
     }
 
     fn deadline(&self) -> Option<Instant> {
@@ -181,5 +181,10 @@ fn usage(stats: &Stats) -> Option<Usage> {
     let (input_tokens, output_tokens) = (stats.input_tokens, stats.output_tokens);
     let told =
         [input_tokens, output_tokens].iter().any(|count| count.is_some_and(|count| count > 0));
-    told.then(|| Usage { input_tokens, cached_tokens: stats.cached, output_tokens, cost_usd: None })
+    told.then_some(Usage {
+        input_tokens,
+        cached_tokens: stats.cached,
+        output_tokens,
+        cost_usd: None,
+    })
 }

@@ -68,10 +68,10 @@ impl Shot {
         &mut self,
         lines: &mut impl Lines,
         now: Instant,
-        input: Input<'_>,
+        input: &Input<'_>,
         out: &mut Vec<Action>,
     ) {
-        match input {
+        match *input {
             Input::Opened => {
                 self.runs = true;
                 out.push(Action::Ready(lines.capabilities()));

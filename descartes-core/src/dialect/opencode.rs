@@ -241,7 +241,7 @@ impl Dialect for OpenCode {
     }
 
     fn handle(&mut self, now: Instant, input: Input<'_>, out: &mut Vec<Action>) {
-        self.shot.handle(&mut self.words, now, input, out);
+        self.shot.handle(&mut self.words, now, &input, out);
     }
 
     fn deadline(&self) -> Option<Instant> {

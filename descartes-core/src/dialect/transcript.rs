@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use serde::Deserialize;
 use serde_json::Value;
 
-pub(crate) use script::{merged, script};
+pub(crate) use script::{known, merged, script, told};
 
 use super::{Action, AskToken, Decision, Dialect, Input, Prompt, TurnEnd};
 use crate::event::{ChunkBody, StreamChunk, StreamName};

@@ -171,7 +171,7 @@ impl Acp {
         self.agent = Agent {
             name: answer.agent_info.and_then(|info| info.name),
             loads: can.load_session == Some(true),
-            resumes: can.session_capabilities.is_some_and(|session| session.resume.is_some()),
+            resumes: can.session_capabilities.is_some_and(|session| session.offers_resume()),
             images: can.prompt_capabilities.and_then(|prompt| prompt.image) == Some(true),
             models: false,
         };

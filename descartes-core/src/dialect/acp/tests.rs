@@ -13,8 +13,8 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::Acp;
-use crate::dialect::transcript::{Meaning, Played, Wire, merged};
-use crate::dialect::{Action, Decision, Dialect, Input, LaunchWords, SessionSpec};
+use crate::dialect::transcript::{Meaning, Played, Wire, told};
+use crate::dialect::{Decision, Dialect, Input, LaunchWords, SessionSpec};
 use crate::event::StreamName;
 
 /// JSON-RPC, as ACP has it.
@@ -75,7 +75,9 @@ fn line(played: &mut Played<Acp>, bytes: &[u8]) {
 /// The agent answers what it was asked last.
 fn answers(played: &mut Played<Acp>, result: Value) {
     let id = played.sent.last().expect("something was sent")["id"].clone();
-    says(played, &json!({"jsonrpc": "2.0", "id": id, "result": result}));
+    let mut answer = json!({"jsonrpc": "2.0", "id": id});
+    answer["result"] = result;
+    says(played, &answer);
 }
 
 /// The agent refuses what it was asked last.
@@ -87,7 +89,8 @@ fn refuses(played: &mut Played<Acp>, code: i64, message: &str) {
 
 /// The agent reports this.
 fn updates(played: &mut Played<Acp>, update: Value) {
-    let params = json!({"sessionId": "s1", "update": update});
+    let mut params = json!({"sessionId": "s1"});
+    params["update"] = update;
     says(played, &json!({"jsonrpc": "2.0", "method": "session/update", "params": params}));
 }
 
@@ -119,13 +122,7 @@ fn asked() -> Played<Acp> {
     played
 }
 
-/// What the dialect did, as lines, what the agent is busy with left out.
-fn told(actions: &[Action]) -> Vec<String> {
-    let is_told = |action: &&Action| !matches!(action, Action::Activity(_) | Action::Send(_));
-    merged(&actions.iter().filter(is_told).cloned().collect::<Vec<_>>())
-}
-
-/// The same since the last time that it was asked for.
+/// What the dialect did since this was asked for last.
 fn news(played: &mut Played<Acp>) -> Vec<String> {
     told(&std::mem::take(&mut played.actions))
 }

@@ -107,7 +107,8 @@ impl Acp {
                 turn.thinking.close();
                 turn.passage.close();
             }
-            let body = ChunkBody::ToolUseStart { tool_name: name.clone(), tool_id: id.clone() };
+            let body =
+                ChunkBody::ToolUseStart { tool_name: Arc::clone(&name), tool_id: Arc::clone(&id) };
             out.push(Action::Emit(chunk(turn.number, parent.clone(), body)));
             turn.tools.open.insert(id, Call { name, parent, ..Call::default() });
         }
@@ -120,7 +121,7 @@ impl Acp {
         }
         // A question may tell less than what was told already.
         let asks = update.session_update.is_none();
-        let input = update.raw_input.filter(|input| !is_empty(input) && !(asks && call.shown));
+        let input = update.raw_input.filter(|input| !(is_empty(input) || asks && call.shown));
         if let Some(input) = input {
             let input = Json::from(input);
             call.shown &= call.input.as_ref() == Some(&input);

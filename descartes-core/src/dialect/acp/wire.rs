@@ -89,7 +89,13 @@ pub(super) struct PromptCapabilities {
 #[serde(default)]
 pub(super) struct SessionCapabilities {
     /// An object where it is offered.
-    pub(super) resume: Option<Box<RawValue>>,
+    resume: Option<Box<RawValue>>,
+}
+
+impl SessionCapabilities {
+    pub(super) fn offers_resume(&self) -> bool {
+        self.resume.as_ref().is_some_and(|offer| offer.get().starts_with('{'))
+    }
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]

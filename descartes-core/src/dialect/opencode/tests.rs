@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::OpenCode;
-use crate::dialect::transcript::{Entry, Meaning, Played, Wire, expect, merged, read};
+use crate::dialect::transcript::{Entry, Meaning, Played, Wire, expect, known, read, told};
 use crate::dialect::{Action, ApprovalMode, Dialect, Input, LaunchWords, SessionSpec, Thinking};
 use crate::event::{StreamName, TurnOutcome};
 
@@ -30,11 +30,6 @@ fn end(played: &mut Played<OpenCode>, entries: &[Entry]) {
     let exit = entries.iter().find(|entry| entry.dir == "exit").expect("it ended");
     let code = exit.data["rc"].as_i64().and_then(|code| i32::try_from(code).ok());
     played.input(&Stdin, Input::Ended { code, signal: None });
-}
-
-fn told(actions: &[Action]) -> Vec<String> {
-    let is_told = |action: &&Action| !matches!(action, Action::Activity(_) | Action::Send(_));
-    merged(&actions.iter().filter(is_told).cloned().collect::<Vec<_>>())
 }
 
 fn play(name: &str) -> Played<OpenCode> {
@@ -160,7 +155,7 @@ proptest! {
                 played.play(&Stdin, std::slice::from_ref(entry));
             }
             end(&mut played, &entries);
-            told(&played.actions).into_iter().filter(|line| !line.contains(" raw ")).collect::<Vec<_>>()
+            known(&played.actions)
         };
         prop_assert_eq!(run(&extra, &ticks), run(&[], &[]));
     }

@@ -1,7 +1,5 @@
 //! Actions as lines that people compare.
 
-use std::fmt::Write;
-
 use crate::dialect::{Action, AskRequest, TurnEnd};
 use crate::event::{ChunkBody, ChunkError, StreamChunk, Usage};
 
@@ -14,7 +12,7 @@ pub(crate) fn script(actions: &[Action]) -> Vec<String> {
 /// The same with neighbouring pieces of one block as one line: how a text was cut says nothing.
 pub(crate) fn merged(actions: &[Action]) -> Vec<String> {
     let mut whole: Vec<Action> = Vec::new();
-    for action in actions {
+    for action in actions.iter().filter(|action| !matches!(action, Action::Send(_))) {
         if let (Some(Action::Emit(last)), Action::Emit(next)) = (whole.last_mut(), action)
             && last.turn == next.turn
             && last.parent_tool_id == next.parent_tool_id
@@ -26,6 +24,21 @@ pub(crate) fn merged(actions: &[Action]) -> Vec<String> {
         whole.push(action.clone());
     }
     script(&whole)
+}
+
+/// The same without what the agent is busy with.
+pub(crate) fn told(actions: &[Action]) -> Vec<String> {
+    let is_told = |action: &&Action| !matches!(action, Action::Activity(_));
+    merged(&actions.iter().filter(is_told).cloned().collect::<Vec<_>>())
+}
+
+/// The same without what was not understood.
+pub(crate) fn known(actions: &[Action]) -> Vec<String> {
+    let is_known = |action: &&Action| match action {
+        Action::Emit(chunk) => !matches!(chunk.body, ChunkBody::Raw { .. }),
+        _ => true,
+    };
+    told(&actions.iter().filter(is_known).cloned().collect::<Vec<_>>())
 }
 
 fn joined(last: &ChunkBody, next: &ChunkBody) -> Option<ChunkBody> {
@@ -80,7 +93,7 @@ fn line(action: &Action) -> String {
 fn chunk_line(chunk: &StreamChunk) -> String {
     let mut text = chunk.turn.to_string();
     if let Some(parent) = &chunk.parent_tool_id {
-        let _ = write!(text, "<{parent}>");
+        text += &format!("<{parent}>");
     }
     let body = match &chunk.body {
         ChunkBody::Text { content, block } => format!("text[{block}] {content:?}"),
@@ -111,7 +124,7 @@ fn end_line(end: &TurnEnd) -> String {
         text += &usage_words(usage);
     }
     if let Some(error) = &end.error {
-        let _ = write!(text, " {}", error_words(error));
+        text += &format!(" {}", error_words(error));
     }
     text
 }
@@ -122,11 +135,11 @@ fn usage_words(usage: &Usage) -> String {
         [("in", usage.input_tokens), ("cached", usage.cached_tokens), ("out", usage.output_tokens)];
     for (name, count) in tokens {
         if let Some(count) = count {
-            let _ = write!(text, " {name}={count}");
+            text += &format!(" {name}={count}");
         }
     }
     if let Some(cost) = usage.cost_usd {
-        let _ = write!(text, " cost={cost:.6}");
+        text += &format!(" cost={cost:.6}");
     }
     text
 }
@@ -134,7 +147,7 @@ fn usage_words(usage: &Usage) -> String {
 fn error_words(error: &ChunkError) -> String {
     let mut text = format!("{} {:?}", error.kind.as_str(), error.message);
     if let Some(hint) = &error.hint {
-        let _ = write!(text, " hint {hint:?}");
+        text += &format!(" hint {hint:?}");
     }
     text
 }
@@ -143,12 +156,12 @@ fn ask_words(ask: &AskRequest) -> String {
     let options = ask.options.iter().map(|option| format!("{}={:?}", option.id, option.effect));
     let mut text = format!("{:?} {} {:?}", ask.kind, ask.tool, ask.effect).to_lowercase();
     if let Some(id) = &ask.tool_id {
-        let _ = write!(text, " of {id}");
+        text += &format!(" of {id}");
     }
     let options = options.collect::<Vec<_>>().join(" ");
-    let _ = write!(text, " {:?} {} [{options}]", ask.title, ask.arguments);
+    text += &format!(" {:?} {} [{options}]", ask.title, ask.arguments);
     if let Some(rule) = &ask.rule {
-        let _ = write!(text, " rule {rule:?}");
+        text += &format!(" rule {rule:?}");
     }
     text
 }

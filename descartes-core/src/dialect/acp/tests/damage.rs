@@ -5,9 +5,9 @@ use std::time::Duration;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use super::{AcpWire, asked, bare, open, session, told};
+use super::{AcpWire, asked, bare, open, session};
 use crate::dialect::acp::Acp;
-use crate::dialect::transcript::{Entry, Played, read};
+use crate::dialect::transcript::{Entry, Played, known, read};
 use crate::dialect::{Dialect, Input, Prompt};
 use crate::event::StreamName;
 
@@ -35,7 +35,7 @@ fn noise() -> impl Strategy<Value = Vec<u8>> {
 }
 
 /// The known events of a recording into which `extra` lines are put, and clock ticks.
-fn known(entries: &[Entry], extra: &[(usize, Vec<u8>)], ticks: &[usize]) -> Vec<String> {
+fn run(entries: &[Entry], extra: &[(usize, Vec<u8>)], ticks: &[usize]) -> Vec<String> {
     let mut played = open(Acp::new(), &session());
     for (at, entry) in entries.iter().enumerate() {
         for (_, bytes) in extra.iter().filter(|(place, _)| place % entries.len() == at) {
@@ -47,8 +47,7 @@ fn known(entries: &[Entry], extra: &[(usize, Vec<u8>)], ticks: &[usize]) -> Vec<
         }
         played.play(&AcpWire, std::slice::from_ref(entry));
     }
-    let is_known = |line: &String| !line.contains(" raw ");
-    told(&played.actions).into_iter().filter(is_known).collect()
+    known(&played.actions)
 }
 
 /// The outputs of an agent in the middle of a turn, damaged.
@@ -69,7 +68,7 @@ proptest! {
         ticks in prop::collection::vec(any::<usize>(), 0..6),
     ) {
         let entries = read(RECORDING);
-        prop_assert_eq!(known(&entries, &extra, &ticks), known(&entries, &[], &[]));
+        prop_assert_eq!(run(&entries, &extra, &ticks), run(&entries, &[], &[]));
     }
 
     #[test]
@@ -86,6 +85,7 @@ proptest! {
         }
         played.input(&AcpWire, Input::Ended { code: Some(0), signal: None });
         prop_assert_eq!(played.ends().len(), 1);
+        prop_assert!(played.chunks().all(|chunk| chunk.turn == 1));
     }
 }
 

@@ -7,8 +7,9 @@ use crate::dialect::acp::Acp;
 use crate::dialect::{AskToken, Decision, Input};
 
 fn asks(played: &mut Played<Acp>, id: Value, params: Value) {
-    let method = "session/request_permission";
-    says(played, &json!({"jsonrpc": "2.0", "id": id, "method": method, "params": params}));
+    let mut request = json!({"jsonrpc": "2.0", "method": "session/request_permission"});
+    (request["id"], request["params"]) = (id, params);
+    says(played, &request);
 }
 
 fn shell() -> Value {

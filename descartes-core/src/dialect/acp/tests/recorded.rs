@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use crate::dialect::SessionSpec;
 use crate::dialect::acp::Acp;
-use crate::dialect::acp::tests::{AcpWire, open, session, told};
-use crate::dialect::transcript::{Played, expect, read};
+use crate::dialect::acp::tests::{AcpWire, open, session};
+use crate::dialect::transcript::{Played, expect, read, told};
 use crate::event::TurnOutcome;
 
 fn play(name: &str, acp: Acp, session: &SessionSpec) -> Played<Acp> {

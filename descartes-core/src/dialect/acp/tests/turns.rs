@@ -3,13 +3,14 @@
 use serde_json::{Value, json};
 
 use super::{AcpWire, answers, asked, line, news, ready, refuses, says, updates, writes};
-use crate::dialect::{Action, Dialect, Input, Prompt};
+use crate::dialect::transcript::script;
+use crate::dialect::{Dialect, Input, Prompt};
 use crate::event::StreamName;
 use crate::limits;
 
 fn call(kind: &str, id: &str, more: Value) -> Value {
     let mut update = json!({"sessionUpdate": kind, "toolCallId": id});
-    let more = more.as_object().expect("an object").clone();
+    let Value::Object(more) = more else { panic!("an object") };
     update.as_object_mut().expect("an object").extend(more);
     update
 }
@@ -276,6 +277,9 @@ fn a_process_that_ends_in_the_middle_interrupts_its_turn() {
     played.input(&AcpWire, eof);
     played.wait(&AcpWire, limits::ACP_AFTER_EOF);
     let end = "end 1 interrupted agent_crashed \"the agent closed its output\"";
+    assert_eq!(news(&mut played), [end, "close stdin"]);
+    played.prompt(&AcpWire, "next");
+    let end = "end 2 failed agent_crashed \"the agent closed its output\"";
     assert_eq!(news(&mut played), [end]);
 }
 
@@ -337,10 +341,8 @@ fn it_is_told_what_the_agent_is_busy_with() {
     says(&mut played, &json!({"id": 0, "method": method, "params": ask}));
     updates(&mut played, call("tool_call_update", "t1", json!({"status": "completed"})));
     answers_prompt(&mut played, 3, "end_turn");
-    let busy = played.actions.iter().filter_map(|action| match action {
-        Action::Activity(Some(activity)) => Some(activity.as_str()),
-        _ => None,
-    });
-    let expected = ["thinking", "tool", "waiting_approval", "thinking", "idle"];
+    let busy = script(&played.actions).into_iter();
+    let busy = busy.filter_map(|line| Some(line.strip_prefix("activity ")?.to_owned()));
+    let expected = ["thinking", "tool", "waitingapproval", "thinking", "idle"];
     assert_eq!(busy.collect::<Vec<_>>(), expected);
 }
