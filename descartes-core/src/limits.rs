@@ -60,6 +60,11 @@ pub const ERROR_TEXT_BYTES: usize = 2 * 1024;
 /// How long an ACP agent may take for each answer while a conversation is opened: programs have been
 /// seen to take 25 s on a machine that did nothing else.
 pub const ACP_ANSWER: Duration = Duration::from_secs(120);
+/// How long an ACP agent is quiet after it has loaded a conversation, before what it says is no
+/// history any more: one agent goes on with history after its answer, line upon line.
+pub const ACP_HISTORY_QUIET: Duration = Duration::from_millis(500);
+/// How long history may go on after that answer at most.
+pub const ACP_HISTORY: Duration = Duration::from_secs(20);
 /// How long an ACP agent may take to end a cancelled turn before it is interrupted by a signal; the
 /// slowest that was seen took 1 s.
 pub const ACP_CANCEL: Duration = Duration::from_secs(10);

@@ -85,6 +85,8 @@ enum Stage {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Wait {
     Opening,
+    /// The end of the history of a conversation that was loaded.
+    History,
     Cancel,
     Ended,
 }
@@ -128,6 +130,7 @@ impl Acp {
     fn wait_for(&mut self, now: Instant, what: Wait) {
         let bound = match what {
             Wait::Opening => limits::ACP_ANSWER,
+            Wait::History => limits::ACP_HISTORY_QUIET,
             Wait::Cancel => limits::ACP_CANCEL,
             Wait::Ended => limits::ACP_AFTER_EOF,
         };
@@ -168,6 +171,7 @@ impl Acp {
                     format!("the agent did not answer `{}` in {waited} s", self.opening.name());
                 self.break_off(self.crash(ChunkErrorKind::Stalled, text), out);
             }
+            Wait::History => self.set_up_first(now, out),
             Wait::Cancel => out.push(Action::Signal(crate::runner::Signal::Interrupt)),
             Wait::Ended => {
                 self.end_in_the_middle(None, None, out);

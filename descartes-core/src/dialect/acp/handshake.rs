@@ -25,6 +25,8 @@ pub(super) struct Opening {
     asked: &'static str,
     authenticated: bool,
     methods: Vec<AuthMethod>,
+    /// When history is over at the latest.
+    history_ends: Option<Instant>,
     /// What is still to be set, the first one asked for already.
     pub(super) settings: VecDeque<Setting>,
 }
@@ -265,8 +267,19 @@ impl Acp {
         self.native = Some(id);
         if let Err(error) = self.check_model(answer) {
             self.break_off(error, out);
+        } else if self.opening.asked == "session/load" {
+            self.opening.history_ends = Some(now + limits::ACP_HISTORY);
+            self.wait_for(now, Wait::History);
         } else {
             self.set_up_first(now, out);
+        }
+    }
+
+    /// Something was told: while history may come, it is not over. Gemini tells most of it after
+    /// it has answered, and nothing tells that from an answer to the first prompt.
+    pub(super) fn history_goes_on(&mut self, now: Instant) {
+        if let (Some((_, Wait::History)), Some(end)) = (self.wait, self.opening.history_ends) {
+            self.wait = Some((end.min(now + limits::ACP_HISTORY_QUIET), Wait::History));
         }
     }
 

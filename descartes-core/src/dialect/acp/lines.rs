@@ -32,7 +32,10 @@ impl Acp {
                 self.requested(method, Json::from(id), message.params, out);
                 true
             }
-            (Some(method), None) => self.notified(method, message.params, out),
+            (Some(method), None) => {
+                self.history_goes_on(now);
+                self.notified(method, message.params, out)
+            }
             (None, Some(id)) => {
                 let Some(purpose) = self.peer.answered(id) else { return false };
                 let answer = match message.error {

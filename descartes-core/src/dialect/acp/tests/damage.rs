@@ -45,7 +45,8 @@ fn run(entries: &[Entry], extra: &[(usize, Vec<u8>)], ticks: &[usize]) -> Vec<St
             played.input(&AcpWire, Input::Tick);
             played.wait(&AcpWire, Duration::from_millis(1));
         }
-        played.play(&AcpWire, std::slice::from_ref(entry));
+        // Time stands still: what is late is another test's.
+        played.play(&AcpWire, &[Entry { t: 0.0, ..entry.clone() }]);
     }
     known(&played.actions)
 }

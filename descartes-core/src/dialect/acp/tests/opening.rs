@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::{AcpWire, answers, last, news, open, ready, refuses, says, session, updates};
+use super::{AcpWire, answers, last, news, open, ready, refuses, says, session, updates, writes};
 use crate::dialect::acp::Acp;
 use crate::dialect::{Dialect, Input, LaunchWords, Prompt, PromptPart, SessionSpec, Thinking};
 use crate::event::StreamName;
@@ -243,6 +243,12 @@ fn what_is_said_and_asked_while_a_conversation_is_loaded_is_of_no_turn() {
     let outcome = json!({"outcome": {"outcome": "cancelled"}});
     assert_eq!(played.sent.last().expect("sent")["result"], outcome);
     says(&mut played, &json!({"jsonrpc": "2.0", "id": "2", "result": null}));
+    for _ in 0..3 {
+        played.wait(&AcpWire, limits::ACP_HISTORY_QUIET / 2);
+        writes(&mut played, "old, and late");
+    }
+    assert_ne!(last(&played), Some("session/prompt"));
+    played.wait(&AcpWire, limits::ACP_HISTORY_QUIET);
     assert_eq!(last(&played), Some("session/prompt"));
     assert_eq!(news(&mut played), ["session s1", "ready turns resume approvals cancel"]);
 }

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use crate::dialect::SessionSpec;
 use crate::dialect::acp::Acp;
 use crate::dialect::acp::tests::{AcpWire, open, session};
-use crate::dialect::transcript::{Played, expect, read, told};
+use crate::dialect::transcript::{Entry, Played, expect, read, told};
 use crate::event::TurnOutcome;
+use crate::limits;
 
 fn play(name: &str, acp: Acp, session: &SessionSpec) -> Played<Acp> {
     let entries = read(&format!("{name}.session.jsonl"));
@@ -73,14 +74,35 @@ fn errors_of_opencode_have_their_kinds_and_its_false_end_of_a_cancelled_turn_is_
     assert_eq!(last, Some(TurnOutcome::Cancelled));
 }
 
+/// A recording of a load, `late` lines of history after the first prompt, which we would not have
+/// sent before the history was over.
+fn loaded(name: &str, acp: Acp, native: &str, late: usize) -> Played<Acp> {
+    let mut entries = read(&format!("{name}.session.jsonl"));
+    let is_prompt = |entry: &Entry| entry.dir == "in" && entry.data["method"] == "session/prompt";
+    let prompt = entries.iter().position(is_prompt).expect("it was asked something");
+    entries[prompt..=prompt + late].rotate_left(1);
+    let mut played = open(acp, &resumed(native));
+    played.play(&AcpWire, &entries[..prompt + late]);
+    played.wait(&AcpWire, limits::ACP_HISTORY_QUIET);
+    played.play(&AcpWire, &entries[prompt + late..]);
+    expect(name, &told(&played.actions));
+    assert!(played.sent.iter().any(|line| line["method"] == "session/load"));
+    played
+}
+
 #[test]
 fn history_that_is_replayed_by_a_load_is_of_no_turn() {
-    let claude = resumed("70389672-aa60-45ec-9c53-969981a7c3f7");
-    let played = play("acp-claude-load", Acp::new(), &claude);
-    assert_eq!(played.sent[1]["method"], "session/load");
-    assert_eq!(played.text(1), "second");
-    let opencode = resumed("ses_e02365b83ffedeOwX2VJi9Fh6K");
-    assert_eq!(play("acp-opencode-load", Acp::new(), &opencode).text(1), "second");
+    let claude = "70389672-aa60-45ec-9c53-969981a7c3f7";
+    assert_eq!(loaded("acp-claude-load", Acp::new(), claude, 0).text(1), "second");
+    let opencode = "ses_e02365b83ffedeOwX2VJi9Fh6K";
+    assert_eq!(loaded("acp-opencode-load", Acp::new(), opencode, 0).text(1), "second");
+}
+
+#[test]
+fn history_that_gemini_replays_behind_its_answer_is_of_no_turn_either() {
+    let acp = Acp::new().with_auth_method("gemini-api-key").with_model_argument("-m");
+    let native = "b11a39a1-b7fc-45ff-90f0-7e5fd587eaba";
+    assert_eq!(loaded("acp-gemini-load", acp, native, 4).text(1), "second");
 }
 
 #[test]
