@@ -3,6 +3,8 @@
 //! One binary; each module shows one thing. How often the torture tests repeat is
 //! `DESCARTES_TORTURE` (1.0 is the full count, 0.05 without it).
 
+/// Chats with the bundled agent: turns, questions, ends.
+mod chat;
 /// `descartes`, the command line: what it prints and how it exits.
 mod command;
 /// The suite that every transport passes, over HTTP, WebSocket, Unix and ZeroMQ to the real daemon.

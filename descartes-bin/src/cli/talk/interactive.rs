@@ -37,6 +37,7 @@ pub(in crate::cli) async fn chat(
         if prompt.trim().is_empty() {
             continue;
         }
+        let prompt = prompt.trim_end_matches(['\n', '\r']).to_owned();
         code = super::code(turn.ask(&mut chunks, prompt).await?);
     }
     if !goes_on {
