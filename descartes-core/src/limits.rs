@@ -83,6 +83,17 @@ pub const ACP_NAME_BYTES: usize = 512;
 pub const ACP_OPEN_ASKS: usize = 64;
 /// Bytes of one line of title, for people.
 pub const ASK_TITLE_BYTES: usize = 512;
+/// How long Codex may take to answer a request that needs no model: to greet, to open a conversation,
+/// to take a prompt. It was seen to take half a second, and several on a busy machine.
+pub const CODEX_ANSWER: Duration = Duration::from_secs(60);
+/// How long Codex may take to confirm that it stopped a turn before it gets a signal; it was seen to
+/// confirm within 20 ms.
+pub const CODEX_CANCEL: Duration = Duration::from_secs(5);
+/// How long Codex, having shown that a turn is over, may take to say how it ended, or to end itself.
+pub const CODEX_SETTLE: Duration = Duration::from_secs(10);
+/// Items (messages, tools, questions, sub-agents) of Codex that may be open at once: it runs a
+/// handful side by side, and what a broken one leaves open must not add up.
+pub const CODEX_OPEN_ITEMS: usize = 64;
 /// Agents that one `agent.batch` may name.
 pub const BATCH_AGENTS: usize = 1000;
 /// Agents of a batch that are worked on at once.
