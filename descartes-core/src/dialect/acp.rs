@@ -87,8 +87,12 @@ enum Wait {
     Opening,
     /// The end of the history of a conversation that was loaded.
     History,
+    /// The end of a cancelled turn.
     Cancel,
+    /// The end of a process that has closed its output.
     Ended,
+    /// The end of a process that is of no more use.
+    Leave,
 }
 
 impl Acp {
@@ -127,12 +131,16 @@ impl Acp {
         self.turn.as_ref().map_or(self.past.number, |turn| turn.number)
     }
 
+    fn is_broken(&self) -> bool {
+        matches!(self.stage, Stage::Broken(_))
+    }
+
     fn wait_for(&mut self, now: Instant, what: Wait) {
         let bound = match what {
             Wait::Opening => limits::ACP_ANSWER,
             Wait::History => limits::ACP_HISTORY_QUIET,
             Wait::Cancel => limits::ACP_CANCEL,
-            Wait::Ended => limits::ACP_AFTER_EOF,
+            Wait::Ended | Wait::Leave => limits::ACP_AFTER_EOF,
         };
         self.wait = Some((now + bound, what));
     }
@@ -169,16 +177,17 @@ impl Acp {
                 let waited = limits::ACP_ANSWER.as_secs();
                 let text =
                     format!("the agent did not answer `{}` in {waited} s", self.opening.name());
-                self.break_off(self.crash(ChunkErrorKind::Stalled, text), out);
+                self.break_off(now, self.crash(ChunkErrorKind::Stalled, text), out);
             }
             Wait::History => self.set_up_first(now, out),
             Wait::Cancel => out.push(Action::Signal(crate::runner::Signal::Interrupt)),
             Wait::Ended => {
                 self.end_in_the_middle(None, None, out);
                 let how = "the agent closed its output".into();
-                self.stage = Stage::Broken(self.crash(ChunkErrorKind::AgentCrashed, how));
-                out.push(Action::CloseStdin);
+                self.break_off(now, self.crash(ChunkErrorKind::AgentCrashed, how), out);
             }
+            // The next prompt is for another process, which begins when this one has ended.
+            Wait::Leave => out.push(Action::Signal(crate::runner::Signal::Terminate)),
         }
     }
 
@@ -233,7 +242,9 @@ impl Dialect for Acp {
                 let body = ChunkBody::Oversize { bytes };
                 out.push(Action::Emit(StreamChunk::new(self.number(), body)));
             }
-            Input::Eof { stream: StreamName::Stdout } => self.wait_for(now, Wait::Ended),
+            Input::Eof { stream: StreamName::Stdout } if !self.is_broken() => {
+                self.wait_for(now, Wait::Ended);
+            }
             Input::Prompt { turn, prompt } => self.prompt(turn, prompt, out),
             Input::Cancel { turn } => self.cancel(now, turn, out),
             Input::Decide { ask, decision } => self.decide(ask, decision, out),

@@ -135,12 +135,14 @@ impl Acp {
             // The opening failed before the answer came.
             _ if !matches!(self.stage, Stage::Opening) => {}
             (Purpose::Initialize, Ok(result)) => self.initialized(now, read(result), out),
-            (Purpose::Initialize, Err(failure)) => self.break_off(errors::error(&failure), out),
+            (Purpose::Initialize, Err(failure)) => {
+                self.break_off(now, errors::error(&failure), out)
+            }
             (Purpose::Authenticate, Ok(_)) => {
                 self.opening.authenticated = true;
                 self.open_session(now, out);
             }
-            (Purpose::Authenticate, Err(failure)) => self.refused_login(&failure, out),
+            (Purpose::Authenticate, Err(failure)) => self.refused_login(now, &failure, out),
             (Purpose::Open, Ok(result)) => self.opened_session(now, &read(result), out),
             (Purpose::Open, Err(failure)) => self.refused_session(now, &failure, out),
             (Purpose::Configure, Ok(_)) => self.set_up(now, out),
@@ -149,8 +151,8 @@ impl Acp {
     }
 
     /// The opening failed: the process is of no more use.
-    pub(super) fn break_off(&mut self, error: ChunkError, out: &mut Vec<Action>) {
-        self.wait = None;
+    pub(super) fn break_off(&mut self, now: Instant, error: ChunkError, out: &mut Vec<Action>) {
+        self.wait_for(now, Wait::Leave);
         self.stage = Stage::Broken(error.clone());
         if let Some(turn) = &self.turn {
             let end = TurnEnd::failed(turn.number, error);
@@ -166,7 +168,7 @@ impl Acp {
                 version.map_or("no version".into(), |version| format!("version {version}"));
             let text =
                 format!("the agent speaks {version} of ACP, and only {VERSION} is understood");
-            self.break_off(ChunkError::new(ChunkErrorKind::Protocol, text), out);
+            self.break_off(now, ChunkError::new(ChunkErrorKind::Protocol, text), out);
             return;
         }
         let can = answer.agent_capabilities.unwrap_or_default();
@@ -201,7 +203,7 @@ impl Acp {
             Some(_) if self.agent.resumes => "session/resume",
             Some(_) => {
                 let text = "the agent cannot bring a conversation back";
-                self.break_off(ChunkError::new(ChunkErrorKind::Protocol, text), out);
+                self.break_off(now, ChunkError::new(ChunkErrorKind::Protocol, text), out);
                 return;
             }
         };
@@ -214,7 +216,7 @@ impl Acp {
         if errors::wants_login(failure) {
             match self.only_method().filter(|_| !self.opening.authenticated) {
                 Some(method) => self.authenticate(now, &method, out),
-                None => self.refused_login(failure, out),
+                None => self.refused_login(now, failure, out),
             }
             return;
         }
@@ -225,7 +227,7 @@ impl Acp {
             error.message =
                 format!("the conversation {native} was not brought back: {}", error.message).into();
         }
-        self.break_off(error, out);
+        self.break_off(now, error, out);
     }
 
     /// The one method that works without a person in front of it; none where there are more.
@@ -235,7 +237,7 @@ impl Acp {
         alone.next().is_none().then(|| first.id.clone())
     }
 
-    fn refused_login(&mut self, failure: &Failure, out: &mut Vec<Action>) {
+    fn refused_login(&mut self, now: Instant, failure: &Failure, out: &mut Vec<Action>) {
         let mut error = errors::error(failure);
         error.kind = ChunkErrorKind::AgentAuth;
         let methods = self.opening.methods.iter().map(|method| {
@@ -247,7 +249,7 @@ impl Acp {
             let hint = format!("log in with the agent's own program; it offers {methods}");
             error = error.with_hint(crate::dialect::raw::cut(&hint, limits::ERROR_TEXT_BYTES));
         }
-        self.break_off(error, out);
+        self.break_off(now, error, out);
     }
 
     fn opened_session(&mut self, now: Instant, answer: &Session, out: &mut Vec<Action>) {
@@ -255,7 +257,7 @@ impl Acp {
         // The answer to `session/load` need not name it again.
         let Some(id) = answer.session_id.clone().or_else(|| native.map(ToOwned::to_owned)) else {
             let text = "the agent opened a conversation without a name";
-            self.break_off(ChunkError::new(ChunkErrorKind::Protocol, text), out);
+            self.break_off(now, ChunkError::new(ChunkErrorKind::Protocol, text), out);
             return;
         };
         self.cost.opened(native.is_none());
@@ -266,7 +268,7 @@ impl Acp {
         self.opening.settings = self.settings(answer, &id);
         self.native = Some(id);
         if let Err(error) = self.check_model(answer) {
-            self.break_off(error, out);
+            self.break_off(now, error, out);
         } else if self.opening.asked == "session/load" {
             self.opening.history_ends = Some(now + limits::ACP_HISTORY);
             self.wait_for(now, Wait::History);

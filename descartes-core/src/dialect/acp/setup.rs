@@ -168,7 +168,7 @@ impl Acp {
         let Some(what) = essential else { return self.set_up(now, out) };
         let mut error = errors::error(failure);
         error.message = format!("the agent does not take {what}: {}", error.message).into();
-        self.break_off(error, out);
+        self.break_off(now, error, out);
     }
 }
 

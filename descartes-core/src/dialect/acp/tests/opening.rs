@@ -51,10 +51,13 @@ fn an_agent_that_does_not_answer_is_not_waited_for_for_ever() {
     let hint = "the agent did not answer `initialize` in 120 s";
     let end = format!("end 1 failed stalled \"no network\" hint {hint:?}");
     assert_eq!(news(&mut played), [end, "close stdin".into()]);
-    assert_eq!(played.dialect.deadline(), None);
     // Too late.
     answers(&mut played, json!({"protocolVersion": 1}));
     assert_eq!(played.sent.len(), 1);
+    // It does not mind the end of its input, either.
+    played.wait(&AcpWire, limits::ACP_AFTER_EOF);
+    assert_eq!(news(&mut played), ["signal terminate"]);
+    assert_eq!(played.dialect.deadline(), None);
 }
 
 #[test]
