@@ -94,6 +94,28 @@ pub const CODEX_SETTLE: Duration = Duration::from_secs(10);
 /// Items (messages, tools, questions, sub-agents) of Codex that may be open at once: it runs a
 /// handful side by side, and what a broken one leaves open must not add up.
 pub const CODEX_OPEN_ITEMS: usize = 64;
+/// How long Claude Code may take to answer the handshake: 5 s were seen on a busy machine.
+pub const CLAUDE_HANDSHAKE: Duration = Duration::from_secs(60);
+/// After what it is asked once more to interrupt a turn: it answers within 0.1 s.
+pub const CLAUDE_INTERRUPT_AGAIN: Duration = Duration::from_secs(2);
+/// After what a turn that it does not interrupt is ended by a signal.
+pub const CLAUDE_INTERRUPT: Duration = Duration::from_secs(5);
+/// How long the line that closes a turn may be missing when one too long to be shown came instead.
+pub const CLAUDE_LOST_END: Duration = Duration::from_secs(2);
+/// How long a prompt waits for a turn that Claude Code may be about to begin by itself: it does so
+/// within 5 ms of saying why.
+pub const CLAUDE_OWN_WORK_BEGINS: Duration = Duration::from_millis(250);
+/// How long a prompt waits for a turn that Claude Code has begun by itself.
+pub const CLAUDE_OWN_WORK: Duration = Duration::from_secs(600);
+/// Questions of Claude Code that may be open at once; it asks them one by one.
+pub const CLAUDE_OPEN_QUESTIONS: usize = 64;
+/// Sub-agents of a turn of Claude Code whose words are told apart at once.
+pub const CLAUDE_SUB_AGENTS: usize = 64;
+/// Tool calls of a turn of Claude Code that are remembered.
+pub const CLAUDE_TOOL_CALLS: usize = 4096;
+/// Bytes of an answer that are kept to be compared with its repetition, which would come as one
+/// line.
+pub const CLAUDE_ATTEMPT_BYTES: usize = DIALECT_LINE_BYTES;
 /// Agents that one `agent.batch` may name.
 pub const BATCH_AGENTS: usize = 1000;
 /// Agents of a batch that are worked on at once.
