@@ -136,7 +136,7 @@ impl Acp {
             _ if !matches!(self.stage, Stage::Opening) => {}
             (Purpose::Initialize, Ok(result)) => self.initialized(now, read(result), out),
             (Purpose::Initialize, Err(failure)) => {
-                self.break_off(now, errors::error(&failure), out)
+                self.break_off(now, errors::error(&failure), out);
             }
             (Purpose::Authenticate, Ok(_)) => {
                 self.opening.authenticated = true;
