@@ -96,6 +96,8 @@ pub const CODEX_SETTLE: Duration = Duration::from_secs(10);
 pub const CODEX_OPEN_ITEMS: usize = 64;
 /// How long Claude Code may take to answer the handshake: 5 s were seen on a busy machine.
 pub const CLAUDE_HANDSHAKE: Duration = Duration::from_secs(60);
+/// How long Claude Code may take to end when its input has ended, since it does not take prompts.
+pub const CLAUDE_LEAVES: Duration = Duration::from_secs(5);
 /// After what it is asked once more to interrupt a turn: it answers within 0.1 s.
 pub const CLAUDE_INTERRUPT_AGAIN: Duration = Duration::from_secs(2);
 /// After what a turn that it does not interrupt is ended by a signal.

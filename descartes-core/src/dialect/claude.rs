@@ -71,8 +71,8 @@ enum Phase {
     Greeting(Instant),
     /// Prompts can be sent.
     Ready,
-    /// It takes no prompts, for this reason.
-    Broken(ChunkError),
+    /// It takes no prompts, for this reason, and is to end until then.
+    Broken(ChunkError, Option<Instant>),
 }
 
 /// Work that the program began by itself.
@@ -111,7 +111,7 @@ impl Claude {
     fn prompt(&mut self, now: Instant, number: u32, prompt: &Prompt, out: &mut Vec<Action>) {
         self.last_turn = number;
         self.turn = Some(Turn::new(number, say::prompt(prompt)));
-        if let Phase::Broken(error) = &self.phase {
+        if let Phase::Broken(error, _) = &self.phase {
             let end = TurnEnd::failed(number, error.clone());
             return self.end(end, out);
         }
@@ -150,11 +150,14 @@ impl Claude {
         }
     }
 
-    fn breaks(&mut self, error: ChunkError, out: &mut Vec<Action>) {
+    /// It will take no prompts: the next one is for another process, which begins when this one has
+    /// ended.
+    fn breaks(&mut self, now: Instant, error: ChunkError, out: &mut Vec<Action>) {
         if let Some(turn) = &self.turn {
             self.end(TurnEnd::failed(turn.number, error.clone()), out);
         }
-        self.phase = Phase::Broken(error);
+        self.phase = Phase::Broken(error, Some(now + limits::CLAUDE_LEAVES));
+        out.push(Action::CloseStdin);
     }
 
     fn end(&mut self, end: TurnEnd, out: &mut Vec<Action>) {
@@ -172,7 +175,13 @@ impl Claude {
             && due(Some(until))
         {
             let message = "the program did not answer the handshake in time";
-            self.breaks(ChunkError::new(ChunkErrorKind::Stalled, message), out);
+            self.breaks(now, ChunkError::new(ChunkErrorKind::Stalled, message), out);
+        }
+        if let Phase::Broken(_, until) = &mut self.phase
+            && due(*until)
+        {
+            *until = None;
+            out.push(Action::Signal(Signal::Terminate));
         }
         if let OwnWork::Near(until) = self.own
             && due(Some(until))
@@ -253,7 +262,8 @@ impl Dialect for Claude {
     fn deadline(&self) -> Option<Instant> {
         let greeting = match self.phase {
             Phase::Greeting(until) => Some(until),
-            _ => None,
+            Phase::Broken(_, until) => until,
+            Phase::New | Phase::Ready => None,
         };
         let own = match self.own {
             OwnWork::Near(until) => Some(until),

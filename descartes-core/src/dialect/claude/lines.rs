@@ -33,10 +33,10 @@ impl Claude {
             Some("stream_event" | "assistant" | "user") => return self.said(line, out),
             Some("result") => {
                 let closing = serde_json::from_str::<Closing>(text).unwrap_or_default();
-                self.result(line.uuid, &closing, out);
+                self.result(now, line.uuid, &closing, out);
             }
             Some("control_request") => return self.asked(line, out),
-            Some("control_response") => return self.answered(&line, out),
+            Some("control_response") => return self.answered(now, &line, out),
             Some("control_cancel_request") => {
                 self.questions.withdraw(line.request_id.as_deref().unwrap_or_default(), out);
             }
@@ -153,7 +153,13 @@ impl Claude {
     }
 
     /// A turn is closed.
-    fn result(&mut self, uuid: Option<String>, closing: &Closing, out: &mut Vec<Action>) {
+    fn result(
+        &mut self,
+        now: Instant,
+        uuid: Option<String>,
+        closing: &Closing,
+        out: &mut Vec<Action>,
+    ) {
         if uuid.is_some() && uuid == self.closed_by {
             return;
         }
@@ -165,7 +171,7 @@ impl Claude {
         }
         if matches!(self.phase, Phase::Greeting(_)) {
             // It does not come to take prompts.
-            return self.breaks(failure::of_start(closing), out);
+            return self.breaks(now, failure::of_start(closing), out);
         }
         let total = closing.total_cost_usd.filter(|cost| cost.is_finite());
         let Some(turn) = self.turn.as_mut().filter(|turn| !turn.is_kept()) else { return };
@@ -207,14 +213,14 @@ impl Claude {
     }
 
     /// An answer to a request of ours; false when there was none.
-    fn answered(&mut self, line: &Line<'_>, out: &mut Vec<Action>) -> bool {
+    fn answered(&mut self, now: Instant, line: &Line<'_>, out: &mut Vec<Action>) -> bool {
         let answer = read::<Answer>(line.response).unwrap_or_default();
         let number = answer.request_id.as_deref().and_then(|id| id.strip_prefix(REQUEST));
         let number = number.and_then(|number| number.parse::<u64>().ok());
         let Some(number) = number.filter(|number| (1..=self.requests).contains(number)) else {
             return false;
         };
-        if number != HANDSHAKE || matches!(self.phase, Phase::Ready) {
+        if number != HANDSHAKE || !matches!(self.phase, Phase::Greeting(_)) {
             return true;
         }
         if answer.subtype.as_deref() == Some("success") {
@@ -224,7 +230,7 @@ impl Claude {
         } else {
             let why = answer.error.unwrap_or_else(|| "no reason".into());
             let message = format!("the program refuses the handshake: {why}");
-            self.breaks(ChunkError::new(ChunkErrorKind::Protocol, message), out);
+            self.breaks(now, ChunkError::new(ChunkErrorKind::Protocol, message), out);
         }
         true
     }

@@ -21,20 +21,26 @@ fn a_handshake_that_is_refused_or_forgotten_fails_every_prompt() {
     let refusal = json!({"type": "control_response", "response": {
         "subtype": "error", "request_id": "descartes-1", "error": "not today"}});
     let refused = r#"failed protocol "the program refuses the handshake: not today""#;
-    assert_eq!(after(&mut played, [refusal]), [format!("end 1 {refused}")]);
+    assert_eq!(
+        after(&mut played, [refusal]),
+        [format!("end 1 {refused}"), "close stdin".to_owned()]
+    );
     played.prompt(&Spoken, "again");
     assert_eq!(ends(&played)[1], format!("end 2 {refused}"));
 
     let mut played = opened();
     played.prompt(&Spoken, "hello");
-    let forgotten = [r#"end 1 failed stalled "the program did not answer the handshake in time""#];
+    let forgotten = [
+        r#"end 1 failed stalled "the program did not answer the handshake in time""#,
+        "close stdin",
+    ];
     assert_eq!(waited(&mut played, limits::CLAUDE_HANDSHAKE), forgotten);
+    assert_eq!(waited(&mut played, limits::CLAUDE_LEAVES), ["signal terminate"]);
     assert_eq!(played.dialect.deadline(), None);
-    // A late answer is one.
-    after(&mut played, [greeting()]);
+    // An answer that is too late is none.
+    assert_eq!(after(&mut played, [greeting()]), [""; 0]);
     played.prompt(&Spoken, "again");
-    assert_eq!(ends(&played).len(), 1);
-    assert_eq!(played.sent.len(), 2);
+    assert_eq!((ends(&played).len(), played.sent.len()), (2, 1));
 }
 
 #[test]
