@@ -1,5 +1,7 @@
 //! Backends: named recipes for starting agent programs.
 
+mod recipes;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -15,6 +17,18 @@ pub struct Backend {
     name: Arc<str>,
     recipe: Recipe,
     runner: Option<Arc<str>>,
+}
+
+impl Conversing {
+    /// Where its program is, if it is there.
+    fn program(&self) -> Option<PathBuf> {
+        let program = self.command.first()?;
+        if program.contains('/') {
+            return Some(PathBuf::from(program)).filter(|path| path.is_file());
+        }
+        let path = std::env::var_os("PATH")?;
+        std::env::split_paths(&path).map(|folder| folder.join(program)).find(|path| path.is_file())
+    }
 }
 
 /// What [`BackendStatus::runner`] says of backends that name no runner.
@@ -36,7 +50,11 @@ struct Conversing {
     command: Vec<String>,
     /// Variables that it needs, beside those that are passed on.
     env: BTreeMap<String, String>,
+    /// Variables of the host that it needs, beside those that every agent inherits.
+    pass: Vec<String>,
     dialect: &'static str,
+    /// How to install it; empty where nobody knows.
+    install: &'static str,
     make: Box<dyn Fn() -> Box<dyn Dialect> + Send + Sync>,
 }
 
@@ -75,6 +93,8 @@ pub struct BackendStatus {
     pub reason: Option<&'static str>,
     /// The program it starts, where that is fixed.
     pub program: Option<PathBuf>,
+    /// How to install it, where that is known.
+    pub install_hint: Option<&'static str>,
     /// What can be done with it.
     pub capabilities: Capabilities,
 }
@@ -120,7 +140,11 @@ impl Backend {
         make: impl Fn() -> Box<dyn Dialect> + Send + Sync + 'static,
     ) -> Self {
         let make = Box::new(make);
-        let conversing = Conversing { command, env: BTreeMap::new(), dialect, make };
+        let (env, pass) = (BTreeMap::new(), Vec::new());
+        Self::of(name, Conversing { command, env, pass, dialect, install: "", make })
+    }
+
+    fn of(name: impl Into<Arc<str>>, conversing: Conversing) -> Self {
         let recipe = Recipe::Conversing(Arc::new(conversing));
         Self { name: name.into(), recipe, runner: None }
     }
@@ -178,7 +202,12 @@ impl Backend {
     pub fn status(&self) -> BackendStatus {
         let (program, reason) = match &self.recipe {
             Recipe::Process => (None, None),
-            Recipe::Conversing(conversing) => (conversing.command.first().map(PathBuf::from), None),
+            Recipe::Conversing(conversing) if conversing.command.is_empty() => (None, None),
+            Recipe::Conversing(conversing) => {
+                let found = conversing.program();
+                let reason = found.is_none().then_some("not_found");
+                (found.or_else(|| conversing.command.first().map(PathBuf::from)), reason)
+            }
             Recipe::Basic(None) => (None, Some("not_found")),
             Recipe::Basic(Some(basic)) if basic.program.exists() => {
                 (Some(basic.program.clone()), None)
@@ -195,6 +224,12 @@ impl Backend {
             available: reason.is_none(),
             reason,
             program,
+            install_hint: match &self.recipe {
+                Recipe::Conversing(conversing) if !conversing.install.is_empty() => {
+                    Some(conversing.install)
+                }
+                _ => None,
+            },
             capabilities: match &self.recipe {
                 Recipe::Conversing(conversing) => (conversing.make)().capabilities(),
                 Recipe::Basic(_) => Capabilities { pause: true, ..Basic::new().capabilities() },
@@ -205,7 +240,22 @@ impl Backend {
 
     /// Whether the host provides what it needs.
     pub(crate) fn is_provided(&self) -> bool {
-        !matches!(self.recipe, Recipe::Basic(None))
+        match &self.recipe {
+            Recipe::Basic(None) => false,
+            Recipe::Process | Recipe::Basic(Some(_)) => true,
+            // Without a program of its own each agent brings one: nobody means it by saying nothing.
+            Recipe::Conversing(conversing) => !conversing.command.is_empty(),
+        }
+    }
+
+    /// Whether it may be meant by those who name no backend: an agent whose program is there.
+    pub(crate) fn is_choice(&self) -> bool {
+        match &self.recipe {
+            // `process` is no agent by itself; those of another name are somebody's.
+            Recipe::Process => &*self.name != "process",
+            Recipe::Basic(program) => program.is_some(),
+            Recipe::Conversing(conversing) => conversing.program().is_some(),
+        }
     }
 
     /// Checks what the recipe needs of a specification.
@@ -244,6 +294,7 @@ impl Backend {
         }
         if let Recipe::Conversing(conversing) = &self.recipe {
             launch.env.extend(conversing.env.clone());
+            launch.pass_env.clone_from(&conversing.pass);
         }
         launch.cwd.clone_from(&spec.cwd);
         launch.stdin = spec.stdin;

@@ -24,6 +24,7 @@ pub use error::ChatError;
 pub use history::{ChatHistory, Message, Role, ToolCall};
 pub use id::{ChatId, NotAChatId};
 pub(crate) use link::{Heard, Link};
+pub(crate) use list::Listed;
 pub use list::{ChatFilter, ChatPage};
 pub use record::{ChatMode, ChatRecord, ChatStatus, QueuedPrompt, SessionAllow};
 pub(crate) use recover::{Interrupted, interrupt};

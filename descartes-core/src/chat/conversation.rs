@@ -215,14 +215,14 @@ impl Conversation {
     /// The task-to-be of a chat whose topic has `offset` chunks.
     pub(crate) fn new(
         core: Arc<Core>,
-        record: Arc<ChatRecord>,
+        record: &ChatRecord,
         link: Arc<Link>,
         commands: mpsc::Receiver<Command>,
     ) -> Self {
         let queue = record.queue.iter().cloned().collect();
         Self {
             core,
-            record: ChatRecord::clone(&record),
+            record: record.clone(),
             link,
             commands,
             process: None,

@@ -51,13 +51,20 @@ pub struct ChatPage {
     pub cursor: Cursor,
 }
 
+/// A page before its cursor is known.
+pub(crate) struct Listed {
+    pub(crate) chats: Vec<Arc<ChatRecord>>,
+    pub(crate) total: usize,
+    pub(crate) next_token: Option<String>,
+}
+
 impl Chats {
-    /// A page of chats, its token, and how many match in all.
+    /// A page of chats.
     pub(crate) fn list(
         &self,
         filter: &ChatFilter,
         page: &PageRequest,
-    ) -> Result<(Vec<Arc<ChatRecord>>, usize, Option<String>), SpecError> {
+    ) -> Result<Listed, SpecError> {
         let after = page.token.as_deref().map(str::parse::<ChatId>).transpose();
         let after = after.map_err(|error| SpecError::new("page_token", error.to_string()))?;
         let mut wanted = self.all();
@@ -76,6 +83,6 @@ impl Chats {
         let more = wanted.len() > page.limit;
         wanted.truncate(page.limit);
         let token = wanted.last().filter(|_| more).map(|record| record.id.to_string());
-        Ok((wanted, total, token))
+        Ok(Listed { chats: wanted, total, next_token: token })
     }
 }

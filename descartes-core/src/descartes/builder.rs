@@ -279,6 +279,7 @@ impl Builder {
         let idempotency =
             Idempotency::new(journal.clone(), self.clock.clone(), self.limits.clone());
         let mut backends = vec![Backend::process(), Backend::basic(self.basic)];
+        backends.extend(Backend::known());
         for backend in self.backends {
             backends.retain(|known| known.name() != backend.name());
             backends.push(backend);

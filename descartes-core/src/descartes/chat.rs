@@ -261,7 +261,7 @@ impl Descartes {
     /// When the page token is not one that was given out.
     pub fn chats(&self, filter: &ChatFilter, page: &PageRequest) -> Result<ChatPage, ChatError> {
         let (listed, cursor) = self.core.journal.at_head(|| self.core.chats.list(filter, page));
-        let (chats, total, next_token) = listed?;
+        let crate::chat::Listed { chats, total, next_token } = listed?;
         Ok(ChatPage { chats, total, next_token, cursor })
     }
 
@@ -445,16 +445,16 @@ fn agent_name(record: &ChatRecord) -> String {
 
 /// Where commands for a chat go; its task begins if it rests. None when there is no such chat.
 pub(super) fn conversation_of(core: &Arc<Core>, chat: ChatId) -> Option<mpsc::Sender<Command>> {
-    core.chats.commands(chat, |record, commands| begin_conversation(core, record, commands))
+    core.chats.commands(chat, |record, commands| begin_conversation(core, &record, commands))
 }
 
 fn begin_conversation(
     core: &Arc<Core>,
-    record: Arc<ChatRecord>,
+    record: &ChatRecord,
     commands: mpsc::Receiver<Command>,
 ) -> Arc<Link> {
     let backend = core.backend_for(Some(&record.backend)).ok();
-    let link = Link::new(core.session_of(&record), Backend::session_maker(backend));
+    let link = Link::new(core.session_of(record), Backend::session_maker(backend));
     let work = Conversation::new(Arc::clone(core), record, Arc::clone(&link), commands);
     tokio::spawn(work.work());
     link
@@ -497,6 +497,7 @@ impl Core {
     }
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "it is what errors are mapped with")]
 fn damaged(error: crate::store::format::FormatError) -> ChatError {
     StoreError::Corrupt { what: error.to_string().into() }.into()
 }

@@ -156,13 +156,14 @@ impl Core {
 
     pub(super) fn backend_for(&self, name: Option<&str>) -> Result<Backend, AgentError> {
         let Some(name) = name.or(self.default_backend.as_deref()) else {
-            // `process` is no agent by itself; without a choice there is nothing to guess.
-            return match &self.provided()[..] {
+            // With more than one there is nothing to guess.
+            return match &self.choices()[..] {
                 [only] => Ok((*only).clone()),
                 _ => Err(self.no_backend("", "none was named")),
             };
         };
-        let backend = self.backends.iter().find(|backend| &**backend.name() == name);
+        let meant = Backend::named(name);
+        let backend = self.backends.iter().find(|backend| &**backend.name() == meant);
         match backend {
             Some(backend) if backend.is_provided() => Ok(backend.clone()),
             Some(_) => Err(self.no_backend(name, "its program was not provided")),
@@ -170,9 +171,9 @@ impl Core {
         }
     }
 
-    fn provided(&self) -> Vec<&Backend> {
-        let real = self.backends.iter().filter(|backend| &**backend.name() != "process");
-        real.filter(|backend| backend.is_provided()).collect()
+    /// The backends that may be meant by those who name none.
+    fn choices(&self) -> Vec<&Backend> {
+        self.backends.iter().filter(|backend| backend.is_choice()).collect()
     }
 
     fn no_backend(&self, name: &str, reason: &str) -> AgentError {

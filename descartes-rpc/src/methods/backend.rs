@@ -26,11 +26,16 @@ fn entry(status: BackendStatus) -> wire::Backend {
         program: status.program.map(|program| program.to_string_lossy().into_owned()),
         searched: None,
         version: None,
-        login: wire::Login::Ok,
-        install_hint: None,
+        // Whether a program of somebody else is logged in only a prompt would tell.
+        login: if status.dialect == "lines" { wire::Login::Ok } else { wire::Login::Unknowable },
+        install_hint: status.install_hint.map(str::to_owned),
         capabilities: wire::Capabilities {
+            turns: status.capabilities.turns,
+            resume: status.capabilities.resume,
+            approvals: status.capabilities.approvals,
+            cancel: status.capabilities.cancel,
             pause: status.capabilities.pause,
-            ..wire::Capabilities::default()
+            models: Vec::new(),
         },
     }
 }
