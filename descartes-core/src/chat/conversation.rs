@@ -161,6 +161,8 @@ struct Process {
     mark: u64,
     /// It was told to end.
     ending: bool,
+    /// Its input was closed: it takes no more prompts.
+    closing: bool,
 }
 
 /// The turn that is under way.

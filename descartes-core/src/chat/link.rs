@@ -8,6 +8,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::{Notify, watch};
+use uuid::Uuid;
 
 use super::SessionMaker;
 use crate::agent::Activity;
@@ -67,7 +68,11 @@ impl Link {
     /// What the next run has to be started with. From here on the conversation expects it.
     pub(crate) fn begin_run(&self) -> LaunchWords {
         let mut words = LaunchWords::default();
-        let state = self.lock();
+        let mut state = self.lock();
+        if state.session.native.is_none() {
+            // Some programs refuse a name that was used, also if nothing came of it.
+            state.session.fresh = Uuid::now_v7();
+        }
         let mut dialect = (state.maker)();
         dialect.launch(&state.session, &mut words);
         drop(state);

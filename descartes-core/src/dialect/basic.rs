@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::raw::raw;
+use super::raw::{oversize, raw};
 use super::{
     Action, AskKind, AskOption, AskRequest, AskToken, Decision, Dialect, Input, LaunchWords,
     OptionEffect, SessionSpec, ToolEffect, TurnEnd,
@@ -172,6 +172,9 @@ impl Dialect for Basic {
             }
             Input::Cancel { turn } if self.waiting.take_if(|(of, _)| *of == turn).is_some() => {
                 out.push(Action::TurnEnded(TurnEnd::new(turn, TurnOutcome::Cancelled)));
+            }
+            Input::Oversize { stream: StreamName::Stdout, bytes } => {
+                out.push(Action::Emit(oversize(self.last, bytes)));
             }
             Input::Decide { ask, decision } => out.push(send(&answer(ask, decision))),
             Input::Ended { .. } => {

@@ -379,6 +379,9 @@ impl Dialect for Codex {
             }
             Input::Tick => self.tick(now, out),
             Input::Ended { code, signal } => self.ended(code, signal, out),
+            Input::Oversize { stream: StreamName::Stdout, bytes } => {
+                out.push(Action::Emit(raw::oversize(self.last_turn, bytes)));
+            }
             Input::Oversize { .. } | Input::Eof { .. } | Input::Pause | Input::Resume => {}
         }
     }

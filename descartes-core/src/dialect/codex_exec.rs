@@ -15,7 +15,7 @@ use std::time::Instant;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::raw::{StderrTail, raw};
+use super::raw::{StderrTail, oversize, raw};
 use super::{Action, ApprovalMode, Dialect, Input, LaunchWords, Prompt, SessionSpec, TurnEnd};
 use crate::agent::Activity;
 use crate::backend::Capabilities;
@@ -373,6 +373,9 @@ impl Dialect for CodexExec {
             }
             Input::Line { stream: StreamName::Stdout, bytes } => self.line(now, bytes, out),
             Input::Line { bytes, .. } => self.stderr.push(bytes),
+            Input::Oversize { stream: StreamName::Stdout, bytes } => {
+                out.push(Action::Emit(oversize(self.last_turn, bytes)));
+            }
             Input::Prompt { turn, prompt } => self.prompt(turn, prompt, out),
             Input::Cancel { turn } => self.cancel(turn, out),
             Input::Tick if self.overdue.take_if(|due| *due <= now).is_some() => {

@@ -17,6 +17,11 @@ pub(super) fn cut(text: &str, bytes: usize) -> &str {
     &text[..end.unwrap_or(0)]
 }
 
+/// The chunk for a line of `bytes` bytes that was too long to be read.
+pub(super) fn oversize(turn: u32, bytes: u64) -> StreamChunk {
+    StreamChunk::new(turn, ChunkBody::Oversize { bytes })
+}
+
 /// The last lines of standard error, which are the reason when a program ends without one.
 #[derive(Clone, Debug, Default)]
 pub(super) struct StderrTail(String);

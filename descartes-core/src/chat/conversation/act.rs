@@ -24,7 +24,12 @@ impl Conversation {
             Action::Withdraw { ask } => self.withdraw(ask),
             Action::TurnEnded(end) => self.turn_ended(end),
             Action::Signal(signal) => self.step.effects.push(Effect::Signal(signal)),
-            Action::CloseStdin => self.step.effects.push(Effect::CloseStdin),
+            Action::CloseStdin => {
+                if let Some(process) = &mut self.process {
+                    process.closing = true;
+                }
+                self.step.effects.push(Effect::CloseStdin);
+            }
             // What it can do is the backend's to say; pausing is the supervisor's.
             Action::Ready(_) | Action::Paused | Action::Resumed => {}
         }

@@ -26,7 +26,8 @@ impl Conversation {
         match heard {
             Heard::Begins { dialect } => {
                 let mark = self.offset;
-                self.process = Some(Process { dialect, opened: false, mark, ending: false });
+                self.process =
+                    Some(Process { dialect, opened: false, mark, ending: false, closing: false });
                 self.record.has_agent = true;
                 self.step.touch();
             }
@@ -39,10 +40,7 @@ impl Conversation {
             }
             Heard::NotStarted => self.process = None,
             Heard::Line { stream, bytes } => self.tell(Input::Line { stream, bytes: &bytes }),
-            Heard::Oversize { stream, bytes } => {
-                self.say(ChunkBody::Oversize { bytes });
-                self.tell(Input::Oversize { stream, bytes });
-            }
+            Heard::Oversize { stream, bytes } => self.tell(Input::Oversize { stream, bytes }),
             Heard::Ended { code, signal, killed } => self.ended((code, signal), killed),
         }
     }

@@ -18,10 +18,11 @@ use crate::runner::StdinError;
 impl Conversation {
     /// Begins a process, unless one runs that can be asked something.
     pub(super) async fn ensure_process(&mut self, by: &Arc<str>) -> Result<(), ChatError> {
-        if self.process.as_ref().is_some_and(|process| !process.ending) {
+        if self.process.as_ref().is_some_and(|process| !process.ending && !process.closing) {
             return Ok(());
         }
-        // What the last one still has to say comes first.
+        // One that takes no more prompts makes room; what it still has to say comes first.
+        self.end_process(false);
         while self.process.is_some() {
             self.link.news().await;
             while let Some(heard) = self.link.take() {
