@@ -10,7 +10,7 @@ use crate::rig::socket::Socket;
 use crate::rig::{Caller, processes, torture};
 
 /// Makes a chat with the bundled agent.
-fn chat(socket: &mut Socket, more: Value) -> String {
+fn chat(socket: &mut Socket, more: &Value) -> String {
     let mut params = json!({"backend": "basic"});
     params.as_object_mut().expect("an object").extend(more.as_object().expect("one").clone());
     let created = socket.ok("chat.create", params);
@@ -52,7 +52,7 @@ fn approval(socket: &mut Socket, chat: &str) -> String {
 fn ten_turns_follow_each_other_in_one_process() {
     let daemon = Daemon::start();
     let mut socket = daemon.socket();
-    let chat = chat(&mut socket, json!({"title": "ten"}));
+    let chat = chat(&mut socket, &json!({"title": "ten"}));
     for turn in 1..=10 {
         let answered = ask(&mut socket, &chat, &format!("hello {turn}"));
         assert_eq!(answered["turn"], turn);
@@ -76,7 +76,7 @@ fn ten_turns_follow_each_other_in_one_process() {
 fn a_cancelled_turn_keeps_what_was_said_and_the_next_one_works() {
     let daemon = Daemon::start();
     let (mut socket, mut asking) = (daemon.socket(), daemon.socket());
-    let chat = chat(&mut socket, json!({}));
+    let chat = chat(&mut socket, &json!({}));
     let params = json!({"session_id": chat, "prompt": "wait", "wait": true, "timeout_secs": 600});
     let asked = asking.begin("chat.prompt", params);
     processes::eventually("it speaks", || types(&mut socket, &chat).contains(&"text".to_owned()));
@@ -94,7 +94,7 @@ fn a_cancelled_turn_keeps_what_was_said_and_the_next_one_works() {
 fn what_is_allowed_is_done_and_what_is_denied_is_not_as_a_file_shows() {
     let daemon = Daemon::start();
     let (mut socket, mut asking) = (daemon.socket(), daemon.socket());
-    let chat = chat(&mut socket, json!({}));
+    let chat = chat(&mut socket, &json!({}));
     for (decision, there) in [("deny", false), ("allow_once", true)] {
         let file = daemon.home.path().join(decision);
         let prompt = format!("write {}", file.display());
@@ -126,7 +126,7 @@ fn what_nobody_decides_is_denied_at_its_deadline_and_the_turn_goes_on() {
     let setup = Setup::new().only_config("[approvals]\ndeadline_secs = 1\n");
     let daemon = setup.start();
     let mut socket = daemon.socket();
-    let chat = chat(&mut socket, json!({}));
+    let chat = chat(&mut socket, &json!({}));
     let turn = ask(&mut socket, &chat, "run something");
     assert_eq!(
         (&turn["outcome"], &turn["content"]),
@@ -140,7 +140,7 @@ fn what_nobody_decides_is_denied_at_its_deadline_and_the_turn_goes_on() {
 fn a_killed_daemon_leaves_the_turn_interrupted_and_the_conversation_goes_on() {
     let daemon = Daemon::start();
     let (mut socket, mut asking) = (daemon.socket(), daemon.socket());
-    let chat = chat(&mut socket, json!({}));
+    let chat = chat(&mut socket, &json!({}));
     assert_eq!(ask(&mut socket, &chat, "before")["outcome"], "completed");
     let native = get(&mut socket, &chat)["native_session_id"].clone();
     asking.begin("chat.prompt", json!({"session_id": chat, "prompt": "run x", "wait": true}));
@@ -162,7 +162,7 @@ fn a_killed_daemon_leaves_the_turn_interrupted_and_the_conversation_goes_on() {
 fn an_agent_that_hears_no_cancel_is_ended_when_the_chat_is_stopped() {
     let daemon = Daemon::start();
     let mut socket = daemon.socket();
-    let chat = chat(&mut socket, json!({}));
+    let chat = chat(&mut socket, &json!({}));
     socket.ok("chat.prompt", json!({"session_id": chat, "prompt": "deaf"}));
     let agent = get(&mut socket, &chat)["agent_id"].clone();
     let pid = socket.ok("agent.get", json!({"agent_id": agent}))["pid"].clone();
@@ -180,7 +180,7 @@ fn torture_many_chats_at_once_do_not_disturb_each_other() {
     let mut socket = daemon.socket();
     let count = torture(50).max(8);
     let mut sockets: Vec<_> = (0..count).map(|_| daemon.socket()).collect();
-    let chats: Vec<_> = (0..count).map(|_| chat(&mut socket, json!({}))).collect();
+    let chats: Vec<_> = (0..count).map(|_| chat(&mut socket, &json!({}))).collect();
     for round in 0..3 {
         let hello = |number: usize| format!("hello {round} from {number}");
         let mut asked = Vec::new();

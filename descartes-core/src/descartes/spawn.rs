@@ -125,9 +125,8 @@ impl Descartes {
         let env = std::mem::replace(&mut spec.env, names);
         let now = core.clock.now();
         let chat = backend.always_converses().then(|| {
-            let mut chat = ChatSpec::default();
-            chat.agent = spec.clone();
-            chat.agent.task = None;
+            let agent = AgentSpec { task: None, ..AgentSpec::clone(&spec) };
+            let chat = ChatSpec { agent, ..ChatSpec::default() };
             let mut chat = ChatRecord::new(chat, Arc::clone(backend.name()), Arc::clone(&by), now);
             (chat.agent, chat.has_agent, chat.mode) = (id, true, ChatMode::Agent);
             chat
