@@ -12,6 +12,7 @@ pub mod agent;
 pub mod approval;
 pub mod backend;
 pub mod chat;
+pub mod chunk;
 pub mod config;
 pub mod control;
 pub mod duration;

@@ -7,7 +7,8 @@ use std::process::ExitCode;
 
 use descartes_rpc::client::{Client, Subscription};
 use descartes_rpc::wire::agent::SendParams;
-use descartes_rpc::wire::chat::{ApprovalMode, ChangeParams, CreateParams, TurnOutcome};
+use descartes_rpc::wire::chat::{ApprovalMode, ChangeParams, CreateParams};
+use descartes_rpc::wire::chunk::TurnOutcome;
 use descartes_rpc::wire::event::SubscribeParams;
 
 use super::arguments::{Conversation, Run, Send};

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::chat::{ChunkError, TurnOutcome, Usage};
+use super::chunk::{ChunkError, TurnOutcome, Usage};
 use super::config::{AgentConfig, RestartConfig, SpawnConfig};
 use super::duration::Secs;
 use super::{params, shape, words};

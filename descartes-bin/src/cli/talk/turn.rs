@@ -2,9 +2,8 @@
 
 use descartes_rpc::client::{Client, Subscription, Update};
 use descartes_rpc::wire::approval::ApprovalOption;
-use descartes_rpc::wire::chat::{
-    CancelTurnParams, Chunk, ChunkBody, ChunkError, Prompt, PromptParams, TurnOutcome,
-};
+use descartes_rpc::wire::chat::{CancelTurnParams, Prompt, PromptParams};
+use descartes_rpc::wire::chunk::{Chunk, ChunkBody, ChunkError, TurnOutcome};
 use descartes_rpc::wire::event::Event;
 
 use super::super::{approvals, which};

@@ -11,7 +11,7 @@ use crate::auth::Principal;
 use crate::client::{Client, Update};
 use crate::error::ErrorKind;
 use crate::service::Rpc;
-use crate::wire::chat::{Chunk, ChunkBody, TurnOutcome};
+use crate::wire::chunk::{Chunk, ChunkBody, TurnOutcome};
 
 async fn rpc() -> Rpc {
     let builder = Descartes::builder().runner(Arc::new(FakeChat::runner()));

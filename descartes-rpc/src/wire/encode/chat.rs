@@ -9,9 +9,8 @@ use serde_json::value::RawValue;
 
 use super::agent::stamp;
 use crate::wire::approval::{Approval, ApprovalOption, ApprovalStatus};
-use crate::wire::chat::{
-    ApprovalMode, Chat, ChatMessage, ChatStatus, ChunkError, ToolCall, TurnOutcome, Usage,
-};
+use crate::wire::chat::{ApprovalMode, Chat, ChatMessage, ChatStatus, ToolCall};
+use crate::wire::chunk::{ChunkError, TurnOutcome, Usage};
 use crate::wire::state::Json;
 
 /// A chat as lists show it.
