@@ -3,6 +3,7 @@
 mod approvals;
 mod ends;
 mod turns;
+mod unkillable;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -24,7 +24,15 @@ impl Conversation {
         // One that takes no more prompts makes room; what it still has to say comes first.
         self.end_process(false);
         while self.process.is_some() {
-            self.link.news().await;
+            tokio::select! {
+                Some(killed) = self.kills.join_next() => {
+                    if let Err(error) = killed.unwrap_or(Err(AgentError::Broken)) {
+                        self.may_be_ended_again();
+                        return Err(error.into());
+                    }
+                }
+                () = self.link.news() => {}
+            }
             while let Some(heard) = self.link.take() {
                 self.hear_one(heard);
             }
@@ -95,9 +103,7 @@ impl Conversation {
     pub(super) async fn killed(&mut self, result: Result<Killed, AgentError>) {
         if let Err(error) = result {
             tracing::error!(chat = %self.record.id, %error, "an agent's process was not ended");
-            if let Some(process) = &mut self.process {
-                process.ending = false;
-            }
+            self.may_be_ended_again();
             if let Some(stopping) = self.stopping.take() {
                 let left: Arc<str> = error.to_string().into();
                 for answer in stopping.answers {
@@ -107,6 +113,13 @@ impl Conversation {
             }
         }
         self.go_on().await;
+    }
+
+    /// What was to end the process did not.
+    fn may_be_ended_again(&mut self) {
+        if let Some(process) = &mut self.process {
+            process.ending = false;
+        }
     }
 
     /// Does to the process what a dialect wants.
