@@ -164,7 +164,7 @@ const ENVELOPE: &[Case] = &[
     ),
     (
         "a method of the future is not listed and not there",
-        r#"{"jsonrpc":"2.0","id":1,"method":"chat.create"}"#,
+        r#"{"jsonrpc":"2.0","id":1,"method":"task.create"}"#,
         r#"{"id":1,"error":{"code":-32601}}"#,
     ),
     (
