@@ -242,9 +242,8 @@ impl Backend {
     pub(crate) fn is_provided(&self) -> bool {
         match &self.recipe {
             Recipe::Basic(None) => false,
-            Recipe::Process | Recipe::Basic(Some(_)) => true,
-            // Without a program of its own each agent brings one: nobody means it by saying nothing.
-            Recipe::Conversing(conversing) => !conversing.command.is_empty(),
+            // Without a program of its own each agent brings one.
+            Recipe::Process | Recipe::Basic(Some(_)) | Recipe::Conversing(_) => true,
         }
     }
 

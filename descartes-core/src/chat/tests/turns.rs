@@ -1,5 +1,5 @@
-use super::{chat, host, prompt, story, turn, until};
-use crate::chat::{ChatError, ChatStatus, WhenBusy};
+use super::{builder, chat, host, prompt, story, turn, until};
+use crate::chat::{ChatError, ChatSpec, ChatStatus, WhenBusy};
 use crate::dialect::Prompt;
 use crate::event::TurnOutcome;
 use crate::{Caller, PromptRequest};
@@ -98,4 +98,18 @@ async fn a_turn_that_takes_too_long_is_ended_as_timed_out() {
     let chat = host.chat_create(spec, &mut Caller::new("me")).await.expect("a chat").record.id;
     assert_eq!(turn(&host, chat, "wait").await.outcome, TurnOutcome::TimedOut);
     assert_eq!(turn(&host, chat, "say fine").await.outcome, TurnOutcome::Completed);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_backend_whose_agents_bring_their_program_is_used_with_one_and_not_without() {
+    let bare = || Box::new(crate::dialect::Basic::new()) as Box<dyn crate::dialect::Dialect>;
+    let bare = crate::backend::Backend::conversing("bare", Vec::new(), "basic", bare);
+    let host = builder().backend(bare).build().await.expect("it begins");
+    let mut spec = ChatSpec::backend("bare");
+    let refused = host.chat_create(spec.clone(), &mut Caller::new("me")).await;
+    let refused = refused.expect_err("there is nothing to start").to_string();
+    assert!(refused.contains("config.command"), "{refused}");
+    spec.agent.command = vec!["fake".into()];
+    let chat = host.chat_create(spec, &mut Caller::new("me")).await.expect("a chat").record.id;
+    assert_eq!(&*turn(&host, chat, "say hello").await.content, "hello");
 }
