@@ -1,14 +1,16 @@
 //! Backends: named recipes for starting agent programs.
 
 mod recipes;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::agent::{AgentId, AgentSpec, SpecError};
+use crate::agent::{AgentError, AgentId, AgentSpec, SpecError};
 use crate::chat::SessionMaker;
-use crate::dialect::{Basic, Dialect, Lines, PauseWords};
+use crate::dialect::{ApprovalMode, Basic, Dialect, Lines, PauseWords};
 use crate::runner::Launch;
 
 /// A named recipe: which program, how it is started, how it is talked to. Cheap to clone.
@@ -30,6 +32,11 @@ impl Conversing {
         std::env::split_paths(&path).map(|folder| folder.join(program)).find(|path| path.is_file())
     }
 }
+
+/// The parameter that says what happens when the agent of a chat asks.
+pub(crate) const CHAT_APPROVALS: &str = "approvals";
+/// The same of an agent that is begun by itself.
+pub(crate) const AGENT_APPROVALS: &str = "config.approvals";
 
 /// What [`BackendStatus::runner`] says of backends that name no runner.
 const DEFAULT_RUNNER: &str = "process";
@@ -273,6 +280,25 @@ impl Backend {
             }
             _ => Ok(()),
         }
+    }
+
+    /// Checks that `mode` means with its program what it says; `path` is the parameter that says so.
+    pub(crate) fn check_approvals(
+        &self,
+        mode: ApprovalMode,
+        path: &'static str,
+    ) -> Result<(), AgentError> {
+        let offered = match &self.recipe {
+            Recipe::Conversing(conversing) => (conversing.make)().approval_modes(),
+            // It asks in chats alone.
+            Recipe::Basic(_) if path == CHAT_APPROVALS => Basic::new().approval_modes(),
+            Recipe::Basic(_) | Recipe::Process => Lines::new().approval_modes(),
+        };
+        if offered.contains(&mode) {
+            return Ok(());
+        }
+        let backend = Arc::clone(&self.name);
+        Err(AgentError::ApprovalMode { backend, mode, offered, path })
     }
 
     /// What to start for run `run` of an agent that was asked to be `spec`.

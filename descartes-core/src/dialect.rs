@@ -25,7 +25,7 @@ mod codex_exec;
 mod gemini;
 mod lines;
 mod one_shot;
-mod opencode;
+pub(crate) mod opencode;
 mod raw;
 mod session;
 #[cfg(test)]
@@ -198,4 +198,10 @@ pub trait Dialect: Send {
 
     /// What can be done with the program.
     fn capabilities(&self) -> Capabilities;
+
+    /// The modes that mean with this program what they say: all, where it can be asked. The default
+    /// for one that cannot is what nothing hinders.
+    fn approval_modes(&self) -> &'static [ApprovalMode] {
+        if self.capabilities().approvals { &ApprovalMode::ALL } else { &[ApprovalMode::AllowAll] }
+    }
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::{AgentId, AgentStatus, Exit, SpecError};
+use crate::dialect::ApprovalMode;
 use crate::runner::{ControlError, SpawnError, StdinError};
 use crate::store::StoreError;
 
@@ -54,6 +55,18 @@ pub enum AgentError {
         reason: Arc<str>,
         /// Which ones there are.
         available: Vec<Arc<str>>,
+    },
+    /// The approval mode does not mean with this backend what it says.
+    #[error("`{backend}` cannot do what the approval mode `{mode}` says", mode = .mode.as_str())]
+    ApprovalMode {
+        /// Which backend.
+        backend: Arc<str>,
+        /// Which mode it should have had.
+        mode: ApprovalMode,
+        /// Those that it has.
+        offered: &'static [ApprovalMode],
+        /// The parameter that says which.
+        path: &'static str,
     },
     /// The program could not be started.
     #[error(transparent)]

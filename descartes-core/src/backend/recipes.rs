@@ -5,7 +5,7 @@
 //! agent (`process/environment.rs`).
 
 use super::{Backend, Conversing};
-use crate::dialect::{Acp, Claude, Codex, Dialect, Gemini, OpenCode};
+use crate::dialect::{Acp, Claude, Codex, Dialect, Gemini, OpenCode, opencode};
 
 /// One row of the table.
 struct Recipe {
@@ -57,7 +57,7 @@ const RECIPES: &[Recipe] = &[
         command: &["opencode", "acp"],
         dialect: "acp",
         make: || Box::new(Acp::new()),
-        env: &[("OPENCODE_DISABLE_AUTOUPDATE", "1")],
+        env: &[("OPENCODE_DISABLE_AUTOUPDATE", "1"), (opencode::PERMISSION, opencode::ASKING)],
         pass: &["OPENCODE_*", "ANTHROPIC_*", "OPENAI_*", "GEMINI_API_KEY", "OPENROUTER_API_KEY"],
         install: "npm install -g opencode-ai",
     },

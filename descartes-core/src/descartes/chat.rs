@@ -9,7 +9,7 @@ use super::{Caller, Core, Descartes};
 use crate::agent::registry::Reservation;
 use crate::agent::{AgentError, AgentId, AgentRecord, AgentSpec, PageRequest};
 use crate::approval::{Approval, ApprovalFilter, ApprovalId};
-use crate::backend::Backend;
+use crate::backend::{Backend, CHAT_APPROVALS};
 use crate::chat::{
     Accepted, Answer, ChatError, ChatFilter, ChatHistory, ChatId, ChatMode, ChatPage, ChatRecord,
     ChatSpec, ChatStatus, Command, Conversation, Link, Message, Stopped, TurnResult, WhenBusy,
@@ -94,6 +94,8 @@ impl Descartes {
         spec.agent.check()?;
         let backend = core.chat_backend_for(spec.agent.backend.as_deref())?;
         backend.check(&spec.agent)?;
+        let mode = spec.agent.chat.approvals.unwrap_or(core.approval_mode);
+        backend.check_approvals(mode, CHAT_APPROVALS)?;
         let mut spec = spec;
         let names = spec.agent.env.keys().map(|name| (name.clone(), String::new())).collect();
         let env = std::mem::replace(&mut spec.agent.env, names);

@@ -7,7 +7,7 @@ use super::{Caller, Core, Descartes, PromptRequest};
 use crate::agent::registry::{Live, Reservation};
 use crate::agent::supervisor::{Supervisor, put_record, status_event};
 use crate::agent::{AgentError, AgentId, AgentRecord, AgentSpec};
-use crate::backend::Backend;
+use crate::backend::{AGENT_APPROVALS, Backend};
 use crate::chat::{ChatId, ChatMode, ChatRecord, ChatSpec, put_chat};
 use crate::cursor::{Cursor, Position};
 use crate::dialect::Prompt;
@@ -103,6 +103,11 @@ impl Descartes {
         spec.check()?;
         let backend = core.backend_for(spec.backend.as_deref())?;
         backend.check(&spec)?;
+        // One that does not converse is asked to keep to a mode only by whoever names one.
+        let usual = backend.always_converses().then_some(core.approval_mode);
+        if let Some(mode) = spec.chat.approvals.or(usual) {
+            backend.check_approvals(mode, AGENT_APPROVALS)?;
+        }
         if let Some(parent) = spec.parent {
             let (current, max) = (core.registry.depth(parent)?, core.limits.hierarchy_depth);
             if current >= max {

@@ -400,4 +400,8 @@ impl Dialect for CodexExec {
             pause: false,
         }
     }
+
+    fn approval_modes(&self) -> &'static [ApprovalMode] {
+        &ApprovalMode::FENCED
+    }
 }

@@ -166,6 +166,10 @@ impl Dialect for Gemini {
     fn capabilities(&self) -> Capabilities {
         self.words.capabilities()
     }
+
+    fn approval_modes(&self) -> &'static [ApprovalMode] {
+        &ApprovalMode::FENCED
+    }
 }
 
 /// `[API Error: …]`, with the answer of the server inside as it came.

@@ -17,6 +17,12 @@ use crate::event::{ChunkError, ChunkErrorKind, Usage};
 use crate::json::Json;
 use crate::limits;
 
+/// Laid over the permissions of its configuration, in JSON (seen in 1.18.33).
+pub(crate) const PERMISSION: &str = "OPENCODE_PERMISSION";
+/// Asks before everything but looking at the project; by itself it asks before nearly nothing. Tools
+/// are named one by one as well, since rules of the user's for one of them would win over `*`.
+pub(crate) const ASKING: &str = r#"{"*":"ask","bash":"ask","edit":"ask","webfetch":"ask","websearch":"ask","codesearch":"ask","task":"ask","external_directory":"ask","doom_loop":"ask","read":{"*":"allow","*.env":"ask","*.env.*":"ask","*.env.example":"allow"},"list":"allow","glob":"allow","grep":"allow","lsp":"allow","todoread":"allow","todowrite":"allow","skill":"allow","question":"deny","plan_enter":"deny","plan_exit":"deny"}"#;
+
 /// A turn of `opencode run`.
 #[derive(Debug, Default)]
 pub struct OpenCode {
@@ -229,8 +235,9 @@ impl Dialect for OpenCode {
         if session.thinking != Thinking::Off {
             words.args.push("--thinking".into());
         }
-        if session.approvals == ApprovalMode::AllowAll {
-            words.args.push("--auto".into());
+        match fence(session.approvals) {
+            Some(fence) => drop(words.env.insert(PERMISSION.into(), fence)),
+            None => words.args.push("--auto".into()),
         }
         if let Some(model) = &session.model {
             words.args.extend(["--model".into(), model.to_string()]);
@@ -250,6 +257,21 @@ impl Dialect for OpenCode {
 
     fn capabilities(&self) -> Capabilities {
         self.words.capabilities()
+    }
+
+    fn approval_modes(&self) -> &'static [ApprovalMode] {
+        &ApprovalMode::FENCED
+    }
+}
+
+/// The permissions of a program that nobody can be asked by: what would be asked is denied. None where
+/// everything is allowed.
+fn fence(mode: ApprovalMode) -> Option<String> {
+    let denied = || ASKING.replace(r#""ask""#, r#""deny""#);
+    match mode {
+        ApprovalMode::AllowAll => None,
+        ApprovalMode::AllowEdits => Some(denied().replace(r#""edit":"deny""#, r#""edit":"allow""#)),
+        ApprovalMode::Ask | ApprovalMode::Deny => Some(denied()),
     }
 }
 

@@ -102,6 +102,9 @@ impl ApprovalMode {
     /// Every mode.
     pub const ALL: [Self; 4] = [Self::Ask, Self::AllowEdits, Self::AllowAll, Self::Deny];
 
+    /// Those that need nobody who could be asked: what is not allowed from the start is denied.
+    pub const FENCED: [Self; 3] = [Self::AllowEdits, Self::AllowAll, Self::Deny];
+
     /// The mode's text.
     #[must_use]
     pub fn as_str(self) -> &'static str {

@@ -70,6 +70,11 @@ impl From<AgentError> for RpcError {
                 .with("cause", reason.as_ref())
                 .with("available", names(&available))
                 .hint("backend.list says what can be used"),
+            AgentError::ApprovalMode { backend, offered, path, .. } => {
+                let offered: Vec<_> = offered.iter().map(|mode| mode.as_str()).collect();
+                let expected = format!("a mode that `{backend}` has: {}", offered.join(", "));
+                Self::from(ParamFault::at(path, &expected)).with("available", offered)
+            }
             AgentError::Spawn(error) => (*error).into(),
             AgentError::Kill { left } => of(Kind::KillFailed).with("left", left.as_ref()),
             AgentError::Pause(_) => of(Kind::PauseFailed),

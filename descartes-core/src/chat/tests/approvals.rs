@@ -105,3 +105,29 @@ async fn a_decision_to_cancel_denies_it_and_ends_the_turn() {
     assert!(matches!(outcome, TurnOutcome::Cancelled | TurnOutcome::Completed), "{outcome:?}");
     assert_eq!(&*turn(&host, chat, "say on").await.content, "on");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_backend_that_cannot_be_asked_is_not_asked_to_ask() {
+    let silent = || Box::new(crate::dialect::Gemini::new()) as Box<dyn crate::dialect::Dialect>;
+    let silent = crate::backend::Backend::conversing("silent", vec!["x".into()], "gemini", silent);
+    let refused = |mode: Option<ApprovalMode>, usual| {
+        let builder = builder().backend(silent.clone()).approval_mode(usual);
+        async move {
+            let host = builder.deny_when_unattended(true).build().await.expect("it begins");
+            let mut spec = ChatSpec::backend("silent");
+            spec.agent.chat.approvals = mode;
+            let agent = spec.agent.clone();
+            let chat = host.chat_create(spec, &mut Caller::new("me")).await.err();
+            let chat = chat.map(|error| error.to_string());
+            let spawned = host.spawn(agent, "me").await.err().map(|error| error.to_string());
+            assert_eq!(chat, spawned, "an agent is refused as its chat is");
+            chat
+        }
+    };
+    let said = "`silent` cannot do what the approval mode `ask` says".to_owned();
+    let (ask, deny) = (ApprovalMode::Ask, ApprovalMode::Deny);
+    assert_eq!(refused(None, ask).await.as_ref(), Some(&said), "also where it was not named");
+    assert_eq!(refused(Some(ask), deny).await, Some(said));
+    assert_eq!(refused(Some(deny), ask).await, None);
+    assert_eq!(refused(None, deny).await, None);
+}

@@ -177,3 +177,19 @@ async fn who_may_not_decide_is_refused_and_who_only_reads_may_not_talk() {
     let decide = refused(reader.approval_decide(params(decide)).await);
     assert_eq!(decide.detail("required").unwrap(), "approve");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_mode_that_a_backend_does_not_have_is_refused_with_those_that_it_has() {
+    let client = client().await;
+    let chat = client.chat_create(params(json!({"backend": "gemini-run"}))).await;
+    let chat = refused(chat);
+    assert_eq!(chat.kind(), ErrorKind::InvalidParams);
+    assert_eq!(chat.detail("path").unwrap(), "approvals");
+    assert_eq!(chat.detail("available").unwrap(), &json!(["allow_edits", "allow_all", "deny"]));
+    let config =
+        json!({"agent_type": "process", "config": {"command": "true", "approvals": "ask"}});
+    let agent = refused(client.agent_spawn(params(config)).await);
+    assert_eq!(agent.kind(), ErrorKind::InvalidParams);
+    assert_eq!(agent.detail("path").unwrap(), "config.approvals");
+    assert_eq!(agent.detail("available").unwrap(), &json!(["allow_all"]));
+}
