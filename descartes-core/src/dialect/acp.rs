@@ -154,6 +154,7 @@ impl Acp {
 
     /// Ends the open turn. What the agent still asks is answered, so that it does not wait for ever.
     fn end_turn(&mut self, end: TurnEnd, out: &mut Vec<Action>) {
+        self.end_denied(out);
         let Some(turn) = self.turn.take() else { return };
         for ask in turn.asks.into_requests() {
             Peer::answer(&ask, &asks::Outcome::cancelled(), out);

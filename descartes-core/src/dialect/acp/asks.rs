@@ -165,7 +165,13 @@ impl Acp {
     pub(super) fn decide(&mut self, ask: AskToken, decision: &Decision, out: &mut Vec<Action>) {
         let Some(turn) = &mut self.turn else { return };
         let Some(open) = turn.asks.0.remove(&ask) else { return };
-        let outcome = match choice(decision, &open.options) {
+        let chosen = choice(decision, &open.options);
+        let is_chosen = |option: &&PermissionOption| chosen.as_ref() == Some(&option.option_id);
+        let effect = open.options.iter().find(is_chosen).map(effect);
+        if let (Some(call), None | Some(OptionEffect::Deny)) = (&open.call, effect) {
+            turn.tools.deny(call, denial(decision));
+        }
+        let outcome = match chosen {
             Some(option_id) => Chosen::Selected { option_id },
             None => Chosen::Cancelled,
         };
@@ -215,6 +221,14 @@ fn choice(decision: &Decision, options: &[PermissionOption]) -> Option<String> {
             };
             options.iter().find(is).map(|option| option.option_id.clone())
         }
+    }
+}
+
+/// What is told of a call that was denied, where its agent tells nothing.
+fn denial(decision: &Decision) -> Arc<str> {
+    match decision {
+        Decision::Deny { message: Some(message) } => Arc::clone(message),
+        _ => "it was denied".into(),
     }
 }
 

@@ -39,6 +39,8 @@ pub(super) struct Call {
     shown: bool,
     /// What it gave so far, as text.
     content: Option<String>,
+    /// It was denied, with these words: agents may say nothing more of it.
+    denied: Option<Arc<str>>,
 }
 
 impl Tools {
@@ -48,6 +50,13 @@ impl Tools {
 
     pub(super) fn has_ended(&self, id: &str) -> bool {
         self.done.contains(id)
+    }
+
+    /// Call `id` was denied, with these words.
+    pub(super) fn deny(&mut self, id: &str, words: Arc<str>) {
+        if let Some(call) = self.open.get_mut(id) {
+            call.denied = Some(words);
+        }
     }
 
     /// The names of all calls, those that have not ended among them.
@@ -158,6 +167,23 @@ impl Acp {
         let result = result.unwrap_or_default().into();
         let body = ChunkBody::ToolResult { tool_id: id, result, is_error };
         out.push(Action::Emit(chunk(number, call.parent, body)));
+    }
+
+    /// The agent went on: of calls that were denied it says nothing more, as Gemini does.
+    pub(super) fn end_denied(&mut self, out: &mut Vec<Action>) {
+        let Some(turn) = &mut self.turn else { return };
+        let number = turn.number;
+        let denied = turn.tools.open.iter().filter(|(_, call)| call.denied.is_some());
+        let denied: Vec<Arc<str>> = denied.map(|(id, _)| Arc::clone(id)).collect();
+        for id in denied {
+            let Some(call) = turn.tools.open.remove(&id) else { continue };
+            if turn.tools.done.len() < limits::ACP_FINISHED_CALLS {
+                turn.tools.done.insert(Arc::clone(&id));
+            }
+            let result = call.denied.unwrap_or_default();
+            let body = ChunkBody::ToolResult { tool_id: id, result, is_error: true };
+            out.push(Action::Emit(chunk(number, call.parent, body)));
+        }
     }
 
     /// Says what the agent is busy with: a question, tools, or the model.

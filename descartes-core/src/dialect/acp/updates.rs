@@ -55,11 +55,15 @@ impl Acp {
     fn said(&mut self, update: &Update<'_>, out: &mut Vec<Action>) -> bool {
         let Some(text) = text(update) else { return false };
         let late = self.past.message.is_some() && self.past.message == update.message_id;
-        let Some(turn) = self.turn.as_mut().filter(|turn| turn.sent && !late) else { return true };
+        let Some(turn) = self.turn.as_ref().filter(|turn| turn.sent && !late) else { return true };
         if text.is_empty() {
             return true;
         }
         let (number, parent) = (turn.number, parent(update));
+        if parent.is_none() {
+            self.end_denied(out);
+        }
+        let Some(turn) = &mut self.turn else { return true };
         if parent.is_none() {
             if update.message_id.is_some() && update.message_id != turn.message {
                 turn.message.clone_from(&update.message_id);
@@ -80,11 +84,15 @@ impl Acp {
     fn thought(&mut self, update: &Update<'_>, out: &mut Vec<Action>) -> bool {
         let Some(text) = text(update) else { return false };
         let late = self.past.message.is_some() && self.past.message == update.message_id;
-        let Some(turn) = self.turn.as_mut().filter(|turn| turn.sent && !late) else { return true };
+        let Some(turn) = self.turn.as_ref().filter(|turn| turn.sent && !late) else { return true };
         if text.is_empty() {
             return true;
         }
         let (number, parent) = (turn.number, parent(update));
+        if parent.is_none() {
+            self.end_denied(out);
+        }
+        let Some(turn) = &mut self.turn else { return true };
         let block = if parent.is_none() {
             turn.passage.close();
             turn.thinking.piece()

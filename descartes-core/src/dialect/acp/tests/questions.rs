@@ -70,15 +70,41 @@ fn each_decision_has_its_option() {
         asks(&mut played, json!(7), shell());
         decide(&mut played, 1, &decision);
         assert_eq!(answered(&played), option, "{decision:?}");
-        answers_turn(&mut played);
+        // A denied question lets the turn go on, to its own end.
+        played.actions.clear();
+        says(&mut played, &json!({"id": 3, "result": {"stopReason": "end_turn"}}));
+        assert_eq!(news(&mut played).last().map(String::as_str), Some("end 1 completed"));
     }
 }
 
-/// A denied question lets the turn go on, to its own end.
-fn answers_turn(played: &mut Played<Acp>) {
-    played.actions.clear();
-    says(played, &json!({"id": 3, "result": {"stopReason": "end_turn"}}));
-    assert_eq!(news(played), ["end 1 completed"]);
+#[test]
+fn a_denied_call_of_which_its_agent_says_nothing_more_ends_when_the_model_goes_on() {
+    let denied = |played: &mut Played<Acp>| {
+        asks(played, json!("q1"), shell());
+        decide(played, 1, &Decision::Deny { message: Some("not that".into()) });
+        played.actions.clear();
+    };
+    // As Gemini 0.61.0 does it.
+    let mut played = asked();
+    denied(&mut played);
+    super::writes(&mut played, "as you like");
+    assert_eq!(
+        news(&mut played),
+        ["1 result t1 failed \"not that\"", "mark", "1 text[0] \"as you like\""]
+    );
+    let late = json!({"sessionUpdate": "tool_call_update", "toolCallId": "t1", "status": "failed"});
+    updates(&mut played, late.clone());
+    assert_eq!(news(&mut played), Vec::<String>::new());
+    // One that tells is believed, and a turn that ends with it has told all.
+    let mut played = asked();
+    denied(&mut played);
+    updates(&mut played, late);
+    super::writes(&mut played, "x");
+    assert_eq!(news(&mut played)[0], "1 result t1 failed \"\"");
+    let mut played = asked();
+    denied(&mut played);
+    says(&mut played, &json!({"id": 3, "result": {"stopReason": "end_turn"}}));
+    assert_eq!(news(&mut played), ["1 result t1 failed \"not that\"", "end 1 completed"]);
 }
 
 #[test]
