@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::step::Effect;
 use super::{Conversation, TurnResult};
 use crate::dialect::{Action, TurnEnd};
-use crate::event::{ChunkBody, StreamChunk, TurnOutcome, Usage};
+use crate::event::{ChunkBody, ChunkError, ChunkErrorKind, StreamChunk, TurnOutcome, Usage};
 use crate::limits::TURN_CONTENT_BYTES;
 
 impl Conversation {
@@ -86,9 +86,11 @@ impl Conversation {
         // What was done in spite of being cancelled is done.
         if let Some(cancelled) = turn.cancelled.filter(|_| end.outcome != TurnOutcome::Completed) {
             end.outcome = cancelled;
-            if cancelled == TurnOutcome::Cancelled {
-                end.error = None;
-            }
+            end.error = match cancelled {
+                TurnOutcome::Cancelled => None,
+                TurnOutcome::TimedOut => Some(too_long()),
+                _ => end.error,
+            };
         }
         for canceller in turn.cancellers {
             self.step.answer(canceller, Ok(end.outcome == TurnOutcome::Cancelled));
@@ -116,6 +118,11 @@ impl Conversation {
             self.step.then(move || drop(done.send(result)));
         }
     }
+}
+
+/// Why a turn was ended whose time was over, whatever its program says of that.
+fn too_long() -> ChunkError {
+    ChunkError::new(ChunkErrorKind::Timeout, "the turn took longer than it may")
 }
 
 /// Adds what a turn used to what was used before.

@@ -1,7 +1,7 @@
 use super::{builder, chat, host, prompt, story, turn, until};
 use crate::chat::{ChatError, ChatSpec, ChatStatus, WhenBusy};
 use crate::dialect::Prompt;
-use crate::event::TurnOutcome;
+use crate::event::{ChunkErrorKind, TurnOutcome};
 use crate::{Caller, PromptRequest};
 
 #[tokio::test(start_paused = true)]
@@ -96,7 +96,9 @@ async fn a_turn_that_takes_too_long_is_ended_as_timed_out() {
     let mut spec = crate::chat::ChatSpec::backend("fake");
     spec.agent.chat.turn_timeout = Some(std::time::Duration::from_secs(5));
     let chat = host.chat_create(spec, &mut Caller::new("me")).await.expect("a chat").record.id;
-    assert_eq!(turn(&host, chat, "wait").await.outcome, TurnOutcome::TimedOut);
+    let late = turn(&host, chat, "wait").await;
+    assert_eq!(late.outcome, TurnOutcome::TimedOut);
+    assert_eq!(late.error.expect("why").kind, ChunkErrorKind::Timeout);
     assert_eq!(turn(&host, chat, "say fine").await.outcome, TurnOutcome::Completed);
 }
 
