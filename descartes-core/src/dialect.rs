@@ -205,3 +205,25 @@ pub trait Dialect: Send {
         if self.capabilities().approvals { &ApprovalMode::ALL } else { &[ApprovalMode::AllowAll] }
     }
 }
+
+impl<D: Dialect + ?Sized> Dialect for Box<D> {
+    fn launch(&mut self, session: &SessionSpec, words: &mut LaunchWords) {
+        (**self).launch(session, words);
+    }
+
+    fn handle(&mut self, now: Instant, input: Input<'_>, out: &mut Vec<Action>) {
+        (**self).handle(now, input, out);
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        (**self).deadline()
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        (**self).capabilities()
+    }
+
+    fn approval_modes(&self) -> &'static [ApprovalMode] {
+        (**self).approval_modes()
+    }
+}
