@@ -71,6 +71,8 @@ pub const ACP_CANCEL: Duration = Duration::from_secs(10);
 /// How long a program that is started for one turn may take to end after it was interrupted, before
 /// it is told to end: two of them have been seen not to mind the first signal.
 pub const ONE_SHOT_CANCEL: Duration = Duration::from_secs(5);
+/// How long such a program may take to end after it said that its turn is over.
+pub const ONE_SHOT_SETTLE: Duration = Duration::from_secs(10);
 /// How long an agent that has closed its output may take to end before its turn is given up.
 pub const ACP_AFTER_EOF: Duration = Duration::from_secs(5);
 /// Tool calls of one turn that may be open; what is said of more of them is shown as it is.

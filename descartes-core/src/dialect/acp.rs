@@ -201,9 +201,8 @@ impl Acp {
             return;
         }
         let how = match (code, signal) {
-            (Some(code), _) => format!("the agent ended with exit code {code}"),
-            (_, Some(signal)) => format!("the agent was ended by signal {signal}"),
-            _ => "the agent closed its output".into(),
+            (None, None) => "the agent closed its output".into(),
+            _ => blame::end(code, signal),
         };
         let error = self.crash(ChunkErrorKind::AgentCrashed, how);
         // What never reached the agent did not begin.
@@ -213,13 +212,7 @@ impl Acp {
 
     /// The error for an agent that ended or does not answer: what it complained about last.
     fn crash(&self, kind: ChunkErrorKind, how: String) -> ChunkError {
-        match self.tail.text() {
-            Some(tail) if blame::is_about_login(&tail) => {
-                ChunkError::new(ChunkErrorKind::AgentAuth, tail).with_hint(how)
-            }
-            Some(tail) => ChunkError::new(kind, tail).with_hint(how),
-            None => ChunkError::new(kind, how),
-        }
+        blame::crash(kind, &self.tail, how)
     }
 }
 

@@ -5,11 +5,15 @@
 //! `mark`, `retract`, `failed TEXT`, `cancelled`, `done`. In TEXT a newline is `\n` and a backslash
 //! is `\\`.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::raw::{oversize, raw};
+use super::blame;
+use super::raw::{StderrTail, oversize, raw};
 use super::{
     Action, AskKind, AskOption, AskRequest, AskToken, Decision, Dialect, Input, LaunchWords,
     OptionEffect, SessionSpec, ToolEffect, TurnEnd,
@@ -18,6 +22,7 @@ use crate::agent::Activity;
 use crate::backend::Capabilities;
 use crate::event::{ChunkBody, ChunkError, ChunkErrorKind, StreamChunk, StreamName, TurnOutcome};
 use crate::json::Json;
+use crate::limits;
 
 /// Converses with the bundled agent.
 #[derive(Debug, Default)]
@@ -29,8 +34,14 @@ pub struct Basic {
     waiting: Option<(u32, String)>,
     ready: bool,
     cancelled: bool,
-    /// Tool calls of the turn that may be asked about.
+    /// Tool calls of the turn that have no result yet.
     tools: BTreeMap<u64, (Arc<str>, Json)>,
+    /// Which calls are asked about; the last question's name.
+    asks: BTreeMap<AskToken, u64>,
+    asked: u64,
+    /// Something of the turn may be withdrawn.
+    marked: bool,
+    stderr: StderrTail,
 }
 
 impl Basic {
@@ -73,14 +84,19 @@ impl Basic {
         match word {
             "text" => out.push(emit(ChunkBody::Text { content: unescaped(rest), block })),
             "think" => out.push(emit(ChunkBody::Thinking { content: unescaped(rest), block })),
-            "mark" => out.push(Action::Mark),
-            "retract" => out.push(Action::Retract),
+            "mark" => {
+                self.marked = true;
+                out.push(Action::Mark);
+            }
+            "retract" if self.marked => out.push(Action::Retract),
             "tool" => return self.tool(turn, rest, out),
             "ask" => return self.asked(rest, out),
             "result" => {
                 let Some((id, result)) = numbered(rest) else { return false };
-                let (tool_id, result) = (tool_id(id), unescaped(result));
-                let is_error = self.tools.remove(&id).is_none();
+                if self.tools.remove(&id).is_none() {
+                    return false;
+                }
+                let (tool_id, result, is_error) = (tool_id(id), unescaped(result), false);
                 out.push(emit(ChunkBody::ToolResult { tool_id, result, is_error }));
                 out.push(Action::Activity(Some(Activity::Thinking)));
             }
@@ -102,6 +118,9 @@ impl Basic {
         let (name, arguments) = rest.split_once(' ').unwrap_or((rest, "{}"));
         let Ok(input) = Json::from_text(arguments) else { return false };
         let (tool_name, tool_id): (Arc<str>, _) = (name.into(), tool_id(id));
+        if self.tools.len() == limits::ACP_OPEN_CALLS {
+            return false;
+        }
         self.tools.insert(id, (Arc::clone(&tool_name), input.clone()));
         self.block += 1;
         let start = ChunkBody::ToolUseStart { tool_name, tool_id: Arc::clone(&tool_id) };
@@ -116,6 +135,12 @@ impl Basic {
     fn asked(&mut self, rest: &str, out: &mut Vec<Action>) -> bool {
         let Some((id, title)) = numbered(rest) else { return false };
         let Some((tool, arguments)) = self.tools.get(&id) else { return false };
+        if self.asks.values().any(|call| *call == id) {
+            return false;
+        }
+        self.asked += 1;
+        let ask = AskToken(self.asked);
+        self.asks.insert(ask, id);
         let option = |id: &str, label: &str, effect| AskOption::new(id, label, effect);
         let request = AskRequest {
             kind: AskKind::Permission,
@@ -131,14 +156,32 @@ impl Basic {
             ],
             rule: None,
         };
-        out.push(Action::Ask { ask: AskToken(id), request: Box::new(request) });
+        out.push(Action::Ask { ask, request: Box::new(request) });
         true
     }
 
     fn end(&mut self, end: TurnEnd, out: &mut Vec<Action>) {
-        self.turn = None;
+        (self.turn, self.marked) = (None, false);
         self.tools.clear();
+        self.asks.clear();
         out.push(Action::TurnEnded(end));
+    }
+
+    /// The process has ended, and so has its turn.
+    fn ended(&mut self, code: Option<i32>, signal: Option<i32>, out: &mut Vec<Action>) {
+        let begun = self.turn;
+        let Some(turn) = begun.or(self.waiting.take().map(|(turn, _)| turn)) else { return };
+        let how = blame::end(code, signal);
+        let error = blame::crash(ChunkErrorKind::AgentCrashed, &self.stderr, how);
+        let end = match begun {
+            Some(_) if self.cancelled => TurnEnd::new(turn, TurnOutcome::Cancelled),
+            // What never reached the agent did not begin.
+            None => TurnEnd::failed(turn, error),
+            Some(_) => {
+                TurnEnd { error: Some(error), ..TurnEnd::new(turn, TurnOutcome::Interrupted) }
+            }
+        };
+        self.end(end, out);
     }
 
     fn prompt(&mut self, turn: u32, text: &str, out: &mut Vec<Action>) {
@@ -165,7 +208,11 @@ impl Dialect for Basic {
             Input::Prompt { turn, prompt } if self.ready => {
                 self.prompt(turn, &prompt.as_text(), out);
             }
-            Input::Prompt { turn, prompt } => self.waiting = Some((turn, prompt.as_text())),
+            Input::Line { bytes, .. } => self.stderr.push(bytes),
+            Input::Prompt { turn, prompt } => {
+                self.last = turn;
+                self.waiting = Some((turn, prompt.as_text()));
+            }
             Input::Cancel { turn } if self.turn == Some(turn) => {
                 self.cancelled = true;
                 out.push(send("cancel"));
@@ -176,14 +223,12 @@ impl Dialect for Basic {
             Input::Oversize { stream: StreamName::Stdout, bytes } => {
                 out.push(Action::Emit(oversize(self.last, bytes)));
             }
-            Input::Decide { ask, decision } => out.push(send(&answer(ask, decision))),
-            Input::Ended { .. } => {
-                if let Some((turn, _)) = self.waiting.take() {
-                    let message = "the agent ended before it was ready";
-                    let error = ChunkError::new(ChunkErrorKind::AgentCrashed, message);
-                    out.push(Action::TurnEnded(TurnEnd::failed(turn, error)));
+            Input::Decide { ask, decision } => {
+                if let Some(id) = self.asks.remove(&ask) {
+                    out.push(send(&answer(id, decision)));
                 }
             }
+            Input::Ended { code, signal } => self.ended(code, signal, out),
             _ => {}
         }
     }
@@ -199,8 +244,7 @@ impl Dialect for Basic {
     }
 }
 
-fn answer(ask: AskToken, decision: &Decision) -> String {
-    let AskToken(id) = ask;
+fn answer(id: u64, decision: &Decision) -> String {
     match decision {
         Decision::AllowOnce | Decision::AllowSession => format!("allow {id}"),
         Decision::Option { id: option } if &**option != "deny" => format!("allow {id}"),
@@ -241,54 +285,4 @@ fn unescaped(text: &str) -> Arc<str> {
         }
     }
     plain.into()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::dialect::Prompt;
-
-    fn does(basic: &mut Basic, input: Input<'_>) -> Vec<Action> {
-        let mut out = Vec::new();
-        basic.handle(Instant::now(), input, &mut out);
-        out
-    }
-
-    fn says(basic: &mut Basic, line: &str) -> Vec<Action> {
-        does(basic, Input::Line { stream: StreamName::Stdout, bytes: line.as_bytes() })
-    }
-
-    #[test]
-    fn a_prompt_waits_until_the_agent_is_ready_and_its_lines_are_one() {
-        let mut basic = Basic::new();
-        let prompt = Prompt::text("two\nlines \\ here");
-        assert_eq!(does(&mut basic, Input::Prompt { turn: 1, prompt: &prompt }), []);
-        let done = says(&mut basic, "ready");
-        let sent = Action::Send(b"prompt two\\nlines \\\\ here\n".to_vec());
-        assert!(done.contains(&sent), "{done:?}");
-        let text = says(&mut basic, "text a\\nb");
-        let body = ChunkBody::Text { content: "a\nb".into(), block: 0 };
-        assert_eq!(text, [Action::Emit(StreamChunk::new(1, body))]);
-        let end = TurnEnd::new(1, TurnOutcome::Completed);
-        assert_eq!(says(&mut basic, "done"), [Action::TurnEnded(end)]);
-    }
-
-    #[test]
-    fn a_question_is_answered_by_its_number_and_what_is_not_known_is_shown_as_it_is() {
-        let mut basic = Basic::new();
-        says(&mut basic, "ready");
-        let prompt = Prompt::text("go");
-        does(&mut basic, Input::Prompt { turn: 1, prompt: &prompt });
-        says(&mut basic, r#"tool 7 write {"path":"x"}"#);
-        let asked = says(&mut basic, "ask 7 Write x?");
-        assert!(matches!(&asked[..], [Action::Ask { ask: AskToken(7), .. }]), "{asked:?}");
-        let decision = Decision::Deny { message: Some("no".into()) };
-        let told = does(&mut basic, Input::Decide { ask: AskToken(7), decision: &decision });
-        assert_eq!(told, [Action::Send(b"deny 7 no\n".to_vec())]);
-        let odd = says(&mut basic, "whatever this is");
-        assert!(
-            matches!(&odd[..], [Action::Emit(StreamChunk { body: ChunkBody::Raw { .. }, .. })]),
-            "{odd:?}"
-        );
-    }
 }

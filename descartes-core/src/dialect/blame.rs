@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use super::raw::cut;
+use super::raw::{StderrTail, cut};
 use crate::event::{ChunkError, ChunkErrorKind};
 use crate::limits;
 
@@ -10,6 +10,27 @@ use crate::limits;
 pub(super) fn error(kind: ChunkErrorKind, text: &str) -> ChunkError {
     let text = if text.trim().is_empty() { "the agent gives no reason" } else { text.trim() };
     ChunkError::new(kind, cut(text, limits::ERROR_TEXT_BYTES))
+}
+
+/// How a process ended, in words.
+pub(super) fn end(code: Option<i32>, signal: Option<i32>) -> String {
+    match (code, signal) {
+        (Some(code), _) => format!("the agent ended with exit code {code}"),
+        (None, Some(signal)) => format!("the agent was ended by signal {signal}"),
+        (None, None) => "the agent ended".into(),
+    }
+}
+
+/// The error of an agent that ended, or does not answer, without a word of why: what it complained
+/// about last, where it did.
+pub(super) fn crash(kind: ChunkErrorKind, tail: &StderrTail, how: String) -> ChunkError {
+    match tail.text() {
+        Some(text) if is_about_login(&text) => {
+            ChunkError::new(ChunkErrorKind::AgentAuth, text).with_hint(how)
+        }
+        Some(text) => ChunkError::new(kind, text).with_hint(how),
+        None => ChunkError::new(kind, how),
+    }
 }
 
 /// The kind that a status of HTTP means, where it means one.

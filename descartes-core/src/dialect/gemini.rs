@@ -26,10 +26,7 @@ pub struct Gemini {
 
 /// What its lines said.
 #[derive(Debug, Default)]
-struct Words {
-    /// The closing line has come.
-    closed: bool,
-}
+struct Words;
 
 #[derive(Debug, Deserialize)]
 struct Line<'a> {
@@ -87,7 +84,7 @@ impl Lines for Words {
     fn line(&mut self, line: &str, shot: &mut Shot, out: &mut Vec<Action>) -> bool {
         let Ok(line) = serde_json::from_str::<Line<'_>>(line) else { return false };
         // The closing line comes once, and nothing after it.
-        if self.closed {
+        if shot.settled {
             return false;
         }
         match (&*line.kind, line.role.as_deref()) {
@@ -99,20 +96,20 @@ impl Lines for Words {
             ("message", Some("assistant")) => shot.said(line.content.unwrap_or_default(), out),
             ("tool_use", _) => {
                 let (Some(name), Some(id)) = (&line.tool_name, &line.tool_id) else { return false };
-                shot.called(name, id, line.parameters.map(Json::from), out);
+                return shot.called(name, id, line.parameters.map(Json::from), out);
             }
             ("tool_result", _) => {
                 let Some(id) = &line.tool_id else { return false };
                 let why = line.error.as_ref().and_then(|error| error.message.as_deref());
                 let result = line.output.as_deref().or(why).unwrap_or_default();
-                shot.gave(id, result, line.status.as_deref() == Some("error"), out);
+                return shot.gave(id, result, line.status.as_deref() == Some("error"), out);
             }
             ("error", _) => {
                 let Some(text) = &line.message else { return false };
                 shot.emit(ChunkBody::Error(error(text)), out);
             }
             ("result", _) => {
-                self.closed = true;
+                shot.settled = true;
                 shot.usage = line.stats.as_ref().and_then(usage);
                 if line.status.as_deref() != Some("success") {
                     let why = line.error.and_then(|error| error.message).unwrap_or_default();
@@ -126,7 +123,7 @@ impl Lines for Words {
 
     fn verdict(&self) -> Result<(), ChunkError> {
         let text = "the agent ended in the middle, with exit code 0";
-        if self.closed { Ok(()) } else { Err(ChunkError::new(ChunkErrorKind::AgentCrashed, text)) }
+        Err(ChunkError::new(ChunkErrorKind::AgentCrashed, text))
     }
 
     fn capabilities(&self) -> Capabilities {

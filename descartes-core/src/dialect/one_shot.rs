@@ -1,6 +1,7 @@
 //! What the dialects of programs share that are started anew for each turn: the prompt on standard
 //! input, then its end; lines of JSON on standard output; the turn has ended when the process has.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -45,6 +46,10 @@ pub(super) struct Shot {
     spoke: bool,
     pub(super) error: Option<ChunkError>,
     pub(super) usage: Option<Usage>,
+    /// The program said that its turn is over: all that is left to it is to end.
+    pub(super) settled: bool,
+    /// Calls that were begun and are not done.
+    calls: BTreeSet<String>,
     text: (u32, bool),
     thinking: (u32, bool),
     activity: Option<Activity>,
@@ -79,7 +84,12 @@ impl Shot {
                     self.write(&prompt, out);
                 }
             }
-            Input::Line { stream: StreamName::Stdout, bytes } => self.line(lines, bytes, out),
+            Input::Line { stream: StreamName::Stdout, bytes } => {
+                self.line(lines, bytes, out);
+                if self.settled && self.wait.is_none() {
+                    self.wait = Some(now + limits::ONE_SHOT_SETTLE);
+                }
+            }
             Input::Line { stream: StreamName::Stderr, bytes } => self.tail.push(bytes),
             Input::Oversize { stream: StreamName::Stdout, bytes } => {
                 self.emit(ChunkBody::Oversize { bytes }, out);
@@ -87,7 +97,7 @@ impl Shot {
             Input::Prompt { turn, prompt } => self.prompt(turn, prompt, out),
             Input::Cancel { turn } => self.cancel(now, turn, out),
             Input::Tick if self.wait.is_some_and(|due| due <= now) => {
-                // Both programs have been seen not to mind the first signal.
+                // It does not mind the first signal, or hangs behind its turn, as has been seen.
                 self.wait = None;
                 out.push(Action::Signal(Signal::Terminate));
             }
@@ -97,6 +107,9 @@ impl Shot {
     }
 
     fn prompt(&mut self, turn: u32, prompt: &Prompt, out: &mut Vec<Action>) {
+        if self.open.is_none() {
+            self.number = turn;
+        }
         let refusal = if self.used || self.open.is_some() {
             Some("the program takes one prompt, and has it")
         } else if prompt.parts.iter().any(|part| matches!(part, PromptPart::Image { .. })) {
@@ -109,7 +122,7 @@ impl Shot {
             out.push(Action::TurnEnded(TurnEnd::failed(turn, error)));
             return;
         }
-        (self.open, self.number) = (Some(turn), turn);
+        self.open = Some(turn);
         if self.runs {
             self.write(prompt, out);
         } else {
@@ -121,7 +134,8 @@ impl Shot {
         self.used = true;
         let parts = prompt.parts.iter().map(|part| match part {
             PromptPart::Text(text) => text.to_string(),
-            // Both programs take a file's name behind this sign for the file.
+            // Two of the programs take a file's name behind this sign for the file; to the model
+            // of the third it is one.
             PromptPart::File { path } => format!("@{}", path.display()),
             PromptPart::Image { .. } => String::new(),
         });
@@ -171,7 +185,10 @@ impl Shot {
     ) {
         self.wait = None;
         let Some(turn) = self.open else { return };
-        let end = if self.cancelled {
+        let end = if self.settled && self.error.is_none() {
+            // What was done in spite of a cancel or a signal is done.
+            TurnEnd::new(turn, TurnOutcome::Completed)
+        } else if self.cancelled {
             TurnEnd::new(turn, TurnOutcome::Cancelled)
         } else if let Some(error) = self.error.take() {
             TurnEnd::failed(turn, error)
@@ -188,18 +205,8 @@ impl Shot {
 
     /// It ended without a word of why, but perhaps with one on standard error.
     fn crash(&self, turn: u32, code: Option<i32>, signal: Option<i32>) -> TurnEnd {
-        let how = match (code, signal) {
-            (Some(code), _) => format!("the agent ended with exit code {code}"),
-            (None, Some(signal)) => format!("the agent was ended by signal {signal}"),
-            (None, None) => "the agent ended".into(),
-        };
-        let error = match self.tail.text() {
-            Some(tail) if blame::is_about_login(&tail) => {
-                ChunkError::new(ChunkErrorKind::AgentAuth, tail).with_hint(how)
-            }
-            Some(tail) => ChunkError::new(ChunkErrorKind::AgentCrashed, tail).with_hint(how),
-            None => ChunkError::new(ChunkErrorKind::AgentCrashed, how),
-        };
+        let how = blame::end(code, signal);
+        let error = blame::crash(ChunkErrorKind::AgentCrashed, &self.tail, how);
         // It refused before it began, or was ended in the middle.
         let refused = !self.spoke && signal.is_none();
         let outcome = if refused { TurnOutcome::Failed } else { TurnOutcome::Interrupted };
@@ -248,19 +255,34 @@ impl Shot {
         }
     }
 
-    /// A call begins, its arguments known.
+    /// What is said from here on is another block.
+    pub(super) fn breaks(&mut self) {
+        for block in [&mut self.text, &mut self.thinking] {
+            if std::mem::take(&mut block.1) {
+                block.0 += 1;
+            }
+        }
+    }
+
+    /// Whether this call was begun and is not done.
+    pub(super) fn is_open(&self, id: &str) -> bool {
+        self.calls.contains(id)
+    }
+
+    /// A call begins, its arguments known; not when it has begun, or there are too many.
     pub(super) fn called(
         &mut self,
         name: &str,
         id: &str,
         input: Option<Json>,
         out: &mut Vec<Action>,
-    ) {
-        for block in [&mut self.text, &mut self.thinking] {
-            if std::mem::take(&mut block.1) {
-                block.0 += 1;
-            }
+    ) -> bool {
+        let is_known = id.len() > limits::ACP_NAME_BYTES || self.is_open(id);
+        if is_known || self.calls.len() == limits::ACP_OPEN_CALLS {
+            return false;
         }
+        self.calls.insert(id.to_owned());
+        self.breaks();
         self.busy(Activity::Tool, out);
         let start = ChunkBody::ToolUseStart { tool_name: name.into(), tool_id: id.into() };
         self.emit(start, out);
@@ -268,12 +290,23 @@ impl Shot {
             let (tool_id, content) = (id.into(), "".into());
             self.emit(ChunkBody::ToolUseInput { tool_id, content, input }, out);
         }
+        true
     }
 
-    /// A call has ended.
-    pub(super) fn gave(&mut self, id: &str, result: &str, is_error: bool, out: &mut Vec<Action>) {
+    /// A call has ended; not when it was never begun.
+    pub(super) fn gave(
+        &mut self,
+        id: &str,
+        result: &str,
+        is_error: bool,
+        out: &mut Vec<Action>,
+    ) -> bool {
+        if !self.calls.remove(id) {
+            return false;
+        }
         let body = ChunkBody::ToolResult { tool_id: id.into(), result: result.into(), is_error };
         self.emit(body, out);
         self.busy(Activity::Thinking, out);
+        true
     }
 }

@@ -280,13 +280,13 @@ fn used_tool(part: &Part<'_>, shot: &mut Shot, out: &mut Vec<Action>) -> bool {
     let (Some(tool), Some(id), Some(state)) = (&part.tool, &part.call, &part.state) else {
         return false;
     };
-    shot.called(tool, id, state.input.map(Json::from), out);
-    match state.status.as_deref() {
-        Some("completed") => shot.gave(id, state.output.as_deref().unwrap_or_default(), false, out),
-        Some("error") => shot.gave(id, state.error.as_deref().unwrap_or_default(), true, out),
-        _ => {}
-    }
-    true
+    let began = shot.is_open(id) || shot.called(tool, id, state.input.map(Json::from), out);
+    let (result, is_error) = match state.status.as_deref() {
+        Some("completed") => (&state.output, false),
+        Some("error") => (&state.error, true),
+        _ => return began,
+    };
+    began && shot.gave(id, result.as_deref().unwrap_or_default(), is_error, out)
 }
 
 fn failure(failure: &Failure) -> ChunkError {

@@ -1,5 +1,7 @@
 //! Recorded sessions of real programs, and a dialect put in the place of who recorded them.
 
+mod given;
+mod properties;
 mod script;
 
 use std::collections::{HashMap, VecDeque};
@@ -9,6 +11,8 @@ use std::time::{Duration, Instant};
 use serde::Deserialize;
 use serde_json::Value;
 
+pub(crate) use given::{Given, Stdin, exit_code};
+pub(crate) use properties::Subject;
 pub(crate) use script::{known, merged, script, told};
 
 use super::{Action, AskToken, Decision, Dialect, Input, Prompt, TurnEnd};
@@ -74,6 +78,8 @@ pub(crate) struct Played<D> {
     pub(crate) actions: Vec<Action>,
     /// What it wrote, line by line.
     pub(crate) sent: Vec<Value>,
+    /// What it was given, its own names in the place of the recorded ones.
+    pub(crate) given: Vec<Given>,
     now: Instant,
     turn: u32,
     open: VecDeque<AskToken>,
@@ -88,6 +94,7 @@ impl<D: Dialect> Played<D> {
             dialect,
             actions: Vec::new(),
             sent: Vec::new(),
+            given: Vec::new(),
             now: Instant::now(),
             turn: 0,
             open: VecDeque::new(),
@@ -159,6 +166,7 @@ impl<D: Dialect> Played<D> {
     /// Any input, now.
     pub(crate) fn input(&mut self, wire: &dyn Wire, input: Input<'_>) {
         let mut out = Vec::new();
+        self.given.push(Given::from(&input));
         self.dialect.handle(self.now, input, &mut out);
         for action in &out {
             match action {
@@ -192,6 +200,12 @@ impl<D: Dialect> Played<D> {
             }
         }
         self.now = end;
+    }
+
+    /// The time has come that the dialect waits for, if it does.
+    pub(crate) fn wait_once(&mut self, wire: &dyn Wire) {
+        self.now = self.dialect.deadline().map_or(self.now, |due| due.max(self.now));
+        self.input(wire, Input::Tick);
     }
 
     /// What was emitted.

@@ -9,16 +9,16 @@ use crate::event::TurnOutcome;
 use crate::{Caller, PromptRequest};
 
 #[tokio::test(start_paused = true)]
-async fn a_process_that_ends_in_the_middle_fails_its_turn_and_the_next_prompt_goes_on() {
+async fn a_process_that_ends_in_the_middle_interrupts_its_turn_and_the_next_prompt_goes_on() {
     let host = host().await;
     let chat = chat(&host).await;
     let died = turn(&host, chat, "die").await;
-    assert_eq!(died.outcome, TurnOutcome::Failed);
+    assert_eq!(died.outcome, TurnOutcome::Interrupted);
     assert!(died.error.expect("why").message.contains("exit code 7"));
     assert_eq!(&*turn(&host, chat, "say on").await.content, "on");
     let expected = [
         "1 started die false",
-        "1 failed",
+        "1 interrupted",
         "1 complete Some(7) true",
         "2 started say on false",
         "2 text on",

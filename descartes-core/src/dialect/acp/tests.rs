@@ -7,7 +7,6 @@ mod recorded;
 mod turns;
 
 use std::collections::HashMap;
-use std::time::Instant;
 
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -125,9 +124,4 @@ fn asked() -> Played<Acp> {
 /// What the dialect did since this was asked for last.
 fn news(played: &mut Played<Acp>) -> Vec<String> {
     told(&std::mem::take(&mut played.actions))
-}
-
-/// A dialect without a player, for what must not panic.
-fn bare() -> (Acp, Instant) {
-    (Acp::new(), Instant::now())
 }

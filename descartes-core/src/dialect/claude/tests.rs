@@ -61,12 +61,17 @@ impl Wire for Spoken {
 /// The recording `name`, with all that it lacks of a session as we hold it.
 pub(super) fn session(name: &str) -> Vec<Entry> {
     let mut entries = read(&format!("claude-{name}.session.jsonl"));
+    greet(&mut entries);
+    entries
+}
+
+/// The handshake, where a recording lacks it.
+fn greet(entries: &mut Vec<Entry>) {
     let greeted = entries.iter().any(|entry| entry.data["request"]["subtype"] == "initialize");
     let began = entries.iter().any(|entry| entry.data["subtype"] == "init");
     if !greeted && began {
         entries.insert(0, Entry { t: 0.0, dir: "out".into(), data: greeting() });
     }
-    entries
 }
 
 /// The answer to the handshake.

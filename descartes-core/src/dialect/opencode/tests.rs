@@ -1,35 +1,15 @@
 //! The dialect of `opencode run` and its recorded sessions.
 
-use std::collections::HashMap;
-
-use proptest::prelude::*;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::OpenCode;
-use crate::dialect::transcript::{Entry, Meaning, Played, Wire, expect, known, read, told};
+use crate::dialect::transcript::{Entry, Played, Stdin, Subject, exit_code, expect, read, told};
 use crate::dialect::{Action, ApprovalMode, Dialect, Input, LaunchWords, SessionSpec, Thinking};
 use crate::event::{StreamName, TurnOutcome};
 
-/// Standard input is the prompt.
-struct Stdin;
-
-impl Wire for Stdin {
-    fn meaning(&self, line: &Value) -> Meaning {
-        Meaning::Prompt(line.as_str().unwrap_or_default().into())
-    }
-
-    fn request(&self, _line: &Value) -> Option<(Value, String)> {
-        None
-    }
-
-    fn rename(&self, _line: &mut Value, _names: &HashMap<String, Value>) {}
-}
-
 fn end(played: &mut Played<OpenCode>, entries: &[Entry]) {
-    let exit = entries.iter().find(|entry| entry.dir == "exit").expect("it ended");
-    let code = exit.data["rc"].as_i64().and_then(|code| i32::try_from(code).ok());
-    played.input(&Stdin, Input::Ended { code, signal: None });
+    played.input(&Stdin, Input::Ended { code: exit_code(entries), signal: None });
 }
 
 fn play(name: &str) -> Played<OpenCode> {
@@ -133,30 +113,24 @@ fn a_process_takes_one_prompt() {
     assert_eq!(told(&played.actions).pop(), Some(format!("end 2 failed protocol {text:?}")));
 }
 
-proptest! {
-    #![proptest_config(ProptestConfig { cases: 32, ..ProptestConfig::default() })]
+static OPENCODE: Subject = Subject {
+    prefix: "opencode-",
+    wire: &Stdin,
+    make: |_| Box::new(OpenCode::new()),
+    prepare: |_, _| {},
+    strange: &[
+        r#"{"type":"step_start","part":7}"#,
+        r#"{"type":"error","error":7}"#,
+        r#"{"type":"tool_use","part":{"tool":"x"}}"#,
+    ],
+};
 
-    #[test]
-    fn lines_that_mean_nothing_change_nothing(
-        extra in prop::collection::vec((any::<usize>(), "[^{\n][^\n]{0,20}|\\{\"type\":\"new\"\\}"), 0..8),
-        ticks in prop::collection::vec(any::<usize>(), 0..4),
-    ) {
-        let entries = read("opencode-mixed2.session.jsonl");
-        let run = |extra: &[(usize, String)], ticks: &[usize]| {
-            let mut played = Played::open(&Stdin, OpenCode::new());
-            for (at, entry) in entries.iter().enumerate() {
-                for (_, line) in extra.iter().filter(|(place, _)| place % entries.len() == at) {
-                    let bytes = line.as_bytes();
-                    played.input(&Stdin, Input::Line { stream: StreamName::Stdout, bytes });
-                }
-                if ticks.iter().any(|place| place % entries.len() == at) {
-                    played.input(&Stdin, Input::Tick);
-                }
-                played.play(&Stdin, std::slice::from_ref(entry));
-            }
-            end(&mut played, &entries);
-            known(&played.actions)
-        };
-        prop_assert_eq!(run(&extra, &ticks), run(&[], &[]));
-    }
+#[test]
+fn splits_strange_lines_and_ticks_change_nothing() {
+    OPENCODE.noise_changes_nothing();
+}
+
+#[test]
+fn no_order_of_lines_prompts_and_ticks_breaks_a_promise() {
+    OPENCODE.no_order_breaks_a_promise();
 }

@@ -32,10 +32,12 @@ pub(crate) fn told(actions: &[Action]) -> Vec<String> {
     merged(&actions.iter().filter(is_told).cloned().collect::<Vec<_>>())
 }
 
-/// The same without what was not understood.
+/// The same without what was not understood, or not read.
 pub(crate) fn known(actions: &[Action]) -> Vec<String> {
     let is_known = |action: &&Action| match action {
-        Action::Emit(chunk) => !matches!(chunk.body, ChunkBody::Raw { .. }),
+        Action::Emit(chunk) => {
+            !matches!(chunk.body, ChunkBody::Raw { .. } | ChunkBody::Oversize { .. })
+        }
         _ => true,
     };
     told(&actions.iter().filter(is_known).cloned().collect::<Vec<_>>())

@@ -9,13 +9,14 @@ use crate::dialect::{
     Action, AskToken, Codex, Decision, Dialect, Input, LaunchWords, Prompt, SessionSpec,
 };
 use crate::event::StreamName;
+use crate::testing::Referee;
 
 /// The thread and the turn of every such conversation.
 pub(super) const THREAD: &str = "th";
 pub(super) const TURN: &str = "tu";
 
-pub(super) struct Talk {
-    pub(super) codex: Codex,
+pub(super) struct Talk<D = Codex> {
+    pub(super) codex: D,
     pub(super) now: Instant,
     out: Vec<Action>,
 }
@@ -23,28 +24,47 @@ pub(super) struct Talk {
 impl Talk {
     /// The process runs and was greeted.
     pub(super) fn opened(spec: &SessionSpec) -> Self {
-        let mut talk = Self { codex: Codex::new(), now: Instant::now(), out: Vec::new() };
+        Self::of(Codex::new(), spec)
+    }
+
+    /// It takes prompts; what was done until then is forgotten.
+    pub(super) fn ready(spec: &SessionSpec) -> Self {
+        Self::opened(spec).greeted()
+    }
+
+    /// Turn 1 is under way; what was done until then is forgotten.
+    pub(super) fn busy(spec: &SessionSpec) -> Self {
+        Self::ready(spec).prompted()
+    }
+}
+
+impl Talk<Referee> {
+    /// The same under the eyes of a referee.
+    pub(super) fn watched(spec: &SessionSpec) -> Self {
+        Self::of(Referee::new(Box::new(Codex::new())), spec).greeted().prompted()
+    }
+}
+
+impl<D: Dialect> Talk<D> {
+    fn of(codex: D, spec: &SessionSpec) -> Self {
+        let mut talk = Self { codex, now: Instant::now(), out: Vec::new() };
         talk.codex.launch(spec, &mut LaunchWords::default());
         talk.input(Input::Opened);
         talk
     }
 
-    /// It takes prompts; what was done until then is forgotten.
-    pub(super) fn ready(spec: &SessionSpec) -> Self {
-        let mut talk = Self::opened(spec);
-        talk.says(&json!({"id": 1, "result": {"userAgent": "x"}}));
-        talk.says(&json!({"id": 2, "result": {"thread": {"id": THREAD}}}));
-        talk.did();
-        talk
+    fn greeted(mut self) -> Self {
+        self.says(&json!({"id": 1, "result": {"userAgent": "x"}}));
+        self.says(&json!({"id": 2, "result": {"thread": {"id": THREAD}}}));
+        self.did();
+        self
     }
 
-    /// Turn 1 is under way; what was done until then is forgotten.
-    pub(super) fn busy(spec: &SessionSpec) -> Self {
-        let mut talk = Self::ready(spec);
-        talk.prompt(1);
-        talk.says(&json!({"id": 3, "result": {"turn": {"id": TURN}}}));
-        talk.did();
-        talk
+    fn prompted(mut self) -> Self {
+        self.prompt(1);
+        self.says(&json!({"id": 3, "result": {"turn": {"id": TURN}}}));
+        self.did();
+        self
     }
 
     pub(super) fn input(&mut self, input: Input<'_>) {
