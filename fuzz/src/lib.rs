@@ -7,6 +7,7 @@
 
 mod call;
 mod cursor;
+mod dialect;
 pub mod driver;
 mod frame;
 mod guard;
@@ -22,6 +23,10 @@ mod zmtp;
 
 pub use call::call;
 pub use cursor::cursor;
+pub use dialect::{
+    dialect_acp, dialect_basic, dialect_claude, dialect_codex, dialect_codex_exec, dialect_gemini,
+    dialect_opencode,
+};
 pub use frame::frame;
 pub use guard::guard;
 pub use lines::lines;
@@ -63,6 +68,21 @@ pub const TARGETS: &[Target] = &[
     Target { name: "websocket", run: websocket, words: websocket::WORDS },
     Target { name: "protocol", run: protocol, words: protocol::WORDS },
     Target { name: "zmtp", run: zmtp, words: zmtp::WORDS },
+    Target { name: "dialect_acp", run: dialect_acp, words: dialect::words::dialect_acp },
+    Target { name: "dialect_basic", run: dialect_basic, words: dialect::words::dialect_basic },
+    Target { name: "dialect_claude", run: dialect_claude, words: dialect::words::dialect_claude },
+    Target { name: "dialect_codex", run: dialect_codex, words: dialect::words::dialect_codex },
+    Target {
+        name: "dialect_codex_exec",
+        run: dialect_codex_exec,
+        words: dialect::words::dialect_codex_exec,
+    },
+    Target { name: "dialect_gemini", run: dialect_gemini, words: dialect::words::dialect_gemini },
+    Target {
+        name: "dialect_opencode",
+        run: dialect_opencode,
+        words: dialect::words::dialect_opencode,
+    },
 ];
 
 /// The program of one target: an entry point for libFuzzer under cargo-fuzz, else a `main`.
