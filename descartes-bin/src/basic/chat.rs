@@ -40,6 +40,8 @@ pub(super) struct Chat {
 #[derive(Debug)]
 enum Step {
     Say(String),
+    /// Says it, and with it the turn ends.
+    End(String),
     Wait(Option<Instant>),
     Exit(u8),
 }
@@ -96,6 +98,10 @@ impl Chat {
             }
             Some(_) => match self.due.pop_front() {
                 Some(Step::Say(line)) => Next::Say(line.into_bytes()),
+                Some(Step::End(line)) => {
+                    self.in_turn = false;
+                    Next::Say(line.into_bytes())
+                }
                 Some(Step::Exit(code)) => Next::Exit(code),
                 _ => Next::Nothing,
             },
@@ -180,8 +186,7 @@ impl Chat {
     }
 
     fn end(&mut self, word: &str) {
-        self.say(word);
-        self.in_turn = false;
+        self.due.push_back(Step::End(word.to_owned()));
     }
 
     fn say(&mut self, line: &str) {
