@@ -1,6 +1,10 @@
 //! Backends: named recipes for starting agent programs.
 
+mod login;
+mod probe;
 mod recipes;
+mod settings;
+mod status;
 #[cfg(test)]
 mod tests;
 
@@ -8,29 +12,25 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::agent::{AgentError, AgentId, AgentSpec, SpecError};
+use crate::agent::{AgentError, AgentId, AgentSpec, SpecError, StdinMode};
 use crate::chat::SessionMaker;
 use crate::dialect::{ApprovalMode, Basic, Dialect, Lines, PauseWords};
-use crate::runner::Launch;
+use crate::runner::{AgentRunner, Launch};
+
+use login::Signs;
+pub(crate) use probe::Probes;
+pub use settings::{BackendSettings, CapabilitySettings, SettingsError};
+pub use status::{BackendStatus, BackendTrouble, Capabilities, Login};
 
 /// A named recipe: which program, how it is started, how it is talked to. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Backend {
     name: Arc<str>,
     recipe: Recipe,
+    program: Arc<Program>,
     runner: Option<Arc<str>>,
-}
-
-impl Conversing {
-    /// Where its program is, if it is there.
-    fn program(&self) -> Option<PathBuf> {
-        let program = self.command.first()?;
-        if program.contains('/') {
-            return Some(PathBuf::from(program)).filter(|path| path.is_file());
-        }
-        let path = std::env::var_os("PATH")?;
-        std::env::split_paths(&path).map(|folder| folder.join(program)).find(|path| path.is_file())
-    }
+    /// What somebody who knows it better says of it.
+    said: Arc<CapabilitySettings>,
 }
 
 /// The parameter that says what happens when the agent of a chat asks.
@@ -38,12 +38,37 @@ pub(crate) const CHAT_APPROVALS: &str = "approvals";
 /// The same of an agent that is begun by itself.
 pub(crate) const AGENT_APPROVALS: &str = "config.approvals";
 
-/// What [`BackendStatus::runner`] says of backends that name no runner.
-const DEFAULT_RUNNER: &str = "process";
+/// What is started.
+#[derive(Clone, Default)]
+struct Program {
+    /// It and its first arguments; the specification's when empty.
+    command: Vec<String>,
+    /// Variables that it needs, beside those that are passed on.
+    env: BTreeMap<String, String>,
+    /// Variables of the host that it needs, beside those that every agent inherits.
+    pass: Vec<String>,
+    /// With these arguments it says its version and ends; none where that is not known.
+    version: &'static [&'static str],
+    /// By what its login is told; none where nobody knows.
+    signs: Option<&'static Signs>,
+    /// How to install it; empty where nobody knows.
+    install: &'static str,
+}
+
+/// Shows names of variables, never their values.
+impl std::fmt::Debug for Program {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Program")
+            .field("command", &self.command)
+            .field("env", &self.env.keys().collect::<Vec<_>>())
+            .field("pass", &self.pass)
+            .finish_non_exhaustive()
+    }
+}
 
 #[derive(Clone, Debug)]
 enum Recipe {
-    /// The command line is the specification's.
+    /// A command line that nobody converses with.
     Process,
     /// The bundled agent.
     Basic(Option<BasicProgram>),
@@ -51,27 +76,15 @@ enum Recipe {
     Conversing(Arc<Conversing>),
 }
 
-/// A program that one can converse with.
+/// How to converse with a program.
 struct Conversing {
-    /// It and its first arguments; the specification's when empty.
-    command: Vec<String>,
-    /// Variables that it needs, beside those that are passed on.
-    env: BTreeMap<String, String>,
-    /// Variables of the host that it needs, beside those that every agent inherits.
-    pass: Vec<String>,
     dialect: &'static str,
-    /// How to install it; empty where nobody knows.
-    install: &'static str,
     make: Box<dyn Fn() -> Box<dyn Dialect> + Send + Sync>,
 }
 
 impl std::fmt::Debug for Conversing {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { command, dialect, .. } = self;
-        f.debug_struct("Conversing")
-            .field("command", command)
-            .field("dialect", dialect)
-            .finish_non_exhaustive()
+        f.debug_tuple("Conversing").field(&self.dialect).finish()
     }
 }
 
@@ -84,57 +97,17 @@ pub struct BasicProgram {
     pub arg0: String,
 }
 
-/// What a backend can do, and whether it can be used here.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct BackendStatus {
-    /// Its name.
-    pub name: Arc<str>,
-    /// How its program is talked to.
-    pub dialect: &'static str,
-    /// What starts it.
-    pub runner: Arc<str>,
-    /// Whether it can be used here.
-    pub available: bool,
-    /// Why not.
-    pub reason: Option<&'static str>,
-    /// The program it starts, where that is fixed.
-    pub program: Option<PathBuf>,
-    /// How to install it, where that is known.
-    pub install_hint: Option<&'static str>,
-    /// What can be done with it.
-    pub capabilities: Capabilities,
-}
-
-/// What can be done with the agents of a backend.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Capabilities {
-    /// It takes one prompt after another and says when it is done with each.
-    pub turns: bool,
-    /// A conversation can go on in another process.
-    pub resume: bool,
-    /// It asks before it does what may not be wanted.
-    pub approvals: bool,
-    /// A turn can be cancelled without ending the process.
-    pub cancel: bool,
-    /// The model can be chosen.
-    pub models: bool,
-    /// It understands being asked to pause.
-    pub pause: bool,
-}
-
 impl Backend {
     /// Any command line.
     #[must_use]
     pub fn process() -> Self {
-        Self { name: "process".into(), recipe: Recipe::Process, runner: None }
+        Self::of("process", Recipe::Process, Program::default())
     }
 
     /// The bundled agent; unavailable where the host provides no program.
     #[must_use]
     pub fn basic(program: Option<BasicProgram>) -> Self {
-        Self { name: "basic".into(), recipe: Recipe::Basic(program), runner: None }
+        Self::of("basic", Recipe::Basic(program), Program::default())
     }
 
     /// A program that one can converse with in the dialect that `make` makes, called `dialect`.
@@ -146,25 +119,34 @@ impl Backend {
         dialect: &'static str,
         make: impl Fn() -> Box<dyn Dialect> + Send + Sync + 'static,
     ) -> Self {
-        let make = Box::new(make);
-        let (env, pass) = (BTreeMap::new(), Vec::new());
-        Self::of(name, Conversing { command, env, pass, dialect, install: "", make })
+        let recipe = Recipe::Conversing(Arc::new(Conversing { dialect, make: Box::new(make) }));
+        Self::of(name, recipe, Program { command, ..Program::default() })
     }
 
-    fn of(name: impl Into<Arc<str>>, conversing: Conversing) -> Self {
-        let recipe = Recipe::Conversing(Arc::new(conversing));
-        Self { name: name.into(), recipe, runner: None }
+    fn of(name: impl Into<Arc<str>>, recipe: Recipe, program: Program) -> Self {
+        let (program, said) = (Arc::new(program), Arc::default());
+        Self { name: name.into(), recipe, program, runner: None, said }
     }
 
     /// Whether one can converse with its agents.
     #[must_use]
     pub fn has_turns(&self) -> bool {
-        matches!(self.recipe, Recipe::Conversing(_) | Recipe::Basic(_))
+        self.capabilities().turns
     }
 
     /// Whether its agents always have a chat. The bundled agent has one only if it is asked in one.
     pub(crate) fn always_converses(&self) -> bool {
-        matches!(self.recipe, Recipe::Conversing(_))
+        matches!(self.recipe, Recipe::Conversing(_)) && self.has_turns()
+    }
+
+    /// What can be done with its agents.
+    #[must_use]
+    pub fn capabilities(&self) -> Capabilities {
+        self.said.over(match &self.recipe {
+            Recipe::Conversing(conversing) => (conversing.make)().capabilities(),
+            Recipe::Basic(_) => Capabilities { pause: true, ..Basic::new().capabilities() },
+            Recipe::Process => Capabilities::default(),
+        })
     }
 
     /// Makes the dialects of a chat's processes; those of a backend that is no longer there
@@ -204,47 +186,6 @@ impl Backend {
         &self.name
     }
 
-    /// What it can do, and whether it can be used here.
-    #[must_use]
-    pub fn status(&self) -> BackendStatus {
-        let (program, reason) = match &self.recipe {
-            Recipe::Process => (None, None),
-            Recipe::Conversing(conversing) if conversing.command.is_empty() => (None, None),
-            Recipe::Conversing(conversing) => {
-                let found = conversing.program();
-                let reason = found.is_none().then_some("not_found");
-                (found.or_else(|| conversing.command.first().map(PathBuf::from)), reason)
-            }
-            Recipe::Basic(None) => (None, Some("not_found")),
-            Recipe::Basic(Some(basic)) if basic.program.exists() => {
-                (Some(basic.program.clone()), None)
-            }
-            Recipe::Basic(Some(basic)) => (Some(basic.program.clone()), Some("not_found")),
-        };
-        BackendStatus {
-            name: Arc::clone(&self.name),
-            dialect: match &self.recipe {
-                Recipe::Conversing(conversing) => conversing.dialect,
-                _ => "lines",
-            },
-            runner: self.runner.clone().unwrap_or_else(|| DEFAULT_RUNNER.into()),
-            available: reason.is_none(),
-            reason,
-            program,
-            install_hint: match &self.recipe {
-                Recipe::Conversing(conversing) if !conversing.install.is_empty() => {
-                    Some(conversing.install)
-                }
-                _ => None,
-            },
-            capabilities: match &self.recipe {
-                Recipe::Conversing(conversing) => (conversing.make)().capabilities(),
-                Recipe::Basic(_) => Capabilities { pause: true, ..Basic::new().capabilities() },
-                Recipe::Process => Capabilities::default(),
-            },
-        }
-    }
-
     /// Whether the host provides what it needs.
     pub(crate) fn is_provided(&self) -> bool {
         match &self.recipe {
@@ -254,28 +195,31 @@ impl Backend {
         }
     }
 
-    /// Whether it may be meant by those who name no backend: an agent whose program is there.
-    pub(crate) fn is_choice(&self) -> bool {
+    /// Whether it may be meant by those who name no backend: an agent whose program is there, as
+    /// far as `runner`, which starts it, can tell.
+    pub(crate) fn is_choice(&self, runner: &dyn AgentRunner) -> bool {
         match &self.recipe {
             // `process` is no agent by itself; those of another name are somebody's.
             Recipe::Process => &*self.name != "process",
             Recipe::Basic(program) => program.is_some(),
-            Recipe::Conversing(conversing) => conversing.program().is_some(),
+            Recipe::Conversing(_) => {
+                let found = self.asks_version(0).and_then(|launch| runner.look_up(&launch));
+                found.is_some_and(|found| found.program.is_ok())
+            }
         }
     }
 
     /// Checks what the recipe needs of a specification.
     pub(crate) fn check(&self, spec: &AgentSpec) -> Result<(), SpecError> {
+        let brings = !self.program.command.is_empty();
         match &self.recipe {
-            Recipe::Process if spec.command.first().is_none_or(String::is_empty) => {
+            Recipe::Process if !brings && spec.command.first().is_none_or(String::is_empty) => {
                 Err(SpecError::new("config.command", "a program and its arguments"))
             }
             Recipe::Basic(_) if !spec.command.is_empty() => {
                 Err(SpecError::new("config.command", "nothing: `basic` brings its own program"))
             }
-            Recipe::Conversing(conversing)
-                if conversing.command.is_empty() && spec.command.is_empty() =>
-            {
+            Recipe::Conversing(_) if !brings && spec.command.is_empty() => {
                 Err(SpecError::new("config.command", "the agent's program and its arguments"))
             }
             _ => Ok(()),
@@ -289,6 +233,8 @@ impl Backend {
         path: &'static str,
     ) -> Result<(), AgentError> {
         let offered = match &self.recipe {
+            // One of which it is said that it cannot be asked is hindered by nothing.
+            _ if self.said.approvals == Some(false) => Lines::new().approval_modes(),
             Recipe::Conversing(conversing) => (conversing.make)().approval_modes(),
             // It asks in chats alone.
             Recipe::Basic(_) if path == CHAT_APPROVALS => Basic::new().approval_modes(),
@@ -304,22 +250,13 @@ impl Backend {
     /// What to start for run `run` of an agent that was asked to be `spec`.
     pub(crate) fn launch(&self, instance: u32, run: (AgentId, u32), spec: &AgentSpec) -> Launch {
         let mut argv = match &self.recipe {
-            Recipe::Process | Recipe::Basic(None) => spec.command.clone(),
-            Recipe::Conversing(_) => Vec::new(),
             Recipe::Basic(Some(basic)) => vec![basic.program.to_string_lossy().into_owned()],
+            _ => self.program.command.iter().chain(&spec.command).cloned().collect(),
         };
-        if let Recipe::Conversing(conversing) = &self.recipe {
-            argv.clone_from(&conversing.command);
-            argv.extend(spec.command.iter().cloned());
-        }
         argv.extend(spec.args.iter().cloned());
-        let mut launch = Launch::new(instance, run, argv);
+        let mut launch = self.with_environment(Launch::new(instance, run, argv));
         if let Recipe::Basic(Some(basic)) = &self.recipe {
             launch.arg0 = Some(basic.arg0.clone());
-        }
-        if let Recipe::Conversing(conversing) = &self.recipe {
-            launch.env.extend(conversing.env.clone());
-            launch.pass_env.clone_from(&conversing.pass);
         }
         launch.cwd.clone_from(&spec.cwd);
         launch.stdin = spec.stdin;
@@ -330,11 +267,33 @@ impl Backend {
         launch
     }
 
+    /// What to start to be told the version of its program; without a program of its own none.
+    fn asks_version(&self, instance: u32) -> Option<Launch> {
+        let mut argv = vec![self.program.command.first()?.clone()];
+        argv.extend(self.program.version.iter().map(|word| (*word).to_owned()));
+        let run = (AgentId::generate(), 1);
+        let mut launch = self.with_environment(Launch::new(instance, run, argv));
+        launch.stdin = StdinMode::Closed;
+        Some(launch)
+    }
+
+    fn with_environment(&self, mut launch: Launch) -> Launch {
+        launch.env.clone_from(&self.program.env);
+        // On another machine there is nothing of this one to inherit.
+        if self.runner.is_none() {
+            launch.pass_env.clone_from(&self.program.pass);
+        }
+        launch
+    }
+
     /// The dialect of its program, where that says anything that core must understand.
     pub(crate) fn dialect(&self) -> Option<Box<dyn Dialect>> {
+        let pauses = self.capabilities().pause;
         match self.recipe {
-            Recipe::Process | Recipe::Conversing(_) => None,
-            Recipe::Basic(_) => Some(Box::new(Lines::with_pause(PauseWords::basic()))),
+            Recipe::Process | Recipe::Basic(_) if pauses => {
+                Some(Box::new(Lines::with_pause(PauseWords::basic())))
+            }
+            _ => None,
         }
     }
 }

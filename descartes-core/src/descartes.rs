@@ -20,7 +20,7 @@ use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::Instant;
 
 pub use batch::{AgentBatch, BatchCommand, BatchEntry, BatchTarget};
@@ -38,7 +38,7 @@ use crate::action::Actions;
 use crate::agent::registry::Registry;
 use crate::agent::{AgentError, AgentFilter, AgentId, AgentPage, AgentView, PageRequest, Want};
 use crate::approval::Attendance;
-use crate::backend::{Backend, BackendStatus};
+use crate::backend::{Backend, BackendStatus, Probes};
 use crate::chat::{ChatTimes, Chats};
 use crate::cursor::Cursor;
 use crate::dialect::ApprovalMode;
@@ -89,11 +89,12 @@ pub(crate) struct Core {
     chat_backend: Option<Arc<str>>,
     deny_when_unattended: bool,
     backends: Vec<Backend>,
+    pub(crate) probes: Probes,
     default_backend: Option<Arc<str>>,
     secrets: Secrets,
     idempotency: Idempotency,
     retention: RetentionPolicy,
-    version: Arc<str>,
+    pub(crate) version: Arc<str>,
     started: Instant,
     draining: AtomicBool,
     maintenance: Mutex<Option<JoinHandle<()>>>,
@@ -173,10 +174,29 @@ impl Descartes {
         Ok(AgentPage { agents, total, next_token, cursor })
     }
 
-    /// The backends, and whether they can be used here.
+    /// The backends, and whether they can be used here. Their programs are asked for their versions
+    /// at once: once as long as their files do not change, and again with `refresh`.
+    ///
+    /// Takes as long as the slowest of them, at most [`PROBE_WAIT`](crate::limits::PROBE_WAIT) and
+    /// what it takes to end one.
+    ///
+    /// # Cancel safety
+    /// Programs that are being asked are ended.
+    pub async fn backends(&self, refresh: bool) -> Vec<BackendStatus> {
+        let mut looks = JoinSet::new();
+        for (place, backend) in self.core.backends.iter().cloned().enumerate() {
+            let core = Arc::clone(&self.core);
+            looks.spawn(async move { (place, backend.status(&core, refresh).await) });
+        }
+        let mut all = looks.join_all().await;
+        all.sort_by_key(|(place, _)| *place);
+        all.into_iter().map(|(_, status)| status).collect()
+    }
+
+    /// The names of the backends, in the order of [`backends`](Self::backends).
     #[must_use]
-    pub fn backends(&self) -> Vec<BackendStatus> {
-        self.core.backends.iter().map(Backend::status).collect()
+    pub fn backend_names(&self) -> Vec<Arc<str>> {
+        self.core.backends.iter().map(|backend| Arc::clone(backend.name())).collect()
     }
 }
 

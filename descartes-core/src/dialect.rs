@@ -179,6 +179,29 @@ impl TurnEnd {
     }
 }
 
+/// Makes a dialect for each process.
+pub(crate) type Maker = fn() -> Box<dyn Dialect>;
+
+/// The dialects that a backend may be said to speak.
+const NAMED: [(&str, Maker); 6] = [
+    ("acp", || Box::new(Acp::new())),
+    ("claude", || Box::new(Claude::new())),
+    ("codex", || Box::new(Codex::new())),
+    ("codex-exec", || Box::new(CodexExec::new())),
+    ("gemini", || Box::new(Gemini::new())),
+    ("opencode", || Box::new(OpenCode::new())),
+];
+
+/// The names of the dialects that one can converse in.
+pub fn names() -> impl Iterator<Item = &'static str> {
+    NAMED.iter().map(|(name, _)| *name)
+}
+
+/// The dialect of this name.
+pub(crate) fn named(name: &str) -> Option<(&'static str, Maker)> {
+    NAMED.into_iter().find(|(known, _)| *known == name)
+}
+
 /// How to talk to one agent program.
 pub trait Dialect: Send {
     /// Adds to `words` what the program has to be started with for `session`.

@@ -197,6 +197,13 @@ pub const TURN_CONTENT_BYTES: usize = 1024 * 1024;
 pub const CANCEL_PATIENCE: Duration = Duration::from_secs(10);
 /// How long a chat that is stopped lets its agent end the turn by itself.
 pub const STOP_PATIENCE: Duration = Duration::from_secs(2);
+/// How long a program may take to say its version, before it is ended and counts as broken: of those
+/// that are known the slowest took 6 s on a machine that was busy, and a call may take 30 s.
+pub const PROBE_WAIT: Duration = Duration::from_secs(20);
+/// Bytes that a program may write while it is asked for its version.
+pub const PROBE_OUTPUT_BYTES: u64 = 64 * 1024;
+/// Bytes of a version.
+pub const VERSION_BYTES: usize = 64;
 /// Questions of one turn that may be open at once; further ones are denied at once.
 pub const OPEN_ASKS: usize = 64;
 /// How long after `approval.list` whoever asked is expected to decide.

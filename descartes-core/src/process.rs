@@ -28,7 +28,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use crate::agent::AgentId;
-use crate::runner::{AgentDriver, AgentRunner, Launch, SpawnError, Started};
+use crate::runner::{AgentDriver, AgentRunner, Launch, LookUp, SpawnError, Started};
 use census::Census;
 use environment::HostEnvironment;
 use registry::Registry;
@@ -128,6 +128,10 @@ impl AgentRunner for ProcessRunner {
     async fn spawn(&self, launch: Launch, driver: AgentDriver) -> Result<Started, SpawnError> {
         let pid = spawn::start(Arc::clone(&self.shared), launch, driver).await?;
         Ok(Started::process(pid))
+    }
+
+    fn look_up(&self, launch: &Launch) -> Option<LookUp> {
+        Some(spawn::look_up(&self.shared, launch))
     }
 
     async fn sweep_leftovers(&self, instance: u32, agents: &[AgentId]) -> BTreeMap<AgentId, u32> {

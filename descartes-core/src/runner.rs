@@ -8,6 +8,7 @@ mod driver;
 mod router;
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -79,6 +80,14 @@ pub trait AgentRunner: Send + Sync + 'static {
         let _ = instance;
     }
 
+    /// What it can tell of `launch` without starting it. May block as long as files take.
+    ///
+    /// The default can tell nothing, as one whose programs are elsewhere.
+    fn look_up(&self, launch: &Launch) -> Option<LookUp> {
+        let _ = launch;
+        None
+    }
+
     /// By what means this runner finds an agent's tree, as `agent.get` shows it.
     fn containment(&self) -> Arc<str> {
         "none".into()
@@ -142,6 +151,39 @@ impl std::fmt::Debug for Launch {
             .field("argv", &self.argv)
             .field("env", &self.env.keys().collect::<Vec<_>>())
             .field("cwd", &self.cwd)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What a runner can tell of a launch without starting it.
+#[non_exhaustive]
+pub struct LookUp {
+    /// The program that would be started.
+    pub program: Result<PathBuf, SpawnError>,
+    /// Changes whenever another file is there, or other contents.
+    pub stamp: [u64; 4],
+    /// The variables that it would have. Values are secrets.
+    pub env: BTreeMap<OsString, OsString>,
+}
+
+impl LookUp {
+    /// `program` would be started, whose file has `stamp`, with `env`.
+    #[must_use]
+    pub fn new(
+        program: Result<PathBuf, SpawnError>,
+        stamp: [u64; 4],
+        env: BTreeMap<OsString, OsString>,
+    ) -> Self {
+        Self { program, stamp, env }
+    }
+}
+
+/// Shows names of variables, never their values.
+impl std::fmt::Debug for LookUp {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("LookUp")
+            .field("program", &self.program)
+            .field("env", &self.env.keys().collect::<Vec<_>>())
             .finish_non_exhaustive()
     }
 }

@@ -4,7 +4,10 @@
 //! Gemini CLI 0.61.0. What a nested run would inherit from an outer agent is scrubbed for every
 //! agent (`process/environment.rs`).
 
-use super::{Backend, Conversing};
+use std::sync::Arc;
+
+use super::login::{Place, Signs};
+use super::{Backend, CapabilitySettings, Conversing, Program};
 use crate::dialect::{Acp, Claude, Codex, Dialect, Gemini, OpenCode, opencode};
 
 /// One row of the table.
@@ -17,8 +20,49 @@ struct Recipe {
     env: &'static [(&'static str, &'static str)],
     /// Inherited from the host beside what every agent inherits: its keys and its configuration.
     pass: &'static [&'static str],
+    /// By what its login is told; none where nobody knows.
+    signs: Option<&'static Signs>,
+    /// A conversation was seen to go on in another process, which the dialect cannot know before
+    /// the program says so.
+    resumes: bool,
+    /// How to install it; all that can be installed say their version when asked with `--version`.
     install: &'static str,
 }
+
+/// Where logins are kept was seen in the programs themselves (of these versions): Claude Code's
+/// `.credentials.json`, Codex's and OpenCode's `auth.json`; settings may name other ways.
+const CLAUDE: Signs = Signs {
+    keys: &["ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "CLAUDE_CODE_OAUTH_TOKEN"],
+    files: &[Place { folder: "CLAUDE_CONFIG_DIR", home: ".claude", file: ".credentials.json" }],
+    other_keys: &["CLAUDE_CODE_USE_BEDROCK", "CLAUDE_CODE_USE_VERTEX", "CLAUDE_CODE_USE_FOUNDRY"],
+    other_files: &[Place { folder: "CLAUDE_CONFIG_DIR", home: ".claude", file: "settings.json" }],
+    is_optional: false,
+};
+const CODEX: Signs = Signs {
+    keys: &[],
+    files: &[Place { folder: "CODEX_HOME", home: ".codex", file: "auth.json" }],
+    other_keys: &["OPENAI_API_KEY"],
+    other_files: &[Place { folder: "CODEX_HOME", home: ".codex", file: "config.toml" }],
+    is_optional: false,
+};
+/// It has models that want no login.
+const OPENCODE: Signs = Signs {
+    keys: &["ANTHROPIC_API_KEY", "OPENAI_API_KEY", "GEMINI_API_KEY", "OPENROUTER_API_KEY"],
+    files: &[Place { folder: "XDG_DATA_HOME", home: ".local/share", file: "opencode/auth.json" }],
+    other_keys: &[],
+    other_files: &[],
+    is_optional: true,
+};
+const GEMINI: Signs = Signs {
+    keys: &["GEMINI_API_KEY"],
+    files: &[],
+    other_keys: &["GOOGLE_API_KEY", "GOOGLE_GENAI_USE_VERTEXAI", "GOOGLE_APPLICATION_CREDENTIALS"],
+    other_files: &[
+        Place { folder: "GEMINI_CLI_HOME", home: "", file: ".gemini/oauth_creds.json" },
+        Place { folder: "GEMINI_CLI_HOME", home: "", file: ".gemini/settings.json" },
+    ],
+    is_optional: false,
+};
 
 /// The programs, in the order in which `backend.list` shows them.
 const RECIPES: &[Recipe] = &[
@@ -41,6 +85,8 @@ const RECIPES: &[Recipe] = &[
             "AWS_*",
             "GOOGLE_APPLICATION_CREDENTIALS",
         ],
+        signs: Some(&CLAUDE),
+        resumes: true,
         install: "npm install -g @anthropic-ai/claude-code",
     },
     Recipe {
@@ -50,6 +96,8 @@ const RECIPES: &[Recipe] = &[
         make: || Box::new(Codex::new()),
         env: &[],
         pass: &["CODEX_HOME", "OPENAI_*"],
+        signs: Some(&CODEX),
+        resumes: true,
         install: "npm install -g @openai/codex",
     },
     Recipe {
@@ -59,6 +107,8 @@ const RECIPES: &[Recipe] = &[
         make: || Box::new(Acp::new()),
         env: &[("OPENCODE_DISABLE_AUTOUPDATE", "1"), (opencode::PERMISSION, opencode::ASKING)],
         pass: &["OPENCODE_*", "ANTHROPIC_*", "OPENAI_*", "GEMINI_API_KEY", "OPENROUTER_API_KEY"],
+        signs: Some(&OPENCODE),
+        resumes: true,
         install: "npm install -g opencode-ai",
     },
     Recipe {
@@ -68,6 +118,8 @@ const RECIPES: &[Recipe] = &[
         make: || Box::new(Acp::new().with_auth_method("gemini-api-key").with_model_argument("-m")),
         env: &[("GEMINI_TELEMETRY_ENABLED", "false")],
         pass: &["GEMINI_*", "GOOGLE_*"],
+        signs: Some(&GEMINI),
+        resumes: true,
         install: "npm install -g @google/gemini-cli",
     },
     Recipe {
@@ -77,6 +129,8 @@ const RECIPES: &[Recipe] = &[
         make: || Box::new(OpenCode::new()),
         env: &[("OPENCODE_DISABLE_AUTOUPDATE", "1")],
         pass: &["OPENCODE_*", "ANTHROPIC_*", "OPENAI_*", "GEMINI_API_KEY", "OPENROUTER_API_KEY"],
+        signs: Some(&OPENCODE),
+        resumes: true,
         install: "npm install -g opencode-ai",
     },
     Recipe {
@@ -86,6 +140,8 @@ const RECIPES: &[Recipe] = &[
         make: || Box::new(Gemini::new()),
         env: &[("GEMINI_TELEMETRY_ENABLED", "false")],
         pass: &["GEMINI_*", "GOOGLE_*"],
+        signs: Some(&GEMINI),
+        resumes: true,
         install: "npm install -g @google/gemini-cli",
     },
     // Any agent that speaks the protocol, by its command line alone.
@@ -96,6 +152,8 @@ const RECIPES: &[Recipe] = &[
         make: || Box::new(Acp::new()),
         env: &[],
         pass: &[],
+        signs: None,
+        resumes: false,
         install: "",
     },
 ];
@@ -120,16 +178,21 @@ impl Recipe {
     fn backend(&self) -> Backend {
         let text = |text: &&str| (*text).to_owned();
         let pair = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
-        Backend::of(
+        let conversing = Conversing { dialect: self.dialect, make: Box::new(self.make) };
+        let mut backend = Backend::of(
             self.name,
-            Conversing {
+            super::Recipe::Conversing(Arc::new(conversing)),
+            Program {
                 command: self.command.iter().map(text).collect(),
                 env: self.env.iter().map(pair).collect(),
                 pass: self.pass.iter().map(text).collect(),
-                dialect: self.dialect,
+                version: if self.install.is_empty() { &[] } else { &["--version"] },
+                signs: self.signs,
                 install: self.install,
-                make: Box::new(self.make),
             },
-        )
+        );
+        let resume = self.resumes.then_some(true);
+        backend.said = Arc::new(CapabilitySettings { resume, ..CapabilitySettings::default() });
+        backend
     }
 }

@@ -88,7 +88,7 @@ fn what_would_be_asked_by_nobody_is_fenced_in_also_if_it_slipped_through() {
 #[test]
 fn a_program_that_asks_only_if_it_is_told_to_is_told_to() {
     let opencode = Backend::known().into_iter().find(|backend| &*backend.name == "opencode");
-    let Recipe::Conversing(opencode) = opencode.expect("a recipe").recipe else { panic!() };
+    let opencode = opencode.expect("a recipe").program;
     let rules: serde_json::Value =
         serde_json::from_str(&opencode.env["OPENCODE_PERMISSION"]).expect("JSON");
     for tool in ["*", "bash", "edit", "webfetch", "external_directory"] {

@@ -11,7 +11,7 @@ use super::{Core, Descartes, maintain, recover};
 use crate::action::{ActionContext, ActionError, Actions};
 use crate::agent::registry::Registry;
 use crate::approval::Attendance;
-use crate::backend::{Backend, BasicProgram};
+use crate::backend::{Backend, BasicProgram, Probes};
 use crate::chat::{ChatTimes, Chats};
 use crate::dialect::ApprovalMode;
 use crate::idempotency::Idempotency;
@@ -302,6 +302,7 @@ impl Builder {
             allow_undecided: self.allow_undecided,
             chat_backend: self.chat_backend,
             backends,
+            probes: Probes::default(),
             default_backend: self.default_backend,
             secrets: self
                 .secrets

@@ -472,13 +472,23 @@ impl Core {
         Err(ChatError::NoTurns { backend: Arc::clone(backend.name()) })
     }
 
+    /// Whether nobody says that the agent of a chat cannot take it up again.
+    pub(crate) fn resumes(&self, record: &ChatRecord) -> bool {
+        self.backend_for(Some(&record.backend)).is_ok_and(|backend| backend.may_resume())
+    }
+
+    /// Whether nobody says that the agent of a chat cannot cancel a turn.
+    pub(crate) fn cancels(&self, record: &ChatRecord) -> bool {
+        self.backend_for(Some(&record.backend)).is_ok_and(|backend| backend.may_cancel())
+    }
+
     /// What the next process of a chat is asked to be.
     fn session_of(&self, record: &ChatRecord) -> SessionSpec {
         let spec = &record.spec.agent;
         let cwd = spec.cwd.clone().or_else(|| self.default_dir.clone());
         let cwd = cwd.unwrap_or_else(|| PathBuf::from("/"));
         let mut session = SessionSpec::new(record.id.as_uuid(), cwd);
-        session.native.clone_from(&record.native);
+        session.native = record.native.clone().filter(|_| self.resumes(record));
         session.model.clone_from(&spec.chat.model);
         session.system_prompt.clone_from(&spec.chat.system_prompt);
         session.thinking = spec.chat.thinking;

@@ -177,7 +177,8 @@ impl Core {
 
     /// The backends that may be meant by those who name none.
     fn choices(&self) -> Vec<&Backend> {
-        self.backends.iter().filter(|backend| backend.is_choice()).collect()
+        let is_choice = |backend: &&Backend| backend.is_choice(&**self.runners.of(backend));
+        self.backends.iter().filter(is_choice).collect()
     }
 
     fn no_backend(&self, name: &str, reason: &str) -> AgentError {

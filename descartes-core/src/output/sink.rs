@@ -289,7 +289,7 @@ impl OutputSink {
     }
 
     /// Nothing can be journalled any more.
-    fn give_up(&self) {
+    pub(crate) fn give_up(&self) {
         let mut state = self.lock();
         state.closed = true;
         state.committing = false;

@@ -3,6 +3,7 @@
 use std::ffi::OsStr;
 use std::io;
 use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{Access, access};
@@ -59,6 +60,14 @@ pub(super) fn program(
         }
     }
     Err(failed(program, refused.unwrap_or(Errno::NOENT.into()), searched))
+}
+
+/// What changes whenever the file does: where it is, when it was changed, how long it is. Package
+/// managers set the time of its contents as they please.
+pub(super) fn stamp(program: &Path) -> [u64; 4] {
+    let Ok(found) = std::fs::metadata(program) else { return [0; 4] };
+    let changed = found.ctime().wrapping_mul(1_000_000_000).wrapping_add(found.ctime_nsec());
+    [found.dev(), found.ino(), changed.cast_unsigned(), found.len()]
 }
 
 fn is_there(candidate: &Path) -> bool {

@@ -1,6 +1,6 @@
 //! From a launch to a child: nothing is run between fork and exec, and nothing is left behind.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::ffi::{OsStr, OsString};
 use std::io;
 use std::os::unix::process::CommandExt as _;
@@ -20,7 +20,7 @@ use super::os::{table, tag};
 use super::registry::Registration;
 use super::{Shared, lookup, marker, run, youth};
 use crate::agent::StdinMode;
-use crate::runner::{AgentDriver, Launch, SpawnError, SpawnStage};
+use crate::runner::{AgentDriver, Launch, LookUp, SpawnError, SpawnStage};
 
 /// A child that was just started, and our ends of its pipes.
 ///
@@ -172,12 +172,10 @@ async fn own(
 
 fn start_now(shared: &Shared, launch: Launch) -> Result<Started, SpawnError> {
     let name = launch.argv.first().cloned().unwrap_or_default();
-    let marker = marker::Marker { instance: launch.instance, agent: launch.agent, run: launch.run };
-    let lists: [&[String]; 2] = [&shared.pass_env, &launch.pass_env];
-    let env = shared.host.for_child(&lists, &launch.env, &marker);
+    let marker = marker_of(&launch);
+    let env = environment(shared, &launch);
     let cwd = working_directory(&name, &launch)?;
-    let path = env.get(OsStr::new("PATH"));
-    let program = lookup::program(&name, &cwd, path.map(OsString::as_os_str))?;
+    let program = lookup::program(&name, &cwd, path_of(&env))?;
     let failed = |source| {
         let mut error = SpawnError::new(&*name, SpawnStage::Exec, with_errno(source));
         error.cwd = Some(cwd.clone());
@@ -210,6 +208,29 @@ fn start_now(shared: &Shared, launch: Launch) -> Result<Started, SpawnError> {
         tagged,
         began,
     })
+}
+
+/// What would be started, as far as files tell.
+pub(super) fn look_up(shared: &Shared, launch: &Launch) -> LookUp {
+    let name = launch.argv.first().cloned().unwrap_or_default();
+    let env = environment(shared, launch);
+    let program = working_directory(&name, launch)
+        .and_then(|cwd| lookup::program(&name, &cwd, path_of(&env)));
+    let stamp = program.as_deref().map(lookup::stamp).unwrap_or_default();
+    LookUp::new(program, stamp, env)
+}
+
+fn marker_of(launch: &Launch) -> marker::Marker {
+    marker::Marker { instance: launch.instance, agent: launch.agent, run: launch.run }
+}
+
+fn environment(shared: &Shared, launch: &Launch) -> BTreeMap<OsString, OsString> {
+    let lists: [&[String]; 2] = [&shared.pass_env, &launch.pass_env];
+    shared.host.for_child(&lists, &launch.env, &marker_of(launch))
+}
+
+fn path_of(env: &BTreeMap<OsString, OsString>) -> Option<&OsStr> {
+    env.get(OsStr::new("PATH")).map(OsString::as_os_str)
 }
 
 impl Started {

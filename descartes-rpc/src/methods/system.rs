@@ -73,7 +73,7 @@ pub(crate) async fn info(call: Call, _: wire::NoParams) -> Result<wire::Info, Rp
     retention.extend(about.retention.clone());
     let mut limits = limits(descartes);
     limits.extend(about.limits.clone());
-    let names = descartes.backends().into_iter().map(|backend| backend.name.as_ref().to_owned());
+    let names = descartes.backend_names().into_iter().map(|name| name.as_ref().to_owned());
     Ok(wire::Info {
         version: about.version.as_ref().to_owned(),
         api_version: API_VERSION.to_owned(),

@@ -37,7 +37,7 @@ impl Conversation {
 
     /// The program has a name for the conversation.
     fn named(&mut self, native: Arc<str>) {
-        if self.record.native.as_ref() != Some(&native) {
+        if self.record.native.as_ref() != Some(&native) && self.core.resumes(&self.record) {
             self.link.resume_as(Arc::clone(&native));
             self.record.native = Some(native);
             self.step.touch();

@@ -1,6 +1,7 @@
 //! Turns: asked for, begun, cancelled.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::oneshot;
 use tokio::time::Instant;
@@ -179,7 +180,9 @@ impl Conversation {
             return;
         }
         turn.cancelled = Some(outcome);
-        turn.patience = Some(Instant::now() + CANCEL_PATIENCE);
+        let cancels = self.core.cancels(&self.record);
+        turn.patience =
+            Some(Instant::now() + if cancels { CANCEL_PATIENCE } else { Duration::ZERO });
         let (number, unheard) = (turn.number, turn.prompt.take().is_some());
         if unheard || self.process.is_none() {
             // The program never heard of it.
@@ -187,7 +190,9 @@ impl Conversation {
             return self.act(crate::dialect::Action::TurnEnded(end));
         }
         self.void_asks();
-        self.tell(Input::Cancel { turn: number });
+        if cancels {
+            self.tell(Input::Cancel { turn: number });
+        }
     }
 
     fn check_open(&self) -> Result<(), ChatError> {

@@ -6,6 +6,7 @@ use crate::approval::{ApprovalFilter, ApprovalStatus};
 use crate::chat::{ChatError, ChatStatus};
 use crate::dialect::Prompt;
 use crate::event::TurnOutcome;
+use crate::testing::FakeChat;
 use crate::{Caller, PromptRequest};
 
 #[tokio::test(start_paused = true)]
@@ -136,4 +137,29 @@ async fn fifty_chats_at_once_do_not_disturb_each_other() {
         let told = story(&host, chat).await;
         assert_eq!(told.last().map(String::as_str), Some("3 complete None true"));
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_said_of_a_backend_is_believed() {
+    let said = |resume, cancel| {
+        let mut settings = crate::backend::BackendSettings::default();
+        (settings.capabilities.resume, settings.capabilities.cancel) = (resume, cancel);
+        FakeChat::backend().with(settings).expect("it can be")
+    };
+    let host = builder().backend(said(Some(false), None)).build().await.expect("it begins");
+    let forgetful = chat(&host).await;
+    turn(&host, forgetful, "die").await;
+    assert_eq!(&*turn(&host, forgetful, "say anew").await.content, "anew");
+    assert_eq!(host.chat(forgetful).expect("the chat").native, None);
+    let story = story(&host, forgetful).await;
+    assert!(story.contains(&"1 complete Some(7) false".to_owned()), "{story:?}");
+
+    let host = builder().backend(said(None, Some(false))).build().await.expect("it begins");
+    let stubborn = chat(&host).await;
+    let waits = prompt(&host, stubborn, "wait").await;
+    assert!(host.chat_cancel(stubborn, None).await.expect("it is cancelled"));
+    assert_eq!(waits.await.expect("it ends").outcome, TurnOutcome::Cancelled);
+    assert_eq!(&*turn(&host, stubborn, "say on").await.content, "on");
+    let agent = host.chat(stubborn).expect("the chat").agent;
+    assert_eq!(host.agent(agent).expect("its agent").0.record.run, 2, "its process was ended");
 }

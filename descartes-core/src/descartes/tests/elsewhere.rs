@@ -110,7 +110,8 @@ async fn agents_of_several_runners_live_in_one_host() {
     assert_eq!((here.pid, here.reference.as_deref()), (Some(1), None));
     assert_eq!((there.pid, there.reference.as_deref()), (None, Some("far/1")));
     assert_eq!((&*here.containment, &*there.containment), ("none", "remote"));
-    let runners: Vec<_> = host.backends().into_iter().map(|one| (one.name, one.runner)).collect();
+    let runners: Vec<_> =
+        host.backends(false).await.into_iter().map(|one| (one.name, one.runner)).collect();
     assert!(runners.contains(&("process".into(), "process".into())), "{runners:?}");
     assert!(runners.contains(&("far".into(), "far".into())), "{runners:?}");
     let unknown = hosts().backend(Backend::process().renamed("x").on("nobody")).build().await;
