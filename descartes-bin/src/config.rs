@@ -3,7 +3,9 @@
 //! Every key is one row of the table in `keys`; the file, the environment, `--print-config`
 //! and the checks all come from it.
 
+mod backend;
 mod error;
+mod family;
 mod file;
 mod flags;
 mod keys;
@@ -15,12 +17,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
+pub use backend::{BackendConfig, CapabilitiesConfig};
 pub use error::{ConfigError, Place};
 pub use flags::Flags;
 pub use remote::Remote;
 pub use setting::{
-    ApprovalDefault, ApprovalMode, Durability, Endpoint, LogFormat, LogLevel, Origins, Patience,
-    Port, QueueSize,
+    ApprovalDefault, ApprovalMode, CommandLine, Durability, Endpoint, LogFormat, LogLevel, Origins,
+    Patience, Patterns, Port, QueueSize, Variables,
 };
 
 /// The cargo features of this build that bring a transport.
@@ -56,6 +59,8 @@ pub struct Config {
     pub chats: Chats,
     /// `[approvals]`
     pub approvals: Approvals,
+    /// `[backends.NAME]`, by their names
+    pub backends: BTreeMap<String, BackendConfig>,
     /// `[remotes.NAME]`, by their names
     pub remotes: BTreeMap<String, Remote>,
     /// The file that was read, if any.

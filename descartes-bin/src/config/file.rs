@@ -9,9 +9,10 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::error::{ConfigError, Place};
+use super::family::{self, FAMILIES, Family};
 use super::layers::Layers;
 use super::setting::Value;
-use super::{Config, keys, remote};
+use super::{Config, keys};
 
 /// Reads `path` into `layers`.
 pub(super) fn read(layers: &mut Layers, path: PathBuf) -> Result<(), ConfigError> {
@@ -70,32 +71,54 @@ fn apply(layers: &mut Layers, source: &Source<'_>) -> Result<(), ConfigError> {
         let Some(table) = section.get_ref().as_table() else {
             return Err(source.value(name.get_ref().to_string(), "a section", section));
         };
-        if name.get_ref() == remote::SECTION {
-            apply_remotes(layers, source, table)?;
-        } else {
-            apply_section(layers, source, (name.get_ref(), table))?;
+        match family::find(name.get_ref()) {
+            Some(family) => apply_family(layers, source, (family, table))?,
+            None => apply_section(layers, source, (name.get_ref(), table))?,
         }
     }
     Ok(())
 }
 
-fn apply_remotes(
+fn apply_family(
     layers: &mut Layers,
     source: &Source<'_>,
-    remotes: &DeTable<'_>,
+    (family, members): (&'static Family, &DeTable<'_>),
 ) -> Result<(), ConfigError> {
-    for (remote, section) in remotes {
+    for (member, section) in members {
         let Some(table) = section.get_ref().as_table() else {
-            let key = format!("{}.{}", remote::SECTION, remote.get_ref());
+            let key = format!("{}.{}", family.section, member.get_ref());
             return Err(source.value(key, "a section", section));
         };
-        layers.remote(remote.get_ref(), source.place(&remote.span()))?;
-        for (name, found) in table {
-            let Some(key) = remote::find(name.get_ref()) else {
-                return Err(source.unknown(("key", name), remote::names()));
-            };
-            let place = source.place(&found.span());
-            layers.set_remote(remote.get_ref(), key, &value(found.get_ref()), place)?;
+        let name = member.get_ref();
+        layers.begin(family, name, source.place(&member.span()))?;
+        apply_member(layers, source, (family, name, ""), table)?;
+    }
+    Ok(())
+}
+
+/// The keys of a member, or of a table in it that is called `within` (with a dot behind it).
+fn apply_member(
+    layers: &mut Layers,
+    source: &Source<'_>,
+    (family, member, within): (&'static Family, &str, &str),
+    table: &DeTable<'_>,
+) -> Result<(), ConfigError> {
+    for (name, found) in table {
+        let path = format!("{within}{}", name.get_ref());
+        match (family.key(&path), found.get_ref().as_table()) {
+            (Some(key), _) => {
+                let place = source.place(&found.span());
+                layers.set_in((family, member), key, &value(found.get_ref()), place)?;
+            }
+            (None, Some(inner)) if family.has_table(&path) => {
+                let within = format!("{path}.");
+                apply_member(layers, source, (family, member, &within), inner)?;
+            }
+            (None, _) if family.has_table(&path) => {
+                let key = format!("{}.{member}.{path}", family.section);
+                return Err(source.value(key, "a table", found));
+            }
+            _ => return Err(source.unknown(("key", name), family.names_in(within))),
         }
     }
     Ok(())
@@ -126,7 +149,12 @@ fn value(found: &DeValue<'_>) -> Value {
         }
         DeValue::Float(_) => Value::Other("number with a fraction"),
         DeValue::Datetime(_) => Value::Other("time"),
-        DeValue::Table(_) => Value::Other("table"),
+        DeValue::Table(all) => {
+            let pair = |(name, member): (&Spanned<Cow<'_, str>>, &Spanned<DeValue<'_>>)| {
+                (name.get_ref().to_string(), value(member.get_ref()))
+            };
+            Value::Table(all.iter().map(pair).collect())
+        }
     }
 }
 
@@ -144,10 +172,12 @@ pub(super) fn write(config: &Config) -> String {
         }
         setting(&mut text, key.name, (key.show)(config));
     }
-    for (name, remote) in &config.remotes {
-        line(&mut text, format_args!("\n[{}.{name:?}]", remote::SECTION));
-        for key in remote::KEYS {
-            setting(&mut text, key.name, (key.show)(remote));
+    for family in FAMILIES {
+        for member in (family.names)(config) {
+            line(&mut text, format_args!("\n[{}.{member:?}]", family.section));
+            for key in family.keys {
+                setting(&mut text, key.name, (key.show)(config, member));
+            }
         }
     }
     text.trim_start().to_owned()

@@ -1,7 +1,8 @@
 //! The table of keys: which there are, and where in the configuration each lives.
 
+use super::family::FAMILIES;
 use super::setting::{Expected, Setting, Value};
-use super::{Config, FEATURES, remote};
+use super::{Config, FEATURES};
 
 /// One key of a section.
 pub(super) struct Key {
@@ -89,7 +90,7 @@ pub(super) fn find(section: &str, name: &str) -> Option<&'static Key> {
 pub(super) fn sections() -> Vec<&'static str> {
     let mut all: Vec<_> = KEYS.iter().map(|key| key.section).collect();
     all.dedup();
-    all.push(remote::SECTION);
+    all.extend(FAMILIES.map(|family| family.section));
     all
 }
 

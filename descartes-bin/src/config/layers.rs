@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use super::error::{ConfigError, Place};
+use super::family::{self, Family};
 use super::keys::{self, Key};
 use super::setting::Value;
-use super::{Config, FEATURES, Flags, Port, Surroundings, TcpDoor, file, remote};
+use super::{Config, FEATURES, Flags, Port, Surroundings, TcpDoor, backend, file, remote};
 
 const PREFIX: &str = "DESCARTES_";
 
@@ -15,8 +16,10 @@ const PREFIX: &str = "DESCARTES_";
 pub(super) struct Layers {
     pub(super) config: Config,
     said: BTreeMap<(&'static str, &'static str), Place>,
-    /// Where each remote was first said.
-    remotes: BTreeMap<String, Place>,
+    /// Where each member of a family was first said.
+    members: BTreeMap<(&'static str, String), Place>,
+    /// Where each key of a member was last said, and what.
+    said_in: BTreeMap<String, (Place, String)>,
 }
 
 pub(super) fn load(flags: &Flags, surroundings: &Surroundings) -> Result<Config, ConfigError> {
@@ -68,50 +71,55 @@ impl Layers {
         Ok(())
     }
 
-    /// Begins the remote `name`, if it has not begun.
-    pub(super) fn remote(&mut self, name: &str, place: Place) -> Result<(), ConfigError> {
-        if !remote::may_be_called(name) {
-            let expected = remote::NAME_EXPECTED.to_owned();
-            let (key, found) = (remote::SECTION.to_owned(), format!("{name:?}"));
-            return Err(ConfigError::Value { place, key, expected, found });
+    /// Begins the member `name` of `family`, if it has not begun.
+    pub(super) fn begin(
+        &mut self,
+        family: &Family,
+        name: &str,
+        place: Place,
+    ) -> Result<(), ConfigError> {
+        if let Err(expected) = (family.begin)(&mut self.config, name) {
+            let (key, found) = (family.section.to_owned(), format!("{name:?}"));
+            return Err(ConfigError::Value { place, key, expected: expected.to_owned(), found });
         }
-        self.remotes.entry(name.to_owned()).or_insert(place);
-        self.config.remotes.entry(name.to_owned()).or_default();
+        self.members.entry((family.section, name.to_owned())).or_insert(place);
         Ok(())
     }
 
-    /// Sets `key` of the remote `name`, which has begun.
-    pub(super) fn set_remote(
+    /// Sets `key` of the member `name`, which has begun.
+    pub(super) fn set_in(
         &mut self,
-        name: &str,
-        key: &remote::Key,
+        (family, name): (&Family, &str),
+        key: &family::Key,
         value: &Value,
         place: Place,
     ) -> Result<(), ConfigError> {
-        let remote = self.config.remotes.get_mut(name).expect("it has begun");
-        (key.set)(remote, value).map_err(|expected| ConfigError::Value {
-            place,
-            key: format!("{}.{name}.{}", remote::SECTION, key.name),
-            expected: expected.to_owned(),
-            found: value.shown(),
-        })
+        let path = format!("{}.{name}.{}", family.section, key.name);
+        if let Err(expected) = (key.set)(&mut self.config, name, value) {
+            let (expected, found) = (expected.to_owned(), value.shown());
+            return Err(ConfigError::Value { place, key: path, expected, found });
+        }
+        self.said_in.insert(path, (place, value.shown()));
+        Ok(())
     }
 
-    /// `DESCARTES_REMOTES__<NAME>__<KEY>`, whose name and key are `path`.
-    fn remote_variable(
+    /// `DESCARTES_<SECTION>__<NAME>__<KEY>`, whose name and key are `path`; of the table `a` the key
+    /// `b` is `a__b`.
+    fn member_variable(
         &mut self,
-        path: &str,
-        value: &str,
+        family: &Family,
+        (path, value): (&str, &str),
         place: &Place,
     ) -> Result<(), ConfigError> {
         let (name, key) = path.split_once("__").unwrap_or((path, ""));
-        let Some(found) = remote::find(key) else {
-            let nearest = keys::nearest(key, remote::names());
-            let (what, name) = ("key", key.to_owned());
-            return Err(ConfigError::Unknown { place: place.clone(), what, name, nearest });
+        let key = key.replace("__", ".");
+        let Some(found) = family.key(&key) else {
+            let nearest = keys::nearest(&key, family.names_in(""));
+            let what = "key";
+            return Err(ConfigError::Unknown { place: place.clone(), what, name: key, nearest });
         };
-        self.remote(name, place.clone())?;
-        self.set_remote(name, found, &Value::Word(value.to_owned()), place.clone())
+        self.begin(family, name, place.clone())?;
+        self.set_in((family, name), found, &Value::Word(value.to_owned()), place.clone())
     }
 
     /// `DESCARTES_<SECTION>__<KEY>`; other variables are none of ours.
@@ -129,8 +137,8 @@ impl Layers {
                 nearest,
             });
         }
-        if section == remote::SECTION {
-            return self.remote_variable(&name, value, &place());
+        if let Some(family) = family::find(&section) {
+            return self.member_variable(family, (&name, value), &place());
         }
         match keys::find(&section, &name) {
             Some(key) => self.set(key, &Value::Word(value.to_owned()), place()),
@@ -145,6 +153,7 @@ impl Layers {
     fn check(&self) -> Result<(), ConfigError> {
         self.check_features()?;
         self.check_remotes()?;
+        self.check_backends()?;
         let server = &self.config.server;
         // These listen in the runtime directory in any case.
         let mut listens = FEATURES.contains(&"unix") || FEATURES.contains(&"zmq");
@@ -184,7 +193,8 @@ impl Layers {
     }
 
     fn check_remotes(&self) -> Result<(), ConfigError> {
-        for (name, place) in &self.remotes {
+        let remotes = self.members.iter().filter(|((section, _), _)| *section == remote::SECTION);
+        for ((_, name), place) in remotes {
             let (place, section) = (place.clone(), format!("{}.{name}", remote::SECTION));
             if !FEATURES.contains(&remote::FEATURE) {
                 let feature = remote::FEATURE;
@@ -192,6 +202,26 @@ impl Layers {
             }
             if self.config.remotes[name].endpoint.is_none() {
                 return Err(ConfigError::Missing { place, section, name: "endpoint" });
+            }
+        }
+        Ok(())
+    }
+
+    fn check_backends(&self) -> Result<(), ConfigError> {
+        for (name, backend) in &self.config.backends {
+            let section = format!("{}.{name}", backend::SECTION);
+            if self.config.remotes.contains_key(name) {
+                let place = self.members[&(backend::SECTION, name.clone())].clone();
+                let expected = "called otherwise than a remote".to_owned();
+                let found = format!("{name:?}");
+                return Err(ConfigError::Value { place, key: section, expected, found });
+            }
+            if let Some(backend::Fault { key, expected }) =
+                backend.fault(name, &self.config.remotes)
+            {
+                let key = format!("{section}.{key}");
+                let (place, found) = self.said_in[&key].clone();
+                return Err(ConfigError::Value { place, key, expected, found });
             }
         }
         Ok(())

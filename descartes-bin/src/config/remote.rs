@@ -1,22 +1,19 @@
 //! `[remotes.NAME]`: other daemons, and how patient we are with each.
-//!
-//! These sections are as many as there are remotes, so they have a table of keys of their own.
 
 use std::path::PathBuf;
 
-use super::setting::{Endpoint, Expected, Patience, QueueSize, Setting, Value};
+use descartes_core::backend::Backend;
+
+use super::family::{Family, is_name, member_keys};
+use super::setting::{Endpoint, Expected, Patience, QueueSize};
 
 /// The section that all remotes are in.
 pub(super) const SECTION: &str = "remotes";
 /// The cargo feature that remotes are reached with.
 pub(super) const FEATURE: &str = "zmq";
-/// How a remote may be called.
-pub(super) const NAME_EXPECTED: Expected =
+/// How a remote may be called: the name of a remote is that of the backend of its agents.
+const NAME_EXPECTED: Expected =
     "called by letters, digits, `-`, `_` and `.`, at most 64, and not as a backend";
-/// Backends that are there anyway: the name of a remote is that of the backend of its agents.
-const BACKENDS: [&str; 2] = ["basic", "process"];
-/// Letters of a remote's name.
-const NAME_LETTERS: usize = 64;
 
 /// Another daemon. What is said of starts goes for those that wait because it is away.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -67,56 +64,28 @@ impl Default for Remote {
     }
 }
 
-/// One key of a remote.
-pub(super) struct Key {
-    pub(super) name: &'static str,
-    pub(super) set: fn(&mut Remote, &Value) -> Result<(), Expected>,
-    pub(super) show: fn(&Remote) -> Option<String>,
-}
-
-macro_rules! keys {
-    ($($name:ident),+ $(,)?) => {
-        &[$(Key {
-            name: stringify!($name),
-            set: |remote, value| {
-                remote.$name = Setting::read(value)?;
-                Ok(())
-            },
-            show: |remote| Setting::show(&remote.$name),
-        }),+]
-    };
-}
-
-/// Every key, in the order in which they are printed.
-pub(super) const KEYS: &[Key] = keys![
-    endpoint,
-    lost_after_secs,
-    request_timeout_secs,
-    connection_timeout_secs,
-    auto_reconnect,
-    max_reconnect_attempts,
-    reconnect_delay_secs,
-    enable_heartbeat,
-    heartbeat_interval_secs,
-    max_queue_size,
-    queue_timeout_secs,
-    queue_path,
-];
-
-/// The key that is called so.
-pub(super) fn find(name: &str) -> Option<&'static Key> {
-    KEYS.iter().find(|key| key.name == name)
-}
-
-/// The names of all keys.
-pub(super) fn names() -> impl Iterator<Item = &'static str> {
-    KEYS.iter().map(|key| key.name)
-}
-
-/// Whether a remote may be called so.
-pub(super) fn may_be_called(name: &str) -> bool {
-    let is_letter = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
-    (1..=NAME_LETTERS).contains(&name.len())
-        && name.bytes().all(is_letter)
-        && !BACKENDS.contains(&name)
-}
+pub(super) const FAMILY: Family = Family {
+    section: SECTION,
+    begin: |config, name| {
+        if !is_name(name) || Backend::known_as(name).is_some() {
+            return Err(NAME_EXPECTED);
+        }
+        config.remotes.entry(name.to_owned()).or_default();
+        Ok(())
+    },
+    keys: member_keys![
+        remotes: endpoint,
+        lost_after_secs,
+        request_timeout_secs,
+        connection_timeout_secs,
+        auto_reconnect,
+        max_reconnect_attempts,
+        reconnect_delay_secs,
+        enable_heartbeat,
+        heartbeat_interval_secs,
+        max_queue_size,
+        queue_timeout_secs,
+        queue_path,
+    ],
+    names: |config| config.remotes.keys().map(String::as_str).collect(),
+};

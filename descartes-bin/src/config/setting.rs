@@ -1,5 +1,6 @@
 //! The kinds of values that a key can have: how each is read and written.
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
@@ -14,6 +15,8 @@ pub(super) enum Value {
     Bool(bool),
     /// An array of the file.
     List(Vec<Self>),
+    /// A table of the file.
+    Table(BTreeMap<String, Self>),
     /// Anything else of the file, by the name of its type.
     Other(&'static str),
     /// A word of the environment or of a flag, which may mean any of these.
@@ -28,6 +31,7 @@ impl Value {
             Self::Integer(number) => number.to_string(),
             Self::Bool(truth) => truth.to_string(),
             Self::List(_) => "an array".to_owned(),
+            Self::Table(_) => "a table".to_owned(),
             Self::Other(name) => format!("a {name}"),
         }
     }
@@ -49,7 +53,11 @@ impl Setting for u64 {
         let number = match value {
             Value::Integer(number) => Self::try_from(*number).ok(),
             Value::Word(word) => word.parse().ok(),
-            Value::Text(_) | Value::Bool(_) | Value::List(_) | Value::Other(_) => None,
+            Value::Text(_)
+            | Value::Bool(_)
+            | Value::List(_)
+            | Value::Table(_)
+            | Value::Other(_) => None,
         };
         number.ok_or("a whole number, 0 or more")
     }
@@ -168,6 +176,83 @@ impl Setting for Vec<String> {
     }
 }
 
+/// A program and its first arguments: an array, or a text, which is a program without arguments.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CommandLine(pub Vec<String>);
+
+impl Setting for CommandLine {
+    fn read(value: &Value) -> Result<Self, Expected> {
+        let words = match value {
+            Value::List(all) => all.iter().map(word).collect(),
+            other => word(other).map(|program| vec![program]),
+        };
+        // Another relative path would mean something else in every directory.
+        let is_program = |words: &Vec<String>| {
+            words.first().is_some_and(|program| {
+                !program.is_empty() && (!program.contains('/') || program.starts_with('/'))
+            })
+        };
+        words
+            .ok()
+            .filter(is_program)
+            .map(Self)
+            .ok_or("a program (a name, or an absolute path), or an array of one and its arguments")
+    }
+
+    fn show(&self) -> Option<String> {
+        self.0.show()
+    }
+}
+
+/// A text that may be empty, without NUL.
+fn word(value: &Value) -> Result<String, Expected> {
+    match value {
+        Value::Text(text) | Value::Word(text) if !text.contains('\0') => Ok(text.clone()),
+        _ => Err("a text without NUL"),
+    }
+}
+
+/// Variables and their values.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Variables(pub BTreeMap<String, String>);
+
+impl Setting for Variables {
+    fn read(value: &Value) -> Result<Self, Expected> {
+        const EXPECTED: Expected = "a table of texts in the file, their names without `=`";
+        let Value::Table(all) = value else { return Err(EXPECTED) };
+        let pair = |(name, value): (&String, &Value)| {
+            let is_name = !name.is_empty() && !name.contains(['=', '\0']);
+            word(value).ok().filter(|_| is_name).map(|value| (name.clone(), value))
+        };
+        all.iter().map(pair).collect::<Option<_>>().map(Self).ok_or(EXPECTED)
+    }
+
+    fn show(&self) -> Option<String> {
+        let pair =
+            |(name, value): (&String, &String)| format!("{} = {}", quoted(name), quoted(value));
+        Some(format!("{{ {} }}", self.0.iter().map(pair).collect::<Vec<_>>().join(", ")))
+    }
+}
+
+/// Names of variables, or their beginnings with a `*` behind them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Patterns(pub Vec<String>);
+
+impl Setting for Patterns {
+    fn read(value: &Value) -> Result<Self, Expected> {
+        let is_pattern = |text: &String| {
+            let name = text.strip_suffix('*').unwrap_or(text);
+            !text.is_empty() && !name.contains(['*', '=', '\0'])
+        };
+        let names = Vec::read(value).ok().filter(|all| all.iter().all(is_pattern));
+        names.map(Self).ok_or("an array of names of variables, or of beginnings such as \"MY_*\"")
+    }
+
+    fn show(&self) -> Option<String> {
+        self.0.show()
+    }
+}
+
 /// Origins of web pages, just as browsers write them, so that none is configured in vain.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Origins(pub Vec<String>);
@@ -265,7 +350,11 @@ impl Setting for Port {
             Value::Integer(number) => u16::try_from(*number).ok().map(Self::Number),
             Value::Text(text) | Value::Word(text) if text == "off" => Some(Self::Off),
             Value::Word(word) => word.parse().ok().map(Self::Number),
-            Value::Text(_) | Value::Bool(_) | Value::List(_) | Value::Other(_) => None,
+            Value::Text(_)
+            | Value::Bool(_)
+            | Value::List(_)
+            | Value::Table(_)
+            | Value::Other(_) => None,
         };
         port.ok_or("a port from 0 (any free one) to 65535, or \"off\"")
     }

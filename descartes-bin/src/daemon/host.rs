@@ -131,8 +131,13 @@ async fn reap(runner: Arc<ProcessRunner>, mut child_ended: Signal) {
 
 fn configured(builder: Builder, config: &Config) -> Builder {
     let mut builder = builder.limits(limits(config)).retention(retention(config));
-    if let Some(program) = own_program() {
-        builder = builder.basic(BasicProgram { program, arg0: basic::ARG0.to_owned() });
+    let basic = own_program().map(|program| BasicProgram { program, arg0: basic::ARG0.to_owned() });
+    for (name, backend) in &config.backends {
+        let backend = backend.backend(name, basic.clone());
+        builder = builder.backend(backend.expect("a backend that cannot be is refused"));
+    }
+    if let Some(basic) = basic {
+        builder = builder.basic(basic);
     }
     builder = builder
         .chat_times(chat_times(config))

@@ -2,7 +2,7 @@ use std::path::PathBuf;
 
 #[cfg(feature = "zmq")]
 use super::super::Endpoint;
-use super::super::{Config, ConfigError, FEATURES, Flags, Surroundings};
+use super::super::{BackendConfig, Config, ConfigError, FEATURES, Flags, Surroundings};
 #[cfg(feature = "http")]
 use super::super::{Durability, LogLevel, Port};
 
@@ -292,8 +292,147 @@ fn zeromq_that_was_left_out_is_refused_with_its_feature() {
 }
 
 #[test]
+fn backends_are_read_from_every_layer_and_every_key_counts() {
+    const ENV: &[(&str, &str)] = &[
+        ("DESCARTES_BACKENDS__MINE__PASS_ENV", "MY_*,OTHER"),
+        ("DESCARTES_BACKENDS__MINE__CAPABILITIES__CANCEL", "false"),
+        ("DESCARTES_BACKENDS__PLAIN__COMMAND", "tool"),
+    ];
+    let file = "[backends.mine]\ncommand = ['/opt/agent', '--stdio', '']\ndialect = 'acp'\n\
+                runner = 'process'\nenv = { KEY = 'secret', EMPTY = '' }\n\
+                [backends.mine.capabilities]\nturns = true\nresume = true\napprovals = false\n\
+                pause = false\nmodels = ['a', 'b']\n\
+                [backends.claude-code]\ncapabilities.cancel = false\n";
+    let config = Case { env: ENV, ..Case::file(file) }.config();
+    let mine = config.backends["mine"].backend("mine", None).expect("it can be");
+    let can = mine.capabilities();
+    assert_eq!((can.turns, can.resume, can.approvals, can.cancel), (true, true, false, false));
+    assert_eq!((&**mine.name(), mine.runner()), ("mine", None));
+    let BackendConfig { command, env, pass_env, capabilities, .. } = &config.backends["mine"];
+    assert_eq!(command.as_ref().expect("a command").0, ["/opt/agent", "--stdio", ""]);
+    assert_eq!((&*env.0["KEY"], &*env.0["EMPTY"]), ("secret", ""));
+    assert_eq!(
+        (&pass_env.0[..], &capabilities.models[..]),
+        (&text(["MY_*", "OTHER"])[..], &text(["a", "b"])[..])
+    );
+    let plain = &config.backends["plain"];
+    assert_eq!(plain.command.as_ref().expect("a command").0, ["tool"], "a program, never split");
+    assert!(!plain.backend("plain", None).expect("it can be").has_turns());
+    let claude = config.backends["claude-code"].backend("claude-code", None).expect("it can be");
+    assert!(claude.has_turns() && !claude.capabilities().cancel, "the rest stays");
+}
+
+fn text<const N: usize>(words: [&str; N]) -> [String; N] {
+    words.map(str::to_owned)
+}
+
+#[test]
+fn mistakes_in_backends_are_refused_with_their_place() {
+    let table: &[(&'static str, &str)] = &[
+        ("[backends.x]\ncomand = 'a'\n", "2:1: unknown key `comand`; did you mean `command`?"),
+        (
+            "[backends.x.capabilities]\ntrns = true\n",
+            "2:1: unknown key `trns`; did you mean `turns`?",
+        ),
+        (
+            "[backends.x]\ncapabilities = 3\n",
+            "2:16: `backends.x.capabilities` should be a table, not 3",
+        ),
+        (
+            "[backends.x]\ncommand = './x'\n",
+            "2:11: `backends.x.command` should be a program (a name, or an absolute path), or an \
+             array of one and its arguments, not \"./x\"",
+        ),
+        (
+            "[backends.x]\nenv = ['A']\n",
+            "2:7: `backends.x.env` should be a table of texts in the file, their names without \
+             `=`, not an array",
+        ),
+        (
+            "[backends.x]\npass_env = ['A*B']\n",
+            "2:12: `backends.x.pass_env` should be an array of names of variables, or of \
+             beginnings such as \"MY_*\", not an array",
+        ),
+        (
+            "[backends.x]\ndialect = 'klingon'\n",
+            "2:11: `backends.x.dialect` should be one that there is (acp, claude, codex, \
+             codex-exec, gemini, opencode, lines), not \"klingon\"",
+        ),
+        (
+            "[backends.x]\nrunner = 'farm'\n",
+            "2:10: `backends.x.runner` should be one that there is (process), not \"farm\"",
+        ),
+        (
+            "[backends.x.capabilities]\nturns = true\n",
+            "2:9: `backends.x.capabilities.turns` should be false or absent: the dialect `lines` \
+             cannot, not true",
+        ),
+        (
+            "[backends.basic]\ncommand = 'x'\n",
+            "2:11: `backends.basic.command` should be absent: that of `basic` cannot be changed, \
+             not \"x\"",
+        ),
+        (
+            "[backends.claude]\n",
+            "1:11: `backends` should be called by letters, digits, `-`, `_` and `.`, at most 64, \
+             and one that is known by its first name (`claude-code`), not \"claude\"",
+        ),
+    ];
+    for (file, message) in table {
+        assert_eq!(Case::file(file).refusal(), format!("daemon.toml:{message}"), "{file}");
+    }
+    let env = Case::env(&[("DESCARTES_BACKENDS__X__ENV", "A=b")]).refusal();
+    assert!(env.contains("`backends.x.env` should be a table of texts in the file"), "{env}");
+}
+
+#[test]
+#[cfg(feature = "zmq")]
+fn a_backend_may_be_started_by_a_remote_and_inherits_nothing_there() {
+    const FARM: &str = "[remotes.farm]\nendpoint = 'tcp://farm:5555'\n";
+    let with = |more: &str| Case::file(format!("{FARM}{more}").leak());
+    let config = with("[backends.x]\ncommand = 'x'\nrunner = 'farm'\n").config();
+    let backend = config.backends["x"].backend("x", None).expect("it can be");
+    assert_eq!((config.backends["x"].remote(), backend.runner()), (Some("farm"), Some("farm")));
+    let table = [
+        (
+            "[backends.x]\nrunner = 'farm'\npass_env = ['A']\n",
+            "5:12: `backends.x.pass_env` should be absent: nothing is inherited from here at \
+             `farm`, not an array",
+        ),
+        (
+            "[backends.x]\nrunner = 'fram'\n",
+            "4:10: `backends.x.runner` should be one that there is (process, farm), not \"fram\"",
+        ),
+        (
+            "[backends.farm]\n",
+            "3:11: `backends.farm` should be called otherwise than a remote, not \"farm\"",
+        ),
+    ];
+    for (more, message) in table {
+        assert_eq!(with(more).refusal(), format!("daemon.toml:{message}"), "{more}");
+    }
+    let known = Case::file("[remotes.codex]\nendpoint = 'tcp://x:1'\n").refusal();
+    assert!(known.contains("and not as a backend"), "{known}");
+}
+
+#[test]
+#[cfg(feature = "zmq")]
+fn the_configuration_of_the_guide_is_one() {
+    let guide = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/backends.md");
+    let guide = std::fs::read_to_string(guide).expect("the guide");
+    let file = guide.split("```toml\n").nth(1).and_then(|rest| rest.split("```").next());
+    let remote = "[remotes.gpu]\nendpoint = 'tcp://gpu:5555'\n";
+    let file = format!("{}{remote}", file.expect("a configuration"));
+    let config = Case::file(file.leak()).config();
+    assert_eq!(config.backends.keys().collect::<Vec<_>>(), ["claude-code", "mine", "trainer"]);
+}
+
+#[test]
 fn what_is_printed_reads_back_as_the_same() {
-    let file = "[agents]\nmax_running = 7\ndefault_backend = 'a \"b\"'\n";
+    let file = "[agents]\nmax_running = 7\ndefault_backend = 'a \"b\"'\n\
+                [backends.'my.own']\ncommand = ['x', \"a 'b'\"]\nenv = { 'A.B' = '\"' }\n\
+                pass_env = ['C*']\ncapabilities = { pause = true, models = ['m'] }\n\
+                [backends.codex]\n";
     #[cfg(feature = "zmq")]
     let file = &*format!(
         "{file}[remotes.'build.farm']\nendpoint = 'tcp://farm:5555'\nlost_after_secs = 5\n\
