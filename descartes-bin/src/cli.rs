@@ -4,6 +4,7 @@ mod approvals;
 mod arguments;
 mod control;
 mod daemon;
+mod doctor;
 mod events;
 mod failure;
 mod logs;
@@ -55,6 +56,7 @@ async fn run(arguments: Arguments, output: &Output) -> Result<ExitCode, Failure>
     let command = match arguments.command {
         Command::Daemon { command } => return run_daemon(command, &reach, output).await,
         Command::Version => return show::version(&reach, output).await,
+        Command::Doctor => return doctor::doctor(&reach, output).await,
         other => other,
     };
     let client = reach.connect()?;
@@ -86,7 +88,9 @@ async fn run(arguments: Arguments, output: &Output) -> Result<ExitCode, Failure>
         Command::Resume(it) => control::resume(&client, it, output).await,
         Command::Rm(it) => control::remove(&client, it, output).await,
         Command::Prune(it) => control::prune(&client, it, output).await,
-        Command::Daemon { .. } | Command::Version => unreachable!("ran without a connection"),
+        Command::Daemon { .. } | Command::Version | Command::Doctor => {
+            unreachable!("ran without a connection")
+        }
     }
 }
 

@@ -5,6 +5,8 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
+use rustix::fs::Access;
+
 use crate::config::Surroundings;
 use crate::exit::Code;
 
@@ -54,6 +56,9 @@ pub enum DirectoryError {
     },
 }
 
+/// What is seen of a directory: its permissions; none where it is not there yet and can be made.
+pub type Seen = Result<Option<u32>, DirectoryError>;
+
 impl DirectoryError {
     /// The exit code that says so.
     #[must_use]
@@ -101,6 +106,13 @@ impl Directories {
         own("runtime", &self.runtime)
     }
 
+    /// Looks at both, without making or changing anything: what each is for, where it is, and what
+    /// is there.
+    pub fn inspect(&self) -> [(&'static str, &Path, Seen); 2] {
+        [("data", &self.data), ("runtime", &self.runtime)]
+            .map(|(what, path)| (what, path.as_path(), inspect(what, path)))
+    }
+
     /// Where a daemon says where it listens.
     #[must_use]
     pub fn endpoints(&self) -> PathBuf {
@@ -129,7 +141,20 @@ impl Directories {
 fn own(what: &'static str, path: &Path) -> Result<(), DirectoryError> {
     let unusable = |source| DirectoryError::Unusable { what, path: path.to_owned(), source };
     DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(unusable)?;
+    // A directory that others may only look into becomes ours alone: what follows is secret.
+    if mode_of(what, path)? & 0o077 != 0 {
+        fs::set_permissions(path, Permissions::from_mode(0o700)).map_err(unusable)?;
+    }
+    Ok(())
+}
+
+/// The permissions of a directory that is ours and not open to others.
+fn mode_of(what: &'static str, path: &Path) -> Result<u32, DirectoryError> {
+    let unusable = |source| DirectoryError::Unusable { what, path: path.to_owned(), source };
     let found = fs::metadata(path).map_err(unusable)?;
+    if !found.is_dir() {
+        return Err(unusable(io::ErrorKind::NotADirectory.into()));
+    }
     let (path, owner, mode) = (path.to_owned(), found.uid(), found.mode() & 0o7777);
     if owner != rustix::process::geteuid().as_raw() {
         return Err(DirectoryError::Foreign { what, path, owner });
@@ -137,11 +162,23 @@ fn own(what: &'static str, path: &Path) -> Result<(), DirectoryError> {
     if mode & 0o022 != 0 {
         return Err(DirectoryError::Open { path, mode });
     }
-    // A directory that others may only look into becomes ours alone: what follows is secret.
-    if mode & 0o077 != 0 {
-        fs::set_permissions(&path, Permissions::from_mode(0o700)).map_err(unusable)?;
+    Ok(mode)
+}
+
+fn inspect(what: &'static str, path: &Path) -> Seen {
+    match mode_of(what, path) {
+        Err(DirectoryError::Unusable { source, .. })
+            if source.kind() == io::ErrorKind::NotFound =>
+        {
+            let above = path.ancestors().skip(1).find(|folder| folder.exists());
+            let above = above.unwrap_or_else(|| Path::new("/"));
+            let may = rustix::fs::access(above, Access::WRITE_OK | Access::EXEC_OK);
+            let unusable =
+                |source| DirectoryError::Unusable { what, path: path.to_owned(), source };
+            may.map(|()| None).map_err(|errno| unusable(errno.into()))
+        }
+        seen => seen.map(Some),
     }
-    Ok(())
 }
 
 #[cfg(test)]
@@ -200,6 +237,22 @@ mod tests {
         let error = both.prepare().unwrap_err();
         assert_eq!(error.code(), Code::Refused, "{error}");
         assert_eq!(fs::metadata(&both.runtime).unwrap().mode() & 0o777, 0o777, "left alone");
+    }
+
+    #[test]
+    fn a_look_changes_nothing_and_finds_what_is_in_the_way() {
+        let dir = tempfile::tempdir().unwrap();
+        let both = Directories { data: dir.path().join("a/b"), runtime: dir.path().join("run") };
+        let modes = || both.inspect().map(|(_, _, seen)| seen.map_err(|error| error.code()));
+        assert_eq!(modes(), [Ok(None), Ok(None)]);
+        assert!(!both.data.exists());
+        both.prepare().unwrap();
+        assert_eq!(modes(), [Ok(Some(0o700)), Ok(Some(0o700))]);
+        fs::set_permissions(&both.runtime, Permissions::from_mode(0o777)).unwrap();
+        assert_eq!(modes(), [Ok(Some(0o700)), Err(Code::Refused)]);
+        fs::remove_dir(&both.data).unwrap();
+        fs::write(&both.data, "").unwrap();
+        assert_eq!(modes()[0], Err(Code::Directory));
     }
 
     #[test]

@@ -348,3 +348,66 @@ fn a_reader_that_leaves_is_no_failure() {
     assert_eq!(&first, b"1\n2\n");
     assert_eq!(reader.wait().unwrap().code(), Some(0));
 }
+
+/// What `doctor` says of each thing, and its exit code.
+fn examined(home: &Home, path: &Path) -> (Option<i32>, Vec<Value>) {
+    let mut command = home.command(CLIENT);
+    // Ports of tests would be those of everybody.
+    for port in ["ZMQ_PORT", "PUB_PORT"].into_iter().filter(|_| cfg!(feature = "zmq")) {
+        command.env(format!("DESCARTES_SERVER__{port}"), "0");
+    }
+    let output = command.args(["--json", "doctor"]).env("PATH", path).output().unwrap();
+    let lines = String::from_utf8(output.stdout).unwrap();
+    (output.status.code(), lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect())
+}
+
+fn of<'a>(findings: &'a [Value], check: &str) -> &'a Value {
+    findings.iter().find(|finding| finding["check"] == check).unwrap()
+}
+
+#[test]
+fn a_doctor_looks_at_everything_without_a_daemon_and_with_one() {
+    let home = Home::new();
+    let programs = home.path().join("bin");
+    fs::create_dir(&programs).unwrap();
+    // By another process: what this one writes its children may hold open, and nobody can run it.
+    let write = r"printf '#!/bin/sh\necho codex-cli 0.169.0\n' >codex && chmod 755 codex";
+    let mut shell = Command::new("/bin/sh");
+    assert!(shell.args(["-c", write]).current_dir(&programs).status().unwrap().success());
+    let config = home.path().join(".config/descartes");
+    fs::create_dir_all(&config).unwrap();
+    let said = "[backends.mine]\ncommand = 'codex'\ndialect = 'acp'\n";
+    fs::write(config.join("daemon.toml"), said).unwrap();
+
+    let (code, found) = examined(&home, &programs);
+    assert_eq!(code, Some(0), "{found:?}");
+    assert_eq!(of(&found, "daemon")["status"], "note");
+    assert_eq!(of(&found, "data directory")["status"], "ok");
+    let codex = of(&found, "backend codex");
+    assert_eq!(codex["status"], "warning", "nobody is logged in: {codex}");
+    assert!(codex["finding"].as_str().unwrap().starts_with("0.169.0, "), "{codex}");
+    assert_eq!(of(&found, "backend claude-code")["status"], "warning", "the usual one");
+    assert_eq!(of(&found, "backend gemini")["status"], "note");
+    let told = found.iter().all(|one| one["status"] == "ok" || one["advice"].is_string());
+    assert!(told, "{found:?}");
+
+    let mut start = home.command(CLIENT);
+    let started = start.args(["daemon", "start"]).env("PATH", &programs).status().unwrap();
+    assert!(started.success());
+    let (code, found) = examined(&home, Path::new("/nowhere"));
+    assert_eq!(code, Some(0), "{found:?}");
+    assert_eq!(of(&found, "daemon")["status"], "ok");
+    // The daemon's `PATH` counts, not the caller's.
+    assert_eq!(of(&found, "backend codex")["status"], "warning");
+    assert_eq!(of(&found, "backend mine")["status"], "ok");
+    let people = home.run(&["doctor"]).done();
+    assert!(people.starts_with("STATUS") && people.contains("npm install"), "{people}");
+
+    fs::remove_file(programs.join("codex")).unwrap();
+    let (code, found) = examined(&home, Path::new("/nowhere"));
+    assert_eq!(code, Some(1), "what is configured is needed: {found:?}");
+    assert_eq!(of(&found, "backend mine")["status"], "broken");
+    fs::write(config.join("daemon.toml"), "[backends.mine]\ncomand = 'x'\n").unwrap();
+    let (code, found) = examined(&home, Path::new("/nowhere"));
+    assert_eq!((code, &of(&found, "configuration")["status"]), (Some(1), &Value::from("broken")));
+}

@@ -110,6 +110,8 @@ pub(super) enum Command {
         #[arg(long)]
         refresh: bool,
     },
+    /// Look for what could be wrong here, and say what to do; exits with 1 if something is broken
+    Doctor,
     /// Call a method of the API and print its result
     Call {
         /// The method, as `system.info`

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use descartes_rpc::client::Client;
 
 use super::failure::Failure;
-use crate::config::{Config, Flags, Surroundings};
+use crate::config::{Config, ConfigError, Flags, Surroundings};
 use crate::directories::Directories;
 use crate::endpoints::Endpoints;
 
@@ -21,9 +21,14 @@ impl Reach {
         Self { url, data_dir, surroundings: Surroundings::of_this_process() }
     }
 
+    /// The configuration of a daemon that is started from here.
+    pub(super) fn config(&self) -> Result<Config, ConfigError> {
+        Config::load(&Flags::default(), &self.surroundings)
+    }
+
     /// The remote that is called so in the configuration.
     pub(super) fn remote(self, name: &str) -> Result<Self, Failure> {
-        let config = Config::load(&Flags::default(), &self.surroundings)?;
+        let config = self.config()?;
         let Some(remote) = config.remotes.get(name) else {
             return Err(Failure::Usage(unknown_remote(name, &config)));
         };

@@ -157,7 +157,7 @@ pub(super) async fn backends(
         list.backends.iter().try_for_each(|backend| output.json(backend))?;
         return Ok(Code::Done.into());
     }
-    let mut table = Table::new(["NAME", "AVAILABLE", "DIALECT", "PROGRAM", "VERSION"]);
+    let mut table = Table::new(["NAME", "AVAILABLE", "DIALECT", "PROGRAM", "VERSION", "LOGIN"]);
     for backend in list.backends {
         let available = match (backend.available, backend.reason) {
             (true, _) => "yes".to_owned(),
@@ -170,6 +170,7 @@ pub(super) async fn backends(
             backend.dialect,
             backend.program.unwrap_or_default(),
             backend.version.unwrap_or_default(),
+            backend.login.to_string(),
         ]);
     }
     output.table(&table)?;

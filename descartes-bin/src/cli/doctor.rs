@@ -1,0 +1,57 @@
+//! `doctor`: what could be wrong here, and what to do about it.
+
+mod backends;
+mod daemon;
+mod finding;
+mod places;
+
+use std::process::ExitCode;
+
+use super::failure::Failure;
+use super::reach::Reach;
+use crate::exit::Code;
+use crate::output::{Output, Table};
+use finding::{Finding, Grade};
+
+/// Looks at everything. Without a daemon it looks at what a daemon would find.
+pub(super) async fn doctor(reach: &Reach, output: &Output) -> Result<ExitCode, Failure> {
+    let mut findings = Vec::new();
+    let config = reach.is_local().then(|| places::configuration(reach, &mut findings)).flatten();
+    if reach.is_local() {
+        places::directories(reach, &mut findings);
+        places::path(&mut findings);
+    }
+    let client = daemon::look(reach, &mut findings).await;
+    match (&client, &config) {
+        (Some(client), _) => {
+            let list = backends::of_daemon(client).await;
+            backends::judge(list, config.as_ref(), &mut findings);
+        }
+        (None, Some(config)) => {
+            places::ports(config, &mut findings);
+            let list = backends::of_this_machine(config).await;
+            backends::judge(list, Some(config), &mut findings);
+        }
+        (None, None) => {}
+    }
+    print(&findings, output)?;
+    let broken = findings.iter().any(|finding| finding.status == Grade::Broken);
+    Ok(if broken { Code::Failed } else { Code::Done }.into())
+}
+
+fn print(findings: &[Finding], output: &Output) -> Result<(), Failure> {
+    if output.is_json() {
+        findings.iter().try_for_each(|finding| output.json(finding))?;
+        return Ok(());
+    }
+    let mut table = Table::new(["STATUS", "CHECK", "FINDING", "WHAT TO DO"]);
+    for finding in findings {
+        table.row([
+            finding.status.as_str().to_owned(),
+            finding.check.clone(),
+            finding.finding.clone(),
+            finding.advice.clone().unwrap_or_default(),
+        ]);
+    }
+    Ok(output.table(&table)?)
+}
