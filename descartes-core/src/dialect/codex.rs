@@ -252,6 +252,15 @@ impl Codex {
         }
     }
 
+    /// Ends what a stopped turn left running: an interrupt ends commands in their first moment alone
+    /// (0.169.0), then they go on as terminals in the background. The answer does not matter.
+    fn end_commands(&mut self, out: &mut Vec<Action>) {
+        if let Some(thread) = self.thread.clone() {
+            let id = self.next_request();
+            out.push(Action::Send(say::end_commands(id, &thread)));
+        }
+    }
+
     fn busy(&mut self, with: Activity, out: &mut Vec<Action>) {
         if self.activity.replace(with) != Some(with) {
             out.push(Action::Activity(Some(with)));
@@ -306,6 +315,10 @@ impl Codex {
 
     /// The turn did not come to its end by itself.
     fn stopped(&mut self, outcome: TurnOutcome, error: Option<ChunkError>, out: &mut Vec<Action>) {
+        let turn = self.turn.as_ref().filter(|turn| turn.stop.is_some());
+        if turn.is_some_and(|turn| turn.stream.tool_works()) {
+            self.end_commands(out);
+        }
         match self.turn.as_ref().and_then(|turn| turn.stop) {
             Some(Stop::Cancelled) => self.end(TurnOutcome::Cancelled, None, out),
             Some(Stop::Rounds(most)) => {

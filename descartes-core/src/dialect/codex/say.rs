@@ -70,11 +70,13 @@ pub(super) fn initialize(id: u64) -> Vec<u8> {
     #[derive(Serialize)]
     #[serde(rename_all = "camelCase")]
     struct Wishes {
+        // Without it tools that outlive a turn cannot be ended.
+        experimental_api: bool,
         opt_out_notification_methods: [&'static str; UNWANTED.len()],
     }
     let client =
         Client { name: "descartes", title: "Descartes", version: env!("CARGO_PKG_VERSION") };
-    let capabilities = Wishes { opt_out_notification_methods: UNWANTED };
+    let capabilities = Wishes { experimental_api: true, opt_out_notification_methods: UNWANTED };
     request(id, "initialize", Params { client_info: client, capabilities })
 }
 
@@ -183,6 +185,16 @@ pub(super) fn interrupt(id: u64, thread: &str, turn: &str) -> Vec<u8> {
         turn_id: &'a str,
     }
     request(id, "turn/interrupt", Params { thread_id: thread, turn_id: turn })
+}
+
+/// `thread/backgroundTerminals/clean`: ends the commands that still run.
+pub(super) fn end_commands(id: u64, thread: &str) -> Vec<u8> {
+    #[derive(Serialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Params<'a> {
+        thread_id: &'a str,
+    }
+    request(id, "thread/backgroundTerminals/clean", Params { thread_id: thread })
 }
 
 /// The answer `result` to the request `id` of the program.

@@ -27,6 +27,27 @@ fn a_turn_that_is_cancelled_is_interrupted_at_once_and_the_next_one_works() {
 }
 
 #[test]
+fn a_command_that_outlives_the_cancel_of_its_turn_is_ended() {
+    let mut talk = Talk::busy(&plain());
+    let command = json!({"type": "commandExecution", "id": "c1", "command": "sleep 300",
+                         "status": "inProgress"});
+    talk.tells("item/started", json!({"item": command}));
+    talk.input(Input::Cancel { turn: 1 });
+    talk.says(&json!({"id": 4, "result": {}}));
+    talk.did();
+    talk.completes("interrupted", &json!(null));
+    let clean =
+        r#"{"id":5,"method":"thread/backgroundTerminals/clean","params":{"threadId":"th"}}"#;
+    assert_eq!(talk.did(), [clean, "end 1 cancelled"]);
+    // Also one that does not know the method.
+    talk.says(&json!({"id": 5, "error": {"code": -32600, "message": "unknown"}}));
+    let late = json!({"type": "commandExecution", "id": "c1", "command": "sleep 300",
+                      "status": "failed", "exitCode": 137});
+    talk.tells("item/completed", json!({"turnId": "tu", "item": late}));
+    assert_eq!(talk.did(), [""; 0]);
+}
+
+#[test]
 fn a_cancel_that_comes_before_the_turn_has_a_name_waits_for_it() {
     let mut talk = Talk::ready(&plain());
     talk.prompt(1);

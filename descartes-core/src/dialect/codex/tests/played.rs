@@ -61,8 +61,8 @@ fn what_is_sent_in_it_is_what_was_sent_when_it_was_recorded() {
 
 #[test]
 fn a_session_of_thirteen_turns_with_thoughts_tools_side_by_side_and_decisions_of_every_kind() {
-    // The answer to an interrupt of no turn at all.
-    check("-tools", 1);
+    // The answer to an interrupt of no turn at all is taken for that of the commands' end.
+    check("-tools", 0);
 }
 
 #[test]

@@ -15,7 +15,7 @@ const OPT_OUT: &str = concat!(
 fn greeting() -> String {
     let version = env!("CARGO_PKG_VERSION");
     format!(
-        r#"{{"id":1,"method":"initialize","params":{{"clientInfo":{{"name":"descartes","title":"Descartes","version":"{version}"}},"capabilities":{{"optOutNotificationMethods":{OPT_OUT}}}}}}}"#
+        r#"{{"id":1,"method":"initialize","params":{{"clientInfo":{{"name":"descartes","title":"Descartes","version":"{version}"}},"capabilities":{{"experimentalApi":true,"optOutNotificationMethods":{OPT_OUT}}}}}}}"#
     )
 }
 
