@@ -4,7 +4,7 @@ import time
 from dataclasses import dataclass, field
 
 # How long a turn may take at most; what takes longer does not come any more.
-PATIENCE = 240
+PATIENCE = 120
 # How long one read waits for something new.
 READ_MS = 500
 

@@ -16,6 +16,8 @@ class Program:
     no_retraction = None
     # Why a turn whose stream breaks fails, though the model would answer a second time.
     no_second_try = None
+    # Why a sub-agent is not begun, though its tool is there.
+    no_sub_agents = None
     # Why a turn goes no further when something was denied.
     no_word_after_denial = None
     # Why a stream that always breaks does not come to an end by itself.
@@ -109,6 +111,7 @@ class OpenCode(Program):
 class Gemini(Program):
     backend = package = "gemini"
     start = 40
+    no_sub_agents = "Gemini denies its sub-agents by a policy of its own"
     no_second_try = "Gemini does not try a broken connection again"
     no_retraction = "ACP has no word for it, and Gemini does not tell that it tries again"
 

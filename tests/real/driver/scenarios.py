@@ -1,6 +1,7 @@
 """What every program is put through. A scenario's name is what holds; what it returns is shown."""
 
 import itertools
+import time
 
 from chat import Chat
 from claims import holds, same
@@ -103,6 +104,76 @@ def tool_denied(stage):
     completed(chat, turn, "it is done")
 
 
+def offers(turn):
+    """Stops where the program offers the scripted model no tool for what is tried."""
+    if turn.text().startswith("there is no tool"):
+        raise Limit(f"its model cannot do this: {turn.text()}")
+
+
+def edit_allowed_by_the_mode(stage):
+    """What changes files in the working directory is allowed, and nothing else."""
+    chat = Chat(stage.daemon, stage.program, approvals="allow_edits")
+    file = stage.program.work / f"file-{next(fresh)}"
+    turn = chat.prompt(f'[[stub:write path="{file}"]] [[stub:tool cmd="touch {file}-2"]] {DONE}')
+    chat.until(lambda: turn.asked or turn.outcome, "it asks about the shell")
+    offers(turn)
+    holds(len(turn.asked) == 1, f"{len(turn.asked)} questions, {turn.outcome} {turn.text()!r}")
+    holds(file.exists(), f"the edit was not done: {turn.asked}")
+    chat.decide(turn.asked[0], "allow_once")
+    completed(chat, chat.end(turn), "it is done")
+    holds(file.with_name(file.name + "-2").exists(), "what was allowed was not done")
+    chat.stop()
+
+
+def sub_agent_asks(stage):
+    chat = stage.chat()
+    file = stage.program.work / f"file-{next(fresh)}"
+    inner = f'((stub:tool cmd="touch {file}")) ((stub:text say="said below"))'
+    turn = chat.prompt(f"[[stub:helper prompt='{inner}']] {DONE}")
+
+    def allowed():
+        for asked in turn.asked:
+            if chat.get()["status"] == "waiting_approval":
+                chat.decide(asked, "allow_once")
+                turn.asked.remove(asked)
+        return turn.outcome
+    chat.until(allowed, "the turn ends", 90)
+    offers(turn)
+    if stage.program.no_sub_agents and not file.exists() and turn.outcome == "completed":
+        raise Limit(stage.program.no_sub_agents)
+    holds(file.exists(), f"the sub-agent did not act: {turn.text()!r} {turn.results}")
+    completed(chat, turn, "it is done")
+
+
+def cancelled_while_it_asks(stage):
+    chat = stage.chat()
+    file = stage.program.work / f"file-{next(fresh)}"
+    turn = chat.prompt(f'[[stub:tool cmd="touch {file}"]] {DONE}')
+    chat.until(lambda: turn.asked or turn.outcome, "it asks")
+    stage.daemon.call("chat.cancel", session_id=chat.id)
+    chat.end(turn)
+    same(turn.outcome, "cancelled")
+    asked = stage.daemon.call("approval.get", approval_id=turn.asked[0]["approval_id"])
+    same(asked["status"], "cancelled")
+    completed(chat, chat.ask('[[stub:text say="after the question"]]'), "after the question")
+    holds(not file.exists(), "what nobody allowed was done")
+
+
+def cancelled_while_a_tool_runs(stage):
+    chat = Chat(stage.daemon, stage.program, approvals="allow_all")
+    words = f"sleep 28{next(fresh)}"
+    turn = chat.prompt(f'[[stub:tool cmd="{words}"]] {DONE}')
+    chat.until(lambda: running(words) or turn.outcome, "the tool runs")
+    # Codex ends a tool that has just begun, and not one that has run for a moment.
+    time.sleep(2)
+    same(stage.daemon.call("chat.cancel", session_id=chat.id), {"cancelled": True})
+    chat.end(turn)
+    same(turn.outcome, "cancelled")
+    eventually(lambda: not running(words), "the tool is gone")
+    completed(chat, chat.ask('[[stub:text say="after the tool"]]'), "after the tool")
+    chat.stop()
+
+
 def two_turns(stage):
     chat = stage.chat()
     word = f"word-{next(fresh)}"
@@ -194,6 +265,21 @@ def stream_cut_in_the_middle(stage):
     return f"{turn.retracted} pieces retracted"
 
 
+def stream_failed_in_the_middle(stage):
+    """The model tells of an error in the middle of its answer, once."""
+    chat, program = stage.chat(), stage.program
+    turn = chat.ask(f"[[stub:fail n=3 times=1 run={next(fresh)}]]")
+    again = "Recovered after 1 failures."
+    if turn.outcome == "failed":
+        same((turn.error["kind"], turn.text()), ("model_error", "part 1 part 2 part 3 "), "the end:")
+        completed(chat, chat.ask('[[stub:text say="whole again"]]'), "whole again")
+        return f"failed: {turn.error['message'][:80]}"
+    if turn.text() != again and turn.text().endswith(again) and program.no_retraction:
+        raise Limit(f"{program.no_retraction}: what was withdrawn stays")
+    completed(chat, turn, again)
+    return f"{turn.retracted} pieces retracted"
+
+
 def stream_always_cut(stage):
     program = stage.program
     if program.no_end_of_retries is None:
@@ -251,6 +337,27 @@ def stopped_in_mid_stream(stage):
     same([chunk["type"] for chunk in chat.chunks[-2:]], ["complete", "closed"])
 
 
+def question_open_when_the_daemon_is_killed(stage):
+    stage.forget()
+    chat = Chat(stage.daemon, stage.program)
+    completed(chat, chat.ask('[[stub:text say="before"]]'), "before")
+    stage.program.before_resume()
+    file = stage.program.work / f"file-{next(fresh)}"
+    turn = chat.prompt(f'[[stub:tool cmd="touch {file}"]] {DONE}')
+    chat.until(lambda: turn.asked or turn.outcome, "it asks")
+    agent = chat.get()["agent_id"]
+    stage.daemon.kill()
+    stage.daemon.start()
+    chat.end(turn)
+    same(turn.outcome, "interrupted")
+    asked = stage.daemon.call("approval.get", approval_id=turn.asked[0]["approval_id"])
+    same(asked["status"], "cancelled")
+    eventually(lambda: not processes(agent), "nothing of the old process is left")
+    completed(chat, chat.ask('[[stub:text say="after the daemon"]]'), "after the daemon")
+    holds(not file.exists(), "what nobody allowed was done")
+    chat.stop()
+
+
 def nothing_is_left(stage):
     agents = [chat["agent_id"] for chat in
               stage.daemon.call("chat.list", include_closed=True)["sessions"] if chat.get("agent_id")]
@@ -259,7 +366,10 @@ def nothing_is_left(stage):
     same(left, {}, "left behind:")
 
 
-SCENARIOS = [plain_answer, answer_of_2000_chunks, thinking, tool_allowed, tool_denied, two_turns,
-             cancelled_in_mid_stream, http_500_twice_then_fine, http_401, stream_cut_in_the_middle,
-             stream_always_cut, endless_stream_ends_by_its_timeout, shell_tool_running_when_killed,
-             stopped_in_mid_stream, resumed_after_kill_9_of_the_daemon, nothing_is_left]
+SCENARIOS = [plain_answer, answer_of_2000_chunks, thinking, tool_allowed, tool_denied,
+             edit_allowed_by_the_mode, sub_agent_asks, two_turns, cancelled_in_mid_stream,
+             cancelled_while_it_asks, cancelled_while_a_tool_runs, http_500_twice_then_fine, http_401,
+             stream_cut_in_the_middle, stream_failed_in_the_middle, stream_always_cut,
+             endless_stream_ends_by_its_timeout, shell_tool_running_when_killed,
+             stopped_in_mid_stream, resumed_after_kill_9_of_the_daemon,
+             question_open_when_the_daemon_is_killed, nothing_is_left]

@@ -99,8 +99,12 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.send(wire.begin())
         for piece in play.pieces:
+            if piece[0] == "fail":
+                self.send(wire.fail())
+                break
             self.step(piece) or self.send(wire.feed(piece))
-        self.send(wire.finish_block() + wire.end())
+        else:
+            self.send(wire.finish_block() + wire.end())
         self.wfile.write(b"0\r\n\r\n")
         return "ok"
 

@@ -17,6 +17,13 @@ ASIDE = "an aside"
 SHELLS = {"bash", "shell", "shell_command", "exec_command", "run_shell_command"}
 COMMANDS = ("command", "cmd")
 
+# What they call the tool that begins a sub-agent, and the kind of agent that it is asked for.
+HELPERS = {"Agent": "general-purpose", "Task": "general-purpose", "task": "general",
+           "invoke_agent": "generalist"}
+# What they call the tool that writes a file, and where it takes the path.
+WRITERS = {"write", "write_file"}
+PATHS = ("file_path", "filePath", "path")
+
 # How long a stream that will be cut is left alone, so that what was sent of it has been read.
 BEFORE_CUT = 0.3
 
@@ -24,8 +31,8 @@ BEFORE_CUT = 0.3
 class Play:
     """One answer: a status, or pieces in order.
 
-    Pieces are `("text", words)`, `("think", words)`, `("tool", name, arguments)`, `("wait", seconds)`
-    and `("cut",)`.
+    Pieces are `("text", words)`, `("think", words)`, `("tool", name, arguments)`, `("wait", seconds)`,
+    `("cut",)`, and `("fail",)` for an error in the middle of the stream.
     """
 
     def __init__(self, name, pieces=(), status=200):
@@ -61,6 +68,32 @@ def thoughts(count, then):
     for number in range(1, count + 1):
         yield "think", f"thought {number}. "
     yield from words(then)
+
+
+def fail_after(count):
+    for number in range(1, count + 1):
+        yield "text", f"part {number} "
+    yield "wait", BEFORE_CUT
+    yield ("fail",)
+
+
+def write_call(tools, path):
+    """A call of the tool that writes files."""
+    for name, schema in tools.items():
+        if name.lower() in WRITERS:
+            key = next(key for key in PATHS if key in schema["properties"])
+            return [("tool", name, {key: path, "content": "written\n"})]
+    return words(f"there is no tool that writes among {sorted(tools)}")
+
+
+def helper_call(tools, prompt):
+    """A call that begins a sub-agent. Markers for it stand in `((` and `))`."""
+    prompt = prompt.replace("((", "[[").replace("))", "]]")
+    for name in tools.keys() & HELPERS.keys():
+        kind = "agent_name" if name == "invoke_agent" else "subagent_type"
+        return [("tool", name, {"description": "a part of it", "prompt": prompt,
+                                kind: HELPERS[name]})]
+    return words(f"there is no tool for sub-agents among {sorted(tools)}")
 
 
 def shell_call(tools, command):
@@ -134,6 +167,9 @@ class Script:
             "long": lambda: Play(name, numbered(count, int(options.get("size", 24)))),
             "never": lambda: Play(name, endless(pause)),
             "tool": lambda: Play(name, shell_call(tools, options["cmd"])),
+            "write": lambda: Play(name, write_call(tools, options["path"])),
+            "helper": lambda: Play(name, helper_call(tools, options["prompt"])),
+            "fail": lambda: Play(name, fail_after(count)),
             "error": lambda: Play(name, status=int(options["status"])),
             "cut": lambda: Play(name, cut_after(count)),
         }

@@ -62,6 +62,10 @@ class Wire:
         self.said += piece[1]
         return frames + self.piece(piece[1])
 
+    def fail(self):
+        """The error in the middle of the stream."""
+        return [sse(self.error(500, "stub: an error in the stream"))]
+
     def finish_block(self):
         if self.kind is None:
             return []
@@ -95,7 +99,8 @@ class Anthropic(Wire):
             parts = content if isinstance(content, list) else []
             results = [part for part in parts if part.get("type") == "tool_result"]
             talk += [("tool", "")] * bool(results)
-            talk += [("model" if role == "assistant" else role, text) for text in texts(content)]
+            role = "model" if role == "assistant" else role
+            talk += [(role, text) for text in texts(content)] or [("model", "")] * (role == "model")
         tools = {tool["name"]: tool.get("input_schema", {}) for tool in body.get("tools") or []}
         schema = inside(body, "output_config", "format", "schema")
         return Asked(talk, tools, schema, body.get("stream", False))
@@ -151,6 +156,9 @@ class Anthropic(Wire):
             elif block[0] == "text":
                 content.append({"type": "text", "text": block[1]})
         return self.message(content, "tool_use" if self.calls else "end_turn")
+
+    def fail(self):
+        return [sse(self.error(500, "stub: an error in the stream"), "error")]
 
     @staticmethod
     def error(status, message):
@@ -297,6 +305,10 @@ class Responses(Wire):
     def whole(self):
         return self.response("completed")
 
+    def fail(self):
+        failed = {**self.response("failed"), "error": {"code": "server_error", "message": "stub"}}
+        return self.event("response.failed", response=failed)
+
     error = staticmethod(Chat.error)
 
 
@@ -310,7 +322,8 @@ class Gemini(Wire):
             parts = content.get("parts", [])
             talk += [("tool", "")] * any("functionResponse" in part for part in parts)
             role = content.get("role", "user")
-            talk += [(role, text) for text in texts([p for p in parts if not p.get("thought")])]
+            said = [(role, text) for text in texts([p for p in parts if not p.get("thought")])]
+            talk += said or [("model", "")] * (role == "model")
         tools = {tool["name"]: tool.get("parametersJsonSchema") or tool.get("parameters") or {}
                  for group in body.get("tools") or []
                  for tool in group.get("functionDeclarations", [])}
