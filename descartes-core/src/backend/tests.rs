@@ -94,6 +94,8 @@ fn a_program_that_asks_only_if_it_is_told_to_is_told_to() {
     for tool in ["*", "bash", "edit", "webfetch", "external_directory"] {
         assert_eq!(rules[tool], "ask", "{tool}");
     }
+    // What its sub-agents ask is heard by nobody (seen in 1.18.33).
+    assert_eq!(rules["task"], "deny");
     let claude = words(&Backend::known()[0], ApprovalMode::AllowAll).args.join(" ");
     assert!(claude.contains("--permission-mode default"), "{claude}");
     assert!(claude.contains("--permission-prompt-tool stdio"), "{claude}");

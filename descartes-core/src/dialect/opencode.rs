@@ -21,7 +21,9 @@ use crate::limits;
 pub(crate) const PERMISSION: &str = "OPENCODE_PERMISSION";
 /// Asks before everything but looking at the project; by itself it asks before nearly nothing. Tools
 /// are named one by one as well, since rules of the user's for one of them would win over `*`.
-pub(crate) const ASKING: &str = r#"{"*":"ask","bash":"ask","edit":"ask","webfetch":"ask","websearch":"ask","codesearch":"ask","task":"ask","external_directory":"ask","doom_loop":"ask","read":{"*":"allow","*.env":"ask","*.env.*":"ask","*.env.example":"allow"},"list":"allow","glob":"allow","grep":"allow","lsp":"allow","todoread":"allow","todowrite":"allow","skill":"allow","question":"deny","plan_enter":"deny","plan_exit":"deny"}"#;
+///
+/// Sub-agents there are none: what they ask is told to nobody over ACP, and they wait for ever.
+pub(crate) const ASKING: &str = r#"{"*":"ask","bash":"ask","edit":"ask","webfetch":"ask","websearch":"ask","codesearch":"ask","task":"deny","external_directory":"ask","doom_loop":"ask","read":{"*":"allow","*.env":"ask","*.env.*":"ask","*.env.example":"allow"},"list":"allow","glob":"allow","grep":"allow","lsp":"allow","todoread":"allow","todowrite":"allow","skill":"allow","question":"deny","plan_enter":"deny","plan_exit":"deny"}"#;
 
 /// A turn of `opencode run`.
 #[derive(Debug, Default)]
