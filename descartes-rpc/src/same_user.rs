@@ -6,8 +6,11 @@
 
 mod netlink;
 mod proc_net;
+mod rule;
 
 use std::{fmt, io, net::SocketAddr};
+
+pub use rule::{SameUser, Stranger};
 
 /// A connected pair of addresses, seen from the peer: its socket is the one that is looked up.
 ///

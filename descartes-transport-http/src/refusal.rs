@@ -150,7 +150,7 @@ mod tests {
             (Refusal::Host(HostFault::Invalid), 400, -32600),
             (Refusal::Host(HostFault::Misdirected), 421, -32600),
             (Refusal::ForeignOrigin, 403, -32012),
-            (Refusal::Stranger(Stranger::OtherUser), 401, -32001),
+            (Refusal::Stranger(Stranger::Forwarded), 401, -32001),
             (Refusal::NotFound, 404, -32600),
             (Refusal::NotAllowed("POST"), 405, -32600),
             (Refusal::ContentType, 415, -32600),

@@ -12,13 +12,13 @@ mod upgraded;
 
 use std::{io as std_io, net::SocketAddr, sync::Arc};
 
-use descartes_rpc::same_user::{KernelLookup, UidLookup};
+use descartes_rpc::same_user::{KernelLookup, SameUser, UidLookup};
 use tokio::{
     net::{TcpListener, TcpSocket},
     sync::Semaphore,
 };
 
-use crate::{caller::SameUser, limits::BACKLOG, options::HttpOptions};
+use crate::{caller::TRANSPORT, limits::BACKLOG, options::HttpOptions};
 
 pub(crate) use state::{AnswerEnd, ConnectionState, Phase};
 pub(crate) use upgraded::Upgraded;
@@ -122,10 +122,8 @@ impl HttpTransport {
     }
 
     fn rule(&self) -> SameUser {
-        SameUser {
-            trust_loopback: self.config.trust_loopback,
-            own_uid: self.config.own_uid,
-            lookup: Arc::clone(&self.config.uid_lookup),
-        }
+        let config = &self.config;
+        let lookup = Arc::clone(&config.uid_lookup);
+        SameUser::new(TRANSPORT, config.own_uid, config.trust_loopback, lookup)
     }
 }

@@ -3,7 +3,11 @@
 use std::{io, pin::pin, sync::Arc};
 
 use descartes_rpc::{
-    codec::LineCodec, connection::serve_connection, limits::SKIP_BYTES, peer::Peer,
+    codec::LineCodec,
+    connection::serve_connection,
+    limits::SKIP_BYTES,
+    peer::Peer,
+    same_user::{KernelLookup, SameUser, Stranger},
     service::RpcService,
 };
 use tokio::{
@@ -13,10 +17,7 @@ use tokio::{
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use crate::{
-    UnixConfig, UnixTransport, limits::ACCEPT_PAUSE, lines::Lines, peer::is_admitted,
-    refusal::Refusal,
-};
+use crate::{UnixConfig, UnixTransport, limits::ACCEPT_PAUSE, lines::Lines, refusal::Refusal};
 
 /// The name of this transport in peers, logs and metrics.
 pub(crate) const TRANSPORT: &str = "unix";
@@ -25,6 +26,7 @@ pub(crate) const TRANSPORT: &str = "unix";
 struct Shared<S> {
     rpc: S,
     config: UnixConfig,
+    rule: SameUser,
     reserve: Arc<Semaphore>,
     /// Finish what was begun.
     drain: CancellationToken,
@@ -50,6 +52,7 @@ impl UnixTransport {
         let listener = UnixListener::from_std(listener)?;
         let shared = Arc::new(Shared {
             rpc,
+            rule: SameUser::new(TRANSPORT, config.own_uid, false, Arc::new(KernelLookup)),
             reserve: Arc::new(Semaphore::new(config.reserved_connections)),
             config,
             drain: CancellationToken::new(),
@@ -114,21 +117,11 @@ fn is_of_one_connection(error: &io::Error) -> bool {
 
 impl<S> Shared<S> {
     fn admit(&self, stream: &UnixStream) -> Result<(Peer, OwnedSemaphorePermit), Refusal> {
-        let found = self.config.credentials.of(stream);
-        let found = match found {
-            Ok(found) if is_admitted(found.uid, self.config.own_uid) => found,
-            Ok(found) => {
-                tracing::debug!(uid = found.uid, "refused a connection of another user");
-                return Err(Refusal::OtherUser);
-            }
-            Err(error) => {
-                tracing::debug!(%error, "the user of a connection could not be told");
-                return Err(Refusal::OtherUser);
-            }
-        };
-        // Who was admitted is the owner; a service need not know whose process it is in.
-        let peer = Peer::owner(TRANSPORT).with_uid(found.uid);
-        let peer = found.pid.into_iter().fold(peer, Peer::with_pid);
+        let found = self.config.credentials.of(stream).map_err(|error| {
+            tracing::debug!(%error, "the user of a connection could not be told");
+            Refusal::Stranger(Stranger::Unknown)
+        })?;
+        let peer = self.rule.judge_local(found.uid, found.pid).map_err(Refusal::Stranger)?;
         let permit = Arc::clone(&self.config.connections)
             .try_acquire_owned()
             .or_else(|_| Arc::clone(&self.reserve).try_acquire_owned());

@@ -35,23 +35,9 @@ impl CredentialsLookup for KernelCredentials {
     }
 }
 
-/// The rule: the same user, or root.
-pub(crate) const fn is_admitted(uid: u32, own: u32) -> bool {
-    uid == own || uid == 0
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn only_the_same_user_and_root_are_admitted() {
-        for (uid, own, admitted) in
-            [(1000, 1000, true), (0, 1000, true), (1001, 1000, false), (1000, 0, false)]
-        {
-            assert_eq!(is_admitted(uid, own), admitted, "{uid} at {own}");
-        }
-    }
 
     #[tokio::test]
     async fn the_kernel_knows_this_very_process() {

@@ -5,14 +5,15 @@ use std::io::{self, Write};
 use descartes_rpc::{
     error::{ErrorKind, RpcError},
     message::{Id, Response},
+    same_user::Stranger,
 };
 use tokio::net::UnixStream;
 
 /// Why a peer is not served.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Refusal {
-    /// Somebody else's process.
-    OtherUser,
+    /// Nobody vouches for the peer.
+    Stranger(Stranger),
     /// Everything is full, the reserve included.
     Full,
 }
@@ -20,11 +21,7 @@ pub(crate) enum Refusal {
 impl Refusal {
     fn error(self) -> RpcError {
         match self {
-            Self::OtherUser => {
-                RpcError::new(ErrorKind::Unauthenticated, "this daemon belongs to another user")
-                    .reason("other_user")
-                    .hint("run a daemon of your own")
-            }
+            Self::Stranger(stranger) => stranger.error(),
             Self::Full => RpcError::new(ErrorKind::Unavailable, "too many connections")
                 .reason("no_slot")
                 .hint("close connections that are not used"),

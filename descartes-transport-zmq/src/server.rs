@@ -1,7 +1,6 @@
 //! The server: REQ and DEALER ask, a ROUTER answers.
 
 mod activity;
-mod admission;
 mod conversation;
 mod envelope;
 pub(crate) mod gate;

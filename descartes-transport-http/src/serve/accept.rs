@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use descartes_rpc::{error::RpcError, service::RpcService};
+use descartes_rpc::{error::RpcError, same_user::SameUser, service::RpcService};
 use http::StatusCode;
 use hyper::{server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
@@ -30,7 +30,7 @@ use super::{
     upgraded::Upgraded,
 };
 use crate::{
-    caller::{Caller, SameUser},
+    caller::Caller,
     limits::{ACCEPT_PAUSE, LOBBY, LOBBY_SILENCE, MAX_BUFFER_BYTES},
     refusal,
     service::{Link, Server},
@@ -199,7 +199,7 @@ async fn connection<S: RpcService>(
     if place.full && timeout(LOBBY_SILENCE, stream.peek(&mut [0])).await.is_err() {
         return refuse(stream, StatusCode::SERVICE_UNAVAILABLE, refusal::full());
     }
-    let caller = shared.rule.judge(peer, local);
+    let caller = Caller::from(shared.rule.judge(peer, local));
     let state = Arc::clone(&seat.state);
     let upgraded = Upgraded::default();
     let connection = Arc::new(Connection { shared, seat, caller, local, place, upgraded });

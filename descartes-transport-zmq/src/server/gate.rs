@@ -7,7 +7,11 @@ use std::{
     sync::Arc, time::Duration,
 };
 
-use descartes_rpc::{peer::Peer, socket_path::Claim};
+use descartes_rpc::{
+    peer::Peer,
+    same_user::{SameUser, Stranger},
+    socket_path::Claim,
+};
 use rustix::net::sockopt::set_tcp_user_timeout;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
@@ -18,8 +22,7 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
-    BindError, ZmqConfig,
-    admission::{Rule, Stranger},
+    BindError, TRANSPORT, ZmqConfig,
     registry::{Registry, Seat},
 };
 use crate::{
@@ -69,7 +72,7 @@ pub(crate) struct Gate {
 struct Shared<H> {
     host: H,
     config: ZmqConfig,
-    rule: Rule,
+    rule: SameUser,
     registry: Arc<Registry>,
     tasks: TaskTracker,
     unfinished: Arc<Unfinished>,
@@ -120,9 +123,11 @@ impl Gate {
             Some((listener, claim)) => Some((UnixListener::from_std(listener)?, claim)),
             None => None,
         };
+        let lookup = Arc::clone(&config.uid_lookup);
+        let rule = SameUser::new(TRANSPORT, config.own_uid, config.trust_loopback, lookup);
         let shared = Arc::new(Shared {
             host,
-            rule: Rule::new(&config),
+            rule,
             registry: Registry::new(config.newcomers, config.connections_per_address),
             tasks: TaskTracker::new(),
             unfinished: Unfinished::new(UNFINISHED_BYTES),
@@ -183,7 +188,7 @@ trait Door: Sync + 'static {
     fn judge(
         stream: &Self::Stream,
         address: Option<SocketAddr>,
-        rule: &Rule,
+        rule: &SameUser,
         stall: Duration,
     ) -> io::Result<Result<Peer, Stranger>>;
 }
@@ -198,7 +203,7 @@ impl Door for TcpListener {
     fn judge(
         stream: &TcpStream,
         address: Option<SocketAddr>,
-        rule: &Rule,
+        rule: &SameUser,
         stall: Duration,
     ) -> io::Result<Result<Peer, Stranger>> {
         stream.set_nodelay(true)?;
@@ -219,10 +224,18 @@ impl Door for UnixListener {
     fn judge(
         stream: &UnixStream,
         _address: Option<SocketAddr>,
-        rule: &Rule,
+        rule: &SameUser,
         _stall: Duration,
     ) -> io::Result<Result<Peer, Stranger>> {
-        Ok(rule.judge_local(stream))
+        let found = match stream.peer_cred() {
+            Ok(found) => found,
+            Err(error) => {
+                tracing::debug!(%error, "the user of a connection could not be told");
+                return Ok(Err(Stranger::Unknown));
+            }
+        };
+        let pid = found.pid().and_then(|pid| u32::try_from(pid).ok()).filter(|pid| *pid > 0);
+        Ok(rule.judge_local(found.uid(), pid))
     }
 }
 

@@ -5,13 +5,12 @@ mod refusal;
 
 use std::io;
 
-use descartes_rpc::{connection::ConnectionLimits, peer::Peer, service::RpcService};
+use descartes_rpc::{
+    connection::ConnectionLimits, peer::Peer, same_user::Stranger, service::RpcService,
+};
 use tokio_util::sync::CancellationToken;
 
-use super::{
-    admission::Stranger,
-    gate::{Host, Wire},
-};
+use super::gate::{Host, Wire};
 use crate::zmtp::{SocketType, ZmtpSocket};
 use connection::Connection;
 

@@ -13,6 +13,7 @@ use descartes_rpc::{
     error::RpcError,
     message::{Id, Reply, Request, Response},
     peer::Peer,
+    same_user::Stranger,
 };
 use futures_util::{FutureExt, SinkExt, StreamExt};
 use tokio::time::timeout;
@@ -24,7 +25,6 @@ use crate::{
     protocol,
     server::{
         TRANSPORT,
-        admission::Stranger,
         envelope::{Codec, Opened, is_probe, open},
         gate::Wire,
     },

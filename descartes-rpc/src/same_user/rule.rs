@@ -1,19 +1,18 @@
-//! Who may come in.
+//! The rule of the same user, decided here for every transport.
 
-use std::{io, net::SocketAddr, sync::Arc};
+use std::{net::SocketAddr, sync::Arc};
 
-use descartes_rpc::{
+use super::{PeerSocket, UidLookup, is_admitted};
+use crate::{
     error::{ErrorKind, RpcError},
     peer::Peer,
-    same_user::{PeerSocket, UidLookup, is_admitted},
 };
-use tokio::net::UnixStream;
-
-use super::{TRANSPORT, ZmqConfig};
 
 /// Why nobody vouches for a peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Stranger {
+#[non_exhaustive]
+pub enum Stranger {
+    /// The peer is another user's process.
     OtherUser,
     /// The kernel knows no owner of the peer's socket, or the peer is on another machine.
     Unknown,
@@ -22,7 +21,9 @@ pub(crate) enum Stranger {
 }
 
 impl Stranger {
-    pub(crate) fn error(self) -> RpcError {
+    /// What the peer is told.
+    #[must_use]
+    pub fn error(self) -> RpcError {
         let (reason, message, hint) = match self {
             Self::OtherUser => {
                 ("other_user", "this daemon belongs to another user", "run a daemon of your own")
@@ -42,25 +43,37 @@ impl Stranger {
     }
 }
 
-/// The rule of the same user, decided once for a connection.
+/// Who is let in without credentials, decided once for each connection.
+///
+/// Who is let in is the owner; a service need not know whose process it is in.
 #[derive(Clone, Debug)]
-pub(super) struct Rule {
-    trust_loopback: bool,
+pub struct SameUser {
+    transport: &'static str,
     own_uid: u32,
+    trust_loopback: bool,
     lookup: Arc<dyn UidLookup>,
 }
 
-impl Rule {
-    pub(super) fn new(config: &ZmqConfig) -> Self {
-        Self {
-            trust_loopback: config.trust_loopback,
-            own_uid: config.own_uid,
-            lookup: Arc::clone(&config.uid_lookup),
-        }
+impl SameUser {
+    /// The rule for peers of `transport` at a daemon of the user `own_uid`.
+    ///
+    /// Without `trust_loopback` no TCP peer is let in: in a container loopback proves nothing.
+    #[must_use]
+    pub fn new(
+        transport: &'static str,
+        own_uid: u32,
+        trust_loopback: bool,
+        lookup: Arc<dyn UidLookup>,
+    ) -> Self {
+        Self { transport, own_uid, trust_loopback, lookup }
     }
 
-    /// Who is at the other end of a TCP connection.
-    pub(super) fn judge(&self, peer: SocketAddr, server: SocketAddr) -> Result<Peer, Stranger> {
+    /// Who is at the other end of a TCP connection that `server` accepted.
+    ///
+    /// # Errors
+    ///
+    /// Why nobody vouches for it.
+    pub fn judge(&self, peer: SocketAddr, server: SocketAddr) -> Result<Peer, Stranger> {
         let socket = PeerSocket::new(peer, server);
         if !socket.is_loopback() {
             return Err(Stranger::Unknown);
@@ -72,34 +85,33 @@ impl Rule {
             tracing::debug!(%peer, %error, "the owner of a connection could not be looked up");
             None
         });
-        self.admit(owner.ok_or(Stranger::Unknown)?)
-            .map(|found| found.with_address(peer.to_string()))
+        let found = self.admit(owner.ok_or(Stranger::Unknown)?)?;
+        Ok(found.with_address(peer.to_string()))
     }
 
-    /// Who is at the other end of a Unix socket, by the kernel's word.
-    pub(super) fn judge_local(&self, stream: &UnixStream) -> Result<Peer, Stranger> {
-        let found = stream.peer_cred().map_err(|error: io::Error| {
-            tracing::debug!(%error, "the user of a connection could not be told");
-            Stranger::Unknown
-        })?;
-        let pid = found.pid().and_then(|pid| u32::try_from(pid).ok()).filter(|pid| *pid > 0);
-        let peer = self.admit(found.uid())?;
+    /// Who is at the other end of a Unix socket, by the credentials that the kernel tells of it.
+    ///
+    /// # Errors
+    ///
+    /// Why nobody vouches for it.
+    pub fn judge_local(&self, uid: u32, pid: Option<u32>) -> Result<Peer, Stranger> {
+        let peer = self.admit(uid)?;
         Ok(pid.into_iter().fold(peer, Peer::with_pid))
     }
 
     fn admit(&self, uid: u32) -> Result<Peer, Stranger> {
         if is_admitted(uid, self.own_uid) {
-            // Who is admitted is the owner; a service need not know whose process it is in.
-            Ok(Peer::owner(TRANSPORT).with_uid(uid))
-        } else {
-            tracing::debug!(uid, "refused a connection of another user");
-            Err(Stranger::OtherUser)
+            return Ok(Peer::owner(self.transport).with_uid(uid));
         }
+        tracing::debug!(transport = self.transport, uid, "refused a connection of another user");
+        Err(Stranger::OtherUser)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::io;
+
     use super::*;
 
     #[derive(Debug)]
@@ -109,10 +121,6 @@ mod tests {
         fn uid_of(&self, _: &PeerSocket) -> io::Result<Option<u32>> {
             self.0.map_err(io::Error::from)
         }
-    }
-
-    fn rule(trust_loopback: bool, says: Says) -> Rule {
-        Rule { trust_loopback, own_uid: 1000, lookup: Arc::new(says) }
     }
 
     #[test]
@@ -129,22 +137,20 @@ mod tests {
             (true, Ok(Some(1000)), "192.0.2.1:4000", Err(Stranger::Unknown)),
             (false, Ok(Some(1000)), HERE, Err(Stranger::LoopbackNotTrusted)),
         ] {
-            let rule = rule(trust, Says(says));
-            let judged = rule.judge(peer.parse().unwrap(), "127.0.0.1:5555".parse().unwrap());
+            let rule = SameUser::new("test", 1000, trust, Arc::new(Says(says)));
+            let judged = rule.judge(peer.parse().unwrap(), "127.0.0.1:8080".parse().unwrap());
             let judged = judged.map(|peer| peer.credentials().unwrap().uid);
             assert_eq!(judged, expected, "{says:?} for {peer}");
         }
     }
 
-    #[tokio::test]
-    async fn the_kernel_knows_this_very_process() {
-        let (ours, _theirs) = UnixStream::pair().unwrap();
-        let own = rustix::process::geteuid().as_raw();
-        let mut rule = rule(true, Says(Ok(None)));
-        rule.own_uid = own;
-        let found = rule.judge_local(&ours).unwrap().credentials().unwrap();
-        assert_eq!((found.uid, found.pid), (own, Some(std::process::id())));
-        rule.own_uid = own + 1;
-        assert_eq!(rule.judge_local(&ours).is_err(), own != 0);
+    #[test]
+    fn a_process_of_the_same_user_or_root_is_known_by_its_credentials() {
+        let rule = SameUser::new("test", 1000, false, Arc::new(Says(Ok(None))));
+        for uid in [1000, 0] {
+            let found = rule.judge_local(uid, Some(7)).unwrap().credentials().unwrap();
+            assert_eq!((found.uid, found.pid), (uid, Some(7)));
+        }
+        assert_eq!(rule.judge_local(1001, Some(7)).unwrap_err(), Stranger::OtherUser);
     }
 }
