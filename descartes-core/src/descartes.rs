@@ -15,6 +15,7 @@ mod spawn;
 mod state;
 #[cfg(test)]
 mod tests;
+mod whereabouts;
 
 use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;

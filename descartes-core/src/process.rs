@@ -20,6 +20,7 @@ mod stdin;
 #[cfg(test)]
 mod tests;
 mod tree;
+mod whereabouts;
 mod youth;
 
 use std::collections::BTreeMap;
@@ -28,7 +29,9 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use crate::agent::AgentId;
-use crate::runner::{AgentDriver, AgentRunner, Launch, LookUp, SpawnError, Started};
+use crate::runner::{
+    AgentDriver, AgentRunner, CallerProcess, Launch, LookUp, SpawnError, Started, Whereabouts,
+};
 use census::Census;
 use environment::HostEnvironment;
 use registry::Registry;
@@ -136,6 +139,18 @@ impl AgentRunner for ProcessRunner {
 
     async fn sweep_leftovers(&self, instance: u32, agents: &[AgentId]) -> BTreeMap<AgentId, u32> {
         leftovers::sweep(instance, agents.to_vec()).await
+    }
+
+    async fn whereabouts(&self, instance: u32, caller: CallerProcess) -> Whereabouts {
+        match caller {
+            CallerProcess::Socket { number } => self.shared.census.holder(number).await,
+            CallerProcess::Process { pid, seen } => {
+                let claims = self.shared.registry.claims();
+                let known = whereabouts::Known { instance, host: std::process::id(), claims };
+                let look = tokio::task::spawn_blocking(move || known.find_process(pid, seen));
+                look.await.unwrap_or(Whereabouts::Unknown)
+            }
+        }
     }
 
     fn containment(&self) -> Arc<str> {

@@ -6,6 +6,7 @@
 mod control;
 mod driver;
 mod router;
+mod whereabouts;
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -19,6 +20,7 @@ pub use control::{
 };
 pub use driver::{AgentDriver, AgentEvents, OutputHandle, RunExit};
 pub(crate) use router::Runners;
+pub use whereabouts::{CallerProcess, Whereabouts};
 
 use crate::agent::{AgentId, AgentLimits, AgentRecord, StdinMode};
 
@@ -86,6 +88,16 @@ pub trait AgentRunner: Send + Sync + 'static {
     fn look_up(&self, launch: &Launch) -> Option<LookUp> {
         let _ = launch;
         None
+    }
+
+    /// Whether a process that talks to the host is one of an agent's of `instance`.
+    ///
+    /// Asked once for each connection from this machine while agents live; it may look at the
+    /// processes of the machine, but must not wait for any. What is said here decides what the
+    /// process may do. The default is for a runner whose agents run elsewhere: none is.
+    async fn whereabouts(&self, instance: u32, caller: CallerProcess) -> Whereabouts {
+        let _ = (instance, caller);
+        Whereabouts::Outside
     }
 
     /// By what means this runner finds an agent's tree, as `agent.get` shows it.

@@ -1,17 +1,27 @@
 //! Who may do what, decided in one place.
 
+mod ceiling;
+
 use std::{fmt, sync::Arc};
+
+use descartes_core::{agent::AgentId, runner::Whereabouts};
+
+pub(crate) use ceiling::ceiling;
 
 use crate::{
     error::{ErrorKind, RpcError},
     peer::Peer,
 };
 
+/// The right to decide what agents ask.
+pub(crate) const APPROVE: &str = "approve";
+
 /// Who a call is made for, and what that one may do.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Principal {
     name: Arc<str>,
     scopes: Scopes,
+    whereabouts: Whereabouts,
 }
 
 #[derive(Clone, PartialEq, Eq)]
@@ -24,7 +34,8 @@ impl Principal {
     /// The owner of this instance: may do everything, and is `local` in records.
     #[must_use]
     pub fn owner() -> Self {
-        Self { name: Arc::from("local"), scopes: Scopes::All }
+        let (name, whereabouts) = (Arc::from("local"), Whereabouts::Outside);
+        Self { name, scopes: Scopes::All, whereabouts }
     }
 
     /// Somebody who may use what `scopes` name; the scope `*` is everything.
@@ -33,7 +44,27 @@ impl Principal {
         let listed: Arc<[Box<str>]> = scopes.into_iter().map(Box::from).collect();
         let all = listed.iter().any(|scope| scope.as_ref() == "*");
         let scopes = if all { Scopes::All } else { Scopes::Listed(listed) };
-        Self { name: Arc::from(name), scopes }
+        Self { name: Arc::from(name), scopes, whereabouts: Whereabouts::Outside }
+    }
+
+    /// The same one whose process was found to be there. Inside of an agent it is that agent,
+    /// whatever else it was; it keeps its rights but for deciding what agents may do.
+    #[must_use]
+    pub fn found(mut self, whereabouts: Whereabouts) -> Self {
+        self.whereabouts = whereabouts;
+        if let Whereabouts::Inside(agent) = whereabouts {
+            self.name = format!("agent:{agent}").into();
+        }
+        self
+    }
+
+    /// The agent that it is, if it is one.
+    #[must_use]
+    pub fn agent(&self) -> Option<AgentId> {
+        match self.whereabouts {
+            Whereabouts::Inside(agent) => Some(agent),
+            Whereabouts::Outside | Whereabouts::Unknown => None,
+        }
     }
 
     /// The name that records and events carry.
@@ -42,9 +73,13 @@ impl Principal {
         &self.name
     }
 
-    /// Whether this one has `scope`; the empty scope is for everybody who is known.
+    /// Whether this one may use what needs `scope`; the empty scope is for everybody who is known,
+    /// `approve` is never an agent's.
     #[must_use]
     pub fn has_scope(&self, scope: &str) -> bool {
+        if scope == APPROVE && self.whereabouts != Whereabouts::Outside {
+            return false;
+        }
         match &self.scopes {
             Scopes::All => true,
             Scopes::Listed(listed) => {
@@ -74,11 +109,16 @@ impl Policy {
     /// Who `peer` is.
     #[must_use]
     pub fn principal(&self, peer: &Peer) -> Option<Principal> {
-        peer.principal().or_else(|| {
+        let known = peer.principal().or_else(|| {
             let (owner, credentials) = (self.owner_uid?, peer.credentials()?);
             let same = credentials.uid == owner || credentials.uid == 0;
             same.then(Principal::owner)
-        })
+        });
+        // By which door it came, and as whom: inside of an agent it is the agent.
+        match peer.whereabouts() {
+            Whereabouts::Outside => known,
+            found => known.map(|principal| principal.found(found)),
+        }
     }
 }
 
@@ -95,9 +135,24 @@ pub fn authorize(principal: Option<&Principal>, scope: &str) -> Result<(), RpcEr
     if principal.has_scope(scope) {
         return Ok(());
     }
-    Err(RpcError::new(ErrorKind::Forbidden, format!("the scope {scope} is needed"))
-        .with("required", scope)
-        .with("principal", principal.name()))
+    let forbidden = |message: String| {
+        RpcError::new(ErrorKind::Forbidden, message)
+            .with("required", scope)
+            .with("principal", principal.name())
+    };
+    Err(match principal.whereabouts {
+        Whereabouts::Inside(_) if scope == APPROVE => {
+            forbidden("the caller is a process of an agent, and no agent decides this".to_owned())
+                .reason("inside_agent")
+                .hint("decide from a terminal or client that no agent has started")
+        }
+        Whereabouts::Unknown if scope == APPROVE => {
+            forbidden("the caller's process is gone, so it may have been an agent's".to_owned())
+                .reason("caller_unknown")
+                .hint("stay connected until the answer has come")
+        }
+        _ => forbidden(format!("the scope {scope} is needed")),
+    })
 }
 
 #[cfg(test)]
@@ -121,6 +176,36 @@ mod tests {
             assert_eq!(principal, Some(Principal::owner()), "{uid}");
         }
         assert_eq!(Policy::default().principal(&Peer::new("test").with_uid(0)), None);
+    }
+
+    #[test]
+    fn inside_of_an_agent_everybody_is_that_agent_and_cannot_approve() {
+        let agent = AgentId::generate();
+        let named = Principal::new("ann", ["approve", "agent:read"]);
+        for principal in [Principal::owner(), named] {
+            let found = principal.clone().found(Whereabouts::Inside(agent));
+            assert_eq!((found.name(), found.agent()), (&*format!("agent:{agent}"), Some(agent)));
+            assert!(authorize(Some(&found), "agent:read").is_ok());
+            let refused = authorize(Some(&found), APPROVE).unwrap_err();
+            assert_eq!(refused.kind(), ErrorKind::Forbidden);
+            assert_eq!(refused.reason_text(), Some("inside_agent"));
+            assert_eq!(refused.detail("required").unwrap(), APPROVE);
+            let unknown = principal.clone().found(Whereabouts::Unknown);
+            let refused = authorize(Some(&unknown), APPROVE).unwrap_err();
+            assert_eq!(refused.reason_text(), Some("caller_unknown"));
+            assert_eq!((unknown.name(), unknown.agent()), (principal.name(), None));
+            assert!(authorize(Some(&principal.found(Whereabouts::Outside)), APPROVE).is_ok());
+        }
+    }
+
+    #[test]
+    fn who_was_not_looked_at_yet_cannot_approve_and_others_are_outside() {
+        let policy = Policy { owner_uid: Some(1000) };
+        let by_uid = Peer::new("test").with_uid(1000);
+        assert!(policy.principal(&by_uid).unwrap().has_scope(APPROVE));
+        assert!(!policy.principal(&by_uid.with_pid(1)).unwrap().has_scope(APPROVE));
+        let by_socket = Peer::owner("test").with_socket(1, || true);
+        assert!(!policy.principal(&by_socket).unwrap().has_scope(APPROVE));
     }
 
     #[test]

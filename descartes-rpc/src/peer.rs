@@ -1,22 +1,34 @@
 //! Who is at the other end.
 
+mod standing;
+
 use std::{
     fmt,
     sync::{Arc, PoisonError, RwLock},
+    time::Instant,
 };
 
+use descartes_core::runner::Whereabouts;
+
 use crate::auth::Principal;
+use standing::Process;
+pub(crate) use standing::Standing;
 
 /// The other end of a connection: how it came, and what is known of who it is.
 ///
 /// A fresh peer has no authority; a transport vouches for it with [`Peer::with_uid`] or
 /// [`Peer::with_principal`]. Clones share the principal, which a login replaces for the whole
 /// connection.
+///
+/// Where a transport also tells the peer's process ([`Peer::with_pid`], [`Peer::with_socket`]), the
+/// service finds out whether that is one of an agent's. A peer of which it is not told counts as
+/// outside of every agent.
 #[derive(Clone)]
 pub struct Peer {
     transport: &'static str,
     address: Option<Arc<str>>,
     credentials: Option<Credentials>,
+    standing: Option<Arc<Standing>>,
     principal: Arc<RwLock<Option<Principal>>>,
 }
 
@@ -34,7 +46,8 @@ impl Peer {
     /// A peer of `transport` without any authority.
     #[must_use]
     pub fn new(transport: &'static str) -> Self {
-        Self { transport, address: None, credentials: None, principal: Arc::new(RwLock::new(None)) }
+        let principal = Arc::new(RwLock::new(None));
+        Self { transport, address: None, credentials: None, standing: None, principal }
     }
 
     /// A peer that owns this instance: the application itself, or what it vouches for.
@@ -68,13 +81,27 @@ impl Peer {
         self
     }
 
-    /// Adds the process to the credentials; without [`Peer::with_uid`] before it, this does
-    /// nothing.
+    /// Adds the process, which was there just now, to the credentials; without [`Peer::with_uid`]
+    /// before it, this does nothing.
     #[must_use]
-    pub const fn with_pid(mut self, pid: u32) -> Self {
+    pub fn with_pid(mut self, pid: u32) -> Self {
         if let Some(credentials) = &mut self.credentials {
             credentials.pid = Some(pid);
+            self.standing = Some(Arc::new(Standing::of(Process::Id { pid, seen: Instant::now() })));
         }
+        self
+    }
+
+    /// Tells the number that the system gave the peer's own socket, by which its process is found,
+    /// and how to see that it is still held by one.
+    #[must_use]
+    pub fn with_socket(
+        mut self,
+        number: u64,
+        held: impl Fn() -> bool + Send + Sync + 'static,
+    ) -> Self {
+        let held = Arc::new(held);
+        self.standing = Some(Arc::new(Standing::of(Process::Socket { number, held })));
         self
     }
 
@@ -103,6 +130,18 @@ impl Peer {
         self.credentials
     }
 
+    /// What is known of where its process is, if the transport told the process.
+    pub(crate) fn standing(&self) -> Option<&Arc<Standing>> {
+        self.standing.as_ref()
+    }
+
+    /// Where its process is, seen from the agents of the service. It is found out by the first call
+    /// that the service takes from the connection.
+    #[must_use]
+    pub fn whereabouts(&self) -> Whereabouts {
+        self.standing.as_ref().map_or(Whereabouts::Outside, |standing| standing.whereabouts())
+    }
+
     /// Who it was vouched for as, or has logged in as.
     #[must_use]
     pub fn principal(&self) -> Option<Principal> {
@@ -116,6 +155,7 @@ impl fmt::Debug for Peer {
             .field("transport", &self.transport)
             .field("address", &self.address)
             .field("credentials", &self.credentials)
+            .field("standing", &self.standing)
             .field("principal", &self.principal())
             .finish()
     }

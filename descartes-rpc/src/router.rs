@@ -8,6 +8,8 @@ use std::sync::{Arc, OnceLock};
 use bytes::Bytes;
 use descartes_core::Descartes;
 use descartes_core::agent::Want;
+use descartes_core::runner::{CallerProcess, Whereabouts};
+use futures_util::future::BoxFuture;
 
 use crate::connection::OrderKey;
 use crate::decode;
@@ -132,6 +134,15 @@ impl Dispatch for Router {
             Ok(agent) => Some(OrderKey::of("agent", &agent.to_string())),
             Err(_) => Some(OrderKey::of("agent", &asked)),
         }
+    }
+
+    fn has_agents(&self) -> bool {
+        self.host.descartes.has_live_agents()
+    }
+
+    fn whereabouts(&self, caller: CallerProcess) -> BoxFuture<'static, Whereabouts> {
+        let descartes = self.host.descartes.clone();
+        Box::pin(async move { descartes.whereabouts(caller).await })
     }
 
     fn call(&self, found: Found, cx: CallContext, params: Params) -> Dispatched {

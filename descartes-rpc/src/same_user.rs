@@ -50,6 +50,25 @@ pub trait UidLookup: Send + Sync + fmt::Debug + 'static {
     ///
     /// The kernel would not tell. The caller treats that as "not found".
     fn uid_of(&self, socket: &PeerSocket) -> io::Result<Option<u32>>;
+
+    /// The same with the number of the peer's socket, by which it is found out whether an agent
+    /// holds it. The default knows none, and nobody is taken for an agent then.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`uid_of`](Self::uid_of).
+    fn owner_of(&self, socket: &PeerSocket) -> io::Result<Option<SocketOwner>> {
+        Ok(self.uid_of(socket)?.map(|uid| SocketOwner { uid, number: None }))
+    }
+}
+
+/// Whose a socket is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SocketOwner {
+    /// The user.
+    pub uid: u32,
+    /// The number that the system gave it (its inode); never given out again while it is held.
+    pub number: Option<u64>,
 }
 
 /// Asks the kernel: an exact `sock_diag` lookup, or `/proc/net/tcp` where that is refused.
@@ -61,9 +80,13 @@ pub struct KernelLookup;
 
 impl UidLookup for KernelLookup {
     fn uid_of(&self, socket: &PeerSocket) -> io::Result<Option<u32>> {
-        netlink::uid_of(socket).or_else(|refused| {
+        Ok(self.owner_of(socket)?.map(|owner| owner.uid))
+    }
+
+    fn owner_of(&self, socket: &PeerSocket) -> io::Result<Option<SocketOwner>> {
+        netlink::owner_of(socket).or_else(|refused| {
             tracing::debug!(%refused, "sock_diag is refused, reading /proc/net instead");
-            proc_net::uid_of(socket)
+            proc_net::owner_of(socket)
         })
     }
 }
@@ -91,10 +114,13 @@ mod tests {
     #[test]
     fn the_owner_of_a_living_socket_is_found_by_either_way() {
         let own = rustix::process::geteuid().as_raw();
-        let (_client, socket) = pair("127.0.0.1:0");
+        let (client, socket) = pair("127.0.0.1:0");
         assert!(socket.is_loopback());
         assert_eq!(KernelLookup.uid_of(&socket).unwrap(), Some(own));
-        assert_eq!(proc_net::uid_of(&socket).unwrap(), Some(own));
+        let number = Some(rustix::fs::fstat(&client).unwrap().st_ino);
+        let expected = Some(SocketOwner { uid: own, number });
+        assert_eq!(KernelLookup.owner_of(&socket).unwrap(), expected);
+        assert_eq!(proc_net::owner_of(&socket).unwrap(), expected);
     }
 
     #[test]
@@ -102,7 +128,7 @@ mod tests {
         let (client, socket) = pair("127.0.0.1:0");
         drop(client);
         assert_eq!(KernelLookup.uid_of(&socket).unwrap(), None);
-        assert_eq!(proc_net::uid_of(&socket).unwrap(), None);
+        assert_eq!(proc_net::owner_of(&socket).unwrap(), None);
     }
 
     #[test]
@@ -111,7 +137,7 @@ mod tests {
         let address = listener.local_addr().unwrap();
         let socket = PeerSocket::new(address, "127.0.0.1:1".parse().unwrap());
         assert_eq!(KernelLookup.uid_of(&socket).unwrap(), None);
-        assert_eq!(proc_net::uid_of(&socket).unwrap(), None);
+        assert_eq!(proc_net::owner_of(&socket).unwrap(), None);
     }
 
     #[test]

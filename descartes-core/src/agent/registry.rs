@@ -133,6 +133,12 @@ impl Registry {
         self.read().live.get(&id).cloned()
     }
 
+    /// Whether any agent lives or is being started.
+    pub(crate) fn any_lives(&self) -> bool {
+        let agents = self.read();
+        !agents.live.is_empty() || !agents.reserved.is_empty()
+    }
+
     pub(crate) fn live_ids(&self) -> Vec<AgentId> {
         self.read().live.keys().copied().collect()
     }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
 use rustix::process::Signal;
-use tokio::sync::watch;
+use tokio::sync::{OnceCell, watch};
 
 use super::attribution::{Known, Marks, attribute};
 use super::os::leader::{Children, children, reap_adopted};
@@ -15,6 +15,8 @@ use super::os::signal::{self, Sent};
 use super::os::spare;
 use super::os::table::{self, Entry, NoDescriptor};
 use super::registry::{Owner, Registry, RunNumber};
+use super::whereabouts::Sockets;
+use crate::runner::Whereabouts;
 
 /// The longest wait for others to share a pass with.
 const SHARE_AT_MOST: Duration = Duration::from_millis(20);
@@ -55,12 +57,21 @@ pub(super) struct Pass {
     entries: Vec<Entry>,
     owners: Vec<Option<Owner>>,
     partial: bool,
+    /// What they hold, once somebody asked.
+    sockets: OnceCell<Sockets>,
 }
 
 impl Pass {
     /// Whether there may be processes that were not seen, or not recognised.
     pub(super) fn is_partial(&self) -> bool {
         self.partial
+    }
+
+    /// The processes of all runs that live, and whose each is.
+    pub(super) fn owned(&self) -> impl Iterator<Item = (&Entry, Owner)> {
+        let all = self.entries.iter().zip(&self.owners);
+        all.filter(|(entry, _)| !entry.is_dead())
+            .filter_map(|(entry, owner)| owner.map(|owner| (entry, owner)))
     }
 
     /// The processes of `run` that live.
@@ -86,6 +97,23 @@ impl Census {
                 && let Some(pass) = &*pass
             {
                 return Arc::clone(pass);
+            }
+        }
+    }
+
+    /// Where whoever holds the socket `number` is. Cancel safe.
+    pub(super) async fn holder(&self, number: u64) -> Whereabouts {
+        let pass = self.pass().await;
+        // Everybody who waited for the pass shares what is found out here too.
+        let sockets = pass.sockets.get_or_try_init(|| {
+            let (pass, registry) = (Arc::clone(&pass), Arc::clone(&self.0.registry));
+            tokio::task::spawn_blocking(move || Sockets::of(&pass, &registry.claims()))
+        });
+        match sockets.await {
+            Ok(sockets) => sockets.holder(number),
+            Err(error) => {
+                tracing::error!(%error, "a look at the sockets of agents died");
+                Whereabouts::Unknown
             }
         }
     }
@@ -132,15 +160,15 @@ impl Census {
         let entries = listed.unwrap_or_default();
         let claims = inner.registry.claims();
         let host = std::process::id();
-        let marks = ProcMarks { now: table::ticks_since_boot(), unread: Cell::new(false) };
+        let marks = ProcMarks::new();
         // An empty list would make all that is known forgotten.
         let owners = match &*entries {
             [] => Vec::new(),
             _ => attribute(&entries, host, (&claims, &mut known), &marks),
         };
-        partial |= marks.unread.get();
+        partial |= marks.is_partial();
         drop(known);
-        let pass = Pass { entries, owners, partial };
+        let pass = Pass { entries, owners, partial, sockets: OnceCell::new() };
         self.collect(&pass);
         let mut turn = inner.turn.lock().unwrap_or_else(PoisonError::into_inner);
         turn.last_took = began.elapsed();
@@ -197,13 +225,29 @@ pub(super) fn signal_all<'a>(
     entries.filter(|entry| signal::send(entry, which) == Sent::Yes).map(Entry::identity).collect()
 }
 
-struct ProcMarks {
+/// The marks as `/proc` shows them.
+pub(super) struct ProcMarks {
     now: u64,
     /// A mark could not be read although there may be one.
     unread: Cell<bool>,
 }
 
 impl ProcMarks {
+    /// Marks read from now on.
+    pub(super) fn new() -> Self {
+        Self { now: table::ticks_since_boot(), unread: Cell::new(false) }
+    }
+
+    /// When it was made, in the unit of [`Entry::start`].
+    pub(super) fn now(&self) -> u64 {
+        self.now
+    }
+
+    /// Whether a mark could not be read although there may be one.
+    pub(super) fn is_partial(&self) -> bool {
+        self.unread.get()
+    }
+
     fn read<T>(&self, mark: Result<Option<T>, NoDescriptor>) -> Option<T> {
         mark.unwrap_or_else(|NoDescriptor| {
             self.unread.set(true);

@@ -1,5 +1,6 @@
 //! What of processes is particular to Linux: `/proc`, pidfds, the tag, pipes, descriptors.
 
+pub(super) mod held;
 pub(super) mod leader;
 pub(super) mod pipe;
 pub(super) mod signal;

@@ -54,6 +54,12 @@ impl Claims {
         run.or_else(|| self.ended.iter().any(|ended| ended.tag == tag).then_some(Owner::Ended))
     }
 
+    /// Whose `run` is, while it goes on.
+    pub(super) fn agent_of(&self, run: RunNumber) -> Option<AgentId> {
+        let mut all = self.agents.iter();
+        all.find_map(|((_, agent), claimed)| (*claimed == run).then_some(*agent))
+    }
+
     fn free_tag(&self, marker: &Marker) -> u64 {
         let mut tag = marker::tag(marker.instance, marker.agent);
         while self.tags.contains_key(&tag) {

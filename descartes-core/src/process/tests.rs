@@ -8,7 +8,7 @@ use super::{ProcessRunner, marker};
 use crate::agent::{AgentError, AgentId, AgentSpec, AgentStatus, PauseMode, StdinMode};
 use crate::event::StreamName;
 use crate::output::{LogQuery, OutputSink};
-use crate::runner::{AgentDriver, AgentRunner, Launch, SpawnStage};
+use crate::runner::{AgentDriver, AgentRunner, CallerProcess, Launch, SpawnStage, Whereabouts};
 use crate::store::format::OutputMark;
 use crate::time::Clock;
 use crate::{Descartes, Kill, WaitFor};
@@ -321,4 +321,40 @@ async fn what_an_earlier_host_left_is_ended_and_counted() {
     let swept = runner.sweep_leftovers(instance, &[known]).await;
     assert!(swept.get(&known).is_some_and(|count| *count >= 2), "{swept:?}");
     assert!(!pids.into_iter().any(lives));
+}
+
+#[tokio::test]
+async fn whoever_left_the_tree_is_still_inside_and_this_process_is_not() {
+    let host = host().await;
+    let caller = |pid| CallerProcess::Process { pid, seen: Instant::now() };
+    let me = caller(std::process::id());
+    assert_eq!(host.whereabouts(me).await, Whereabouts::Outside);
+    let leave = "sh -c 'echo $$; exec sleep 1000'";
+    // The leader, a child, one in a session of its own, and one without its environment.
+    let script =
+        format!("echo $$; {leave} & (setsid {leave} &) & (env -i setsid {leave} &) & sleep 1000");
+    let id = host.spawn(shell(&script), "test").await.expect("it starts").record.id;
+    let query = LogQuery { stream: Some(StreamName::Stdout), limit: 10, ..LogQuery::default() };
+    let mut pids = Vec::new();
+    for _ in 0..6000 {
+        let rows = host.logs(id, &query, Duration::from_millis(10)).await.expect("its log").rows;
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().parse().ok();
+        pids = rows.iter().filter(|row| !row.partial).filter_map(|row| text(&row.bytes)).collect();
+        if pids.len() == 4 {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert_eq!(pids.len(), 4, "{pids:?}");
+    for pid in &pids {
+        assert_eq!(host.whereabouts(caller(*pid)).await, Whereabouts::Inside(id), "{pid}");
+    }
+    // One that came after it was seen has taken the place of another.
+    let before = Instant::now().checked_sub(Duration::from_secs(1000)).expect("an earlier time");
+    let late = CallerProcess::Process { pid: pids[0], seen: before };
+    assert_eq!(host.whereabouts(late).await, Whereabouts::Unknown);
+    assert_eq!(host.whereabouts(me).await, Whereabouts::Outside);
+    let nobodys = CallerProcess::Socket { number: u64::MAX };
+    assert_eq!(host.whereabouts(nobodys).await, Whereabouts::Outside);
+    host.kill(id, Kill { force: true, grace: None }, "test").await.expect("it is killed");
 }

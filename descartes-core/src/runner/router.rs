@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::AgentRunner;
+use super::{AgentRunner, CallerProcess, Whereabouts};
 use crate::agent::AgentId;
 use crate::backend::Backend;
 
@@ -35,6 +35,17 @@ impl Runners {
     pub(crate) fn begin(&self, instance: u32) {
         self.default.begin(instance);
         self.named.values().for_each(|runner| runner.begin(instance));
+    }
+
+    /// Where a process that talks to the host is, seen from the agents of every runner.
+    pub(crate) async fn whereabouts(&self, instance: u32, caller: CallerProcess) -> Whereabouts {
+        for runner in std::iter::once(&self.default).chain(self.named.values()) {
+            let found = runner.whereabouts(instance, caller).await;
+            if found != Whereabouts::Outside {
+                return found;
+            }
+        }
+        Whereabouts::Outside
     }
 
     /// Has the default runner end what an earlier host left behind on this machine; the others have

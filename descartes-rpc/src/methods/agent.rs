@@ -42,7 +42,7 @@ pub(crate) async fn spawn(
         let chat = descartes.chat_of(known.id);
         return (effect, Ok(spawned(&known, chat, begin)));
     }
-    let spec = match spec::spec(effect.descartes(), params) {
+    let spec = match spec::spec(&effect.call, params) {
         Ok(spec) => spec,
         Err(error) => return (effect, Err(error)),
     };

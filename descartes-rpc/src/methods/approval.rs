@@ -7,15 +7,13 @@ use descartes_core::approval::{ApprovalFilter, ApprovalId, ApprovalStatus};
 use descartes_core::dialect::Decision;
 use descartes_core::{DecideRequest, Descartes};
 
+use crate::auth::APPROVE;
 use crate::decode::ParamFault;
 use crate::error::{ErrorKind, RpcError};
 use crate::idempotency::Effect;
 use crate::router::Call;
 use crate::wire::approval as wire;
 use crate::wire::encode::chat as encode;
-
-/// The right to decide.
-pub(crate) const APPROVE: &str = "approve";
 
 /// `approval.list`
 pub(crate) async fn list(

@@ -8,6 +8,7 @@ use descartes_core::chat::{ChatId, ChatOptions, ChatSpec};
 use descartes_core::dialect::{ApprovalMode, Thinking};
 use descartes_core::{ChatOpened, Descartes};
 
+use crate::auth::ceiling;
 use crate::error::{ErrorKind, RpcError};
 use crate::idempotency::Effect;
 use crate::wire::chat as wire;
@@ -34,8 +35,12 @@ async fn opened(
     if let Some(known) = earlier(&effect) {
         return (effect, Ok(known));
     }
+    let spec = match spec(&effect, params) {
+        Ok(spec) => spec,
+        Err(error) => return (effect, Err(error)),
+    };
     let mut caller = effect.caller();
-    let opened = effect.descartes().chat_create(spec(params), &mut caller).await;
+    let opened = effect.descartes().chat_create(spec, &mut caller).await;
     effect.give_back(caller.ticket);
     (effect, opened.map_err(RpcError::from))
 }
@@ -60,7 +65,7 @@ fn created(opened: &ChatOpened) -> wire::Created {
 }
 
 /// What core is asked for. Core checks the values; here only names change.
-fn spec(params: wire::CreateParams) -> ChatSpec {
+fn spec(effect: &Effect, params: wire::CreateParams) -> Result<ChatSpec, RpcError> {
     let mut spec = ChatSpec::default();
     spec.title = params.title;
     let agent = &mut spec.agent;
@@ -75,11 +80,12 @@ fn spec(params: wire::CreateParams) -> ChatSpec {
     options.system_prompt = params.system_prompt.map(Into::into);
     options.thinking = thinking(params.enable_thinking, params.thinking_level);
     options.max_turns = params.max_turns;
-    options.approvals = params.approvals.map(mode);
+    let approvals = params.approvals.map(mode);
+    options.approvals = ceiling(&effect.call.cx.principal, approvals, effect.descartes())?;
     options.when_busy = params.when_busy.map_or_else(WhenBusy::default, when_busy);
     options.turn_timeout = params.turn_timeout_secs.map(|secs| secs.duration());
     agent.chat = options;
-    spec
+    Ok(spec)
 }
 
 fn thinking(enabled: Option<bool>, level: Option<wire::ThinkingLevel>) -> Thinking {

@@ -33,7 +33,7 @@ pub(crate) async fn subscribe(
     let attending = call
         .cx
         .principal
-        .has_scope(super::approval::APPROVE)
+        .has_scope(crate::auth::APPROVE)
         .then(|| call.descartes().attendance().begin(request.topics.clone()));
     let journal = call.descartes().journal();
     let subscription = journal.subscribe(request).await?;

@@ -12,7 +12,7 @@ use rustix::net::{
     netlink::{self, SocketAddrNetlink},
 };
 
-use super::PeerSocket;
+use super::{PeerSocket, SocketOwner};
 
 const SOCK_DIAG_BY_FAMILY: u16 = 20;
 const NLM_F_REQUEST: u16 = 1;
@@ -26,8 +26,8 @@ const HEADER: usize = 16;
 const REQUEST: usize = HEADER + 56;
 const REPLY: usize = HEADER + 72;
 
-/// The uid of the process that holds the peer's socket.
-pub(super) fn uid_of(socket: &PeerSocket) -> io::Result<Option<u32>> {
+/// The owner of the process that holds the peer's socket.
+pub(super) fn owner_of(socket: &PeerSocket) -> io::Result<Option<SocketOwner>> {
     let kernel = rustix::net::socket_with(
         AddressFamily::NETLINK,
         SocketType::DGRAM,
@@ -74,7 +74,7 @@ fn address_field(address: IpAddr) -> [u8; 16] {
 }
 
 /// Reads `nlmsghdr` and `inet_diag_msg`, or the error in their place.
-fn read_reply(reply: &[u8], wanted: &PeerSocket) -> io::Result<Option<u32>> {
+fn read_reply(reply: &[u8], wanted: &PeerSocket) -> io::Result<Option<SocketOwner>> {
     let kind = u16::from_ne_bytes(bytes(reply, 4)?);
     if kind == NLMSG_ERROR {
         let errno = i32::from_ne_bytes(bytes(reply, HEADER)?);
@@ -92,7 +92,7 @@ fn read_reply(reply: &[u8], wanted: &PeerSocket) -> io::Result<Option<u32>> {
     let inode = u32::from_ne_bytes(bytes(reply, HEADER + 68)?);
     // The lookup falls back to a listener of that port; a closed socket has uid 0 and no inode.
     let held = inode != 0 && state != TCP_LISTEN && found == *wanted;
-    Ok(held.then_some(uid))
+    Ok(held.then_some(SocketOwner { uid, number: Some(inode.into()) }))
 }
 
 /// One end of the connection: port and address stand at these offsets of `inet_diag_msg`.
@@ -139,7 +139,7 @@ mod tests {
     #[test]
     fn a_held_socket_tells_its_owner() {
         let found = read_reply(&reply(AF_INET, TCP_ESTABLISHED, 1000, 77), &socket());
-        assert_eq!(found.unwrap(), Some(1000));
+        assert_eq!(found.unwrap(), Some(SocketOwner { uid: 1000, number: Some(77) }));
     }
 
     #[test]
@@ -164,7 +164,8 @@ mod tests {
         let mapped = Ipv4Addr::LOCALHOST.to_ipv6_mapped().octets();
         bytes[HEADER + 8..HEADER + 24].copy_from_slice(&mapped);
         bytes[HEADER + 24..HEADER + 40].copy_from_slice(&mapped);
-        assert_eq!(read_reply(&bytes, &socket()).unwrap(), Some(7));
+        let found = read_reply(&bytes, &socket()).unwrap();
+        assert_eq!(found.map(|owner| owner.uid), Some(7));
     }
 
     #[test]

@@ -6,15 +6,15 @@ use std::{
     net::{IpAddr, SocketAddr},
 };
 
-use super::PeerSocket;
+use super::{PeerSocket, SocketOwner};
 
 const TABLES: [&str; 2] = ["/proc/net/tcp", "/proc/net/tcp6"];
 const LISTEN: &str = "0A";
 
-/// The uid of the process that holds the peer's socket.
+/// The owner of the process that holds the peer's socket.
 ///
 /// Reads every socket of the network namespace: a millisecond where there are thousands.
-pub(super) fn uid_of(socket: &PeerSocket) -> io::Result<Option<u32>> {
+pub(super) fn owner_of(socket: &PeerSocket) -> io::Result<Option<SocketOwner>> {
     for table in TABLES {
         let file = match File::open(table) {
             Ok(file) => file,
@@ -22,24 +22,24 @@ pub(super) fn uid_of(socket: &PeerSocket) -> io::Result<Option<u32>> {
             Err(error) if error.kind() == io::ErrorKind::NotFound && table == TABLES[1] => continue,
             Err(error) => return Err(error),
         };
-        if let Some(uid) = search(BufReader::new(file), socket)? {
-            return Ok(Some(uid));
+        if let Some(owner) = search(BufReader::new(file), socket)? {
+            return Ok(Some(owner));
         }
     }
     Ok(None)
 }
 
-fn search(table: impl BufRead, socket: &PeerSocket) -> io::Result<Option<u32>> {
+fn search(table: impl BufRead, socket: &PeerSocket) -> io::Result<Option<SocketOwner>> {
     for line in table.lines().skip(1) {
-        if let Some(uid) = owner(&line?, socket) {
-            return Ok(Some(uid));
+        if let Some(owner) = owner(&line?, socket) {
+            return Ok(Some(owner));
         }
     }
     Ok(None)
 }
 
 /// The owner, if this line is the wanted socket and a process holds it (it has an inode).
-fn owner(line: &str, wanted: &PeerSocket) -> Option<u32> {
+fn owner(line: &str, wanted: &PeerSocket) -> Option<SocketOwner> {
     let mut fields = line.split_ascii_whitespace().skip(1);
     let peer = endpoint(fields.next()?)?;
     let server = endpoint(fields.next()?)?;
@@ -47,7 +47,7 @@ fn owner(line: &str, wanted: &PeerSocket) -> Option<u32> {
     let uid = fields.nth(3)?.parse().ok()?;
     let inode: u64 = fields.nth(1)?.parse().ok()?;
     let held = inode != 0 && state != LISTEN && PeerSocket::new(peer, server) == *wanted;
-    held.then_some(uid)
+    held.then_some(SocketOwner { uid, number: Some(inode) })
 }
 
 /// `0100007F:1F90`: words of the address in the machine's byte order, port as a number.
@@ -84,7 +84,10 @@ mod tests {
 
     fn find(line: &str, peer: &str, server: &str) -> Option<u32> {
         let socket = PeerSocket::new(address(peer), address(server));
-        search(format!("{HEADER}\n{line}\n").as_bytes(), &socket).expect("memory does not fail")
+        let found = search(format!("{HEADER}\n{line}\n").as_bytes(), &socket);
+        let found = found.expect("memory does not fail")?;
+        assert_eq!(found.number, Some(4711));
+        Some(found.uid)
     }
 
     #[test]

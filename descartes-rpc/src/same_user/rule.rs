@@ -45,7 +45,8 @@ impl Stranger {
 
 /// Who is let in without credentials, decided once for each connection.
 ///
-/// Who is let in is the owner; a service need not know whose process it is in.
+/// Who is let in is the owner, for a service that knows no users; one that has agents finds out
+/// whether the peer is one of them, by what is handed over here.
 #[derive(Clone, Debug)]
 pub struct SameUser {
     transport: &'static str,
@@ -81,12 +82,16 @@ impl SameUser {
         if !self.trust_loopback {
             return Err(Stranger::LoopbackNotTrusted);
         }
-        let owner = self.lookup.uid_of(&socket).unwrap_or_else(|error| {
+        let owner = self.lookup.owner_of(&socket).unwrap_or_else(|error| {
             tracing::debug!(%peer, %error, "the owner of a connection could not be looked up");
             None
         });
-        let found = self.admit(owner.ok_or(Stranger::Unknown)?)?;
-        Ok(found.with_address(peer.to_string()))
+        let owner = owner.ok_or(Stranger::Unknown)?;
+        let found = self.admit(owner.uid)?.with_address(peer.to_string());
+        let Some(number) = owner.number else { return Ok(found) };
+        let lookup = Arc::clone(&self.lookup);
+        let held = move || matches!(lookup.owner_of(&socket), Ok(again) if again == Some(owner));
+        Ok(found.with_socket(number, held))
     }
 
     /// Who is at the other end of a Unix socket, by the credentials that the kernel tells of it.

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use descartes_core::runner::{CallerProcess, Whereabouts};
 use futures_util::future::BoxFuture;
 
 use super::{CallContext, Outcome};
@@ -48,6 +49,19 @@ pub trait Dispatch: Send + Sync + 'static {
     fn order_key(&self, found: Found, params: &Params) -> Option<OrderKey> {
         let (_, _) = (found, params);
         None
+    }
+
+    /// Whether any process can be an agent's at this moment; asked at the first call of each
+    /// connection. It must not block.
+    fn has_agents(&self) -> bool {
+        false
+    }
+
+    /// Whether the process at the other end of a connection is an agent's. Asked once for each
+    /// connection, if [`has_agents`](Self::has_agents) says so; calls of that connection wait.
+    fn whereabouts(&self, caller: CallerProcess) -> BoxFuture<'static, Whereabouts> {
+        let _ = caller;
+        Box::pin(std::future::ready(Whereabouts::Outside))
     }
 
     /// Calls a method. Authorisation, slots, turns and deadlines are behind the call already.

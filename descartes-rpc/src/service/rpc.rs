@@ -22,6 +22,7 @@ use crate::{
     error::{ErrorKind, RpcError},
     layer::{CatchError, LoadShed, Noted, Ordered, Slots, Timeout, Trace, panicked},
     message::{Reply, Request},
+    peer::{Peer, Standing},
 };
 
 /// What a call that cannot be answered at once goes through.
@@ -121,7 +122,35 @@ impl Service<Request> for Rpc {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, mut request: Request) -> RpcFuture {
+    fn call(&mut self, request: Request) -> RpcFuture {
+        match self.unsettled(&request.peer) {
+            None => self.begin(request),
+            Some(standing) => {
+                let rpc = self.clone();
+                RpcFuture(State::Late(Box::pin(rpc.settle(standing, request))))
+            }
+        }
+    }
+}
+
+impl Rpc {
+    /// What is not known yet of where the peer's process is, if a call has to wait for it.
+    fn unsettled(&self, peer: &Peer) -> Option<Arc<Standing>> {
+        let standing = peer.standing()?;
+        let outside = || !self.shared.dispatch.has_agents();
+        (!standing.is_open(outside)).then(|| Arc::clone(standing))
+    }
+
+    /// Begins a call in the order of its arrival once it is known where its peer's process is.
+    async fn settle(self, standing: Arc<Standing>, request: Request) -> Result<Reply, Infallible> {
+        let look = |caller| self.shared.dispatch.whereabouts(caller);
+        let first = standing.enter(look).await;
+        let call = self.begin(request);
+        drop(first);
+        call.await
+    }
+
+    fn begin(&self, mut request: Request) -> RpcFuture {
         match self.admit(&mut request) {
             Ok(Admitted::Immediate) => self.call_now(request),
             Ok(Admitted::Queued) => {

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::mem::MaybeUninit;
 use std::sync::LazyLock;
+use std::time::Duration;
 
 use rustix::fd::OwnedFd;
 use rustix::fs::{CWD, Mode, OFlags, RawDir, openat};
@@ -157,9 +158,14 @@ fn open_load() -> Option<OwnedFd> {
 /// How long the machine runs, in the unit of [`Entry::start`].
 pub(in crate::process) fn ticks_since_boot() -> u64 {
     let now = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+    let secs = u64::try_from(now.tv_sec).unwrap_or(0);
+    ticks(Duration::new(secs, u32::try_from(now.tv_nsec).unwrap_or(0)))
+}
+
+/// A time in the unit of [`Entry::start`].
+pub(in crate::process) fn ticks(time: Duration) -> u64 {
     let per_second = rustix::param::clock_ticks_per_second();
-    let whole = u64::try_from(now.tv_sec).unwrap_or(0) * per_second;
-    whole + u64::try_from(now.tv_nsec).unwrap_or(0) * per_second / 1_000_000_000
+    time.as_secs() * per_second + u64::from(time.subsec_nanos()) * per_second / 1_000_000_000
 }
 
 /// Nothing could be found out, because no descriptor is left: not even whether there is one.

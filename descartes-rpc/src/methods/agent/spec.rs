@@ -2,15 +2,17 @@
 
 use std::time::Duration;
 
-use descartes_core::Descartes;
 use descartes_core::agent::{AgentSpec, RestartPolicy, RestartWhen, StdinMode, Want};
 
+use crate::auth::ceiling;
 use crate::error::RpcError;
+use crate::router::Call;
 use crate::wire::agent::SpawnParams;
 use crate::wire::config::{LimitsConfig, RestartConfig, RestartPolicy as When, StdinMode as Stdin};
 
 /// What core is asked for. Core checks the values; here only names change.
-pub(super) fn spec(descartes: &Descartes, params: SpawnParams) -> Result<AgentSpec, RpcError> {
+pub(super) fn spec(call: &Call, params: SpawnParams) -> Result<AgentSpec, RpcError> {
+    let descartes = call.descartes();
     let config = params.config.unwrap_or_default();
     let parent = config.parent_agent_id.map(|asked| descartes.resolve(&asked, Want::Any));
     let mut spec = AgentSpec::default();
@@ -32,7 +34,8 @@ pub(super) fn spec(descartes: &Descartes, params: SpawnParams) -> Result<AgentSp
     spec.limits.output_bytes = output_bytes;
     spec.chat.model = config.model.map(Into::into);
     spec.chat.system_prompt = config.system_prompt.map(Into::into);
-    spec.chat.approvals = config.approvals.map(crate::methods::chat::mode);
+    let approvals = config.approvals.map(crate::methods::chat::mode);
+    spec.chat.approvals = ceiling(&call.cx.principal, approvals, descartes)?;
     spec.labels = config.labels.unwrap_or_default();
     spec.parent = parent.transpose()?;
     Ok(spec)
