@@ -53,6 +53,7 @@ const METHODS: &[(&str, MethodTraits)] = &[
     ("panic_now", NOW),
     ("big", PLAIN),
     ("admin", MethodTraits { scope: "admin", ..NOW }),
+    ("decide", MethodTraits { scope: "approve", ..NOW }),
     ("fail", NOW),
     ("detach", PLAIN),
 ];
@@ -117,7 +118,7 @@ impl Dispatch for Fixture {
 
     fn call(&self, found: Found, cx: CallContext, params: Params) -> Dispatched {
         match found.traits.name {
-            "echo" | "admin" => {
+            "echo" | "admin" | "decide" => {
                 let json = params.into_bytes().unwrap_or_else(|| Bytes::from_static(b"null"));
                 Dispatched::Now(Ok(Outcome::of(json)))
             }

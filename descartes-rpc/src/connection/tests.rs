@@ -4,3 +4,4 @@ mod ordering;
 mod protocol;
 mod serving;
 mod shedding;
+mod standing;

@@ -28,18 +28,21 @@ pub(super) struct Client {
 
 impl Client {
     pub(super) fn of(rpc: Rpc) -> Self {
-        Self::within(rpc, ConnectionLimits::default())
+        Self::as_peer(rpc, Peer::owner("memory"))
     }
 
-    fn within(rpc: Rpc, limits: ConnectionLimits) -> Self {
+    pub(super) fn as_peer(rpc: Rpc, peer: Peer) -> Self {
+        Self::within(rpc, peer, ConnectionLimits::default())
+    }
+
+    fn within(rpc: Rpc, peer: Peer, limits: ConnectionLimits) -> Self {
         let (ours, theirs) = pair();
         let (stop, stopped) = oneshot::channel::<()>();
-        let served =
-            tokio::spawn(serve_connection(rpc, Peer::owner("memory"), theirs, limits, async {
-                if stopped.await.is_err() {
-                    pending::<()>().await;
-                }
-            }));
+        let served = tokio::spawn(serve_connection(rpc, peer, theirs, limits, async {
+            if stopped.await.is_err() {
+                pending::<()>().await;
+            }
+        }));
         Self { io: ours, served, shutdown: Some(stop) }
     }
 
@@ -305,7 +308,7 @@ async fn an_oversize_line_is_answered_once_and_the_next_call_as_ever() {
 async fn a_connection_is_idle_only_when_nothing_is_under_way() {
     let limits = ConnectionLimits { idle: Some(Duration::from_secs(300)), ..Default::default() };
     let (fixture, rpc) = Fixture::rpc();
-    let mut client = Client::within(rpc, limits);
+    let mut client = Client::within(rpc, Peer::owner("memory"), limits);
     client.call(1, "wait", "a").await;
     tokio::time::sleep(Duration::from_secs(1000)).await;
     fixture.open("a", 1);

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use descartes_core::Descartes;
+use descartes_core::runner::Whereabouts;
 use descartes_core::testing::FakeChat;
 use serde_json::{Value, json};
 
@@ -192,4 +193,54 @@ async fn a_mode_that_a_backend_does_not_have_is_refused_with_those_that_it_has()
     assert_eq!(agent.kind(), ErrorKind::InvalidParams);
     assert_eq!(agent.detail("path").unwrap(), "config.approvals");
     assert_eq!(agent.detail("available").unwrap(), &json!(["allow_all"]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_agent_cannot_decide_nor_give_others_more_than_it_has() {
+    let rpc = rpc().await;
+    let owner = Client::in_memory(rpc.clone());
+    let cautious =
+        json!({"name": "cautious", "agent_type": "fake", "config": {"approvals": "deny"}});
+    for (spawn, own, wider) in [
+        (json!({"name": "usual", "agent_type": "fake"}), "ask", Some("allow_edits")),
+        (cautious, "deny", Some("ask")),
+        (json!({"agent_type": "fake", "config": {"approvals": "allow_all"}}), "allow_all", None),
+    ] {
+        let spawned = owner.agent_spawn(params(spawn)).await.unwrap();
+        let inside = Whereabouts::Inside(spawned.agent_id.parse().unwrap());
+        let agent = Client::in_memory_as(rpc.clone(), Principal::owner().found(inside));
+        let create = |mode: &str| params(json!({"approvals": mode}));
+        let spawn =
+            |mode: &str| params(json!({"agent_type": "fake", "config": {"approvals": mode}}));
+        agent.chat_create(create(own)).await.unwrap();
+        agent.chat_create(params(json!({}))).await.unwrap();
+        agent.agent_spawn(spawn(own)).await.unwrap();
+        let Some(wider) = wider else { continue };
+        for refused in [
+            refused(agent.chat_create(create(wider)).await),
+            refused(agent.agent_spawn(spawn(wider)).await),
+        ] {
+            assert_eq!(refused.kind(), ErrorKind::Forbidden);
+            assert_eq!(refused.reason_text(), Some("inside_agent"));
+            assert_eq!(refused.detail("required").unwrap(), &format!("approvals: {own}"));
+        }
+    }
+    let id = chat(&owner).await;
+    let asking = owner.clone();
+    let prompt = asks(&id, "write");
+    let turn = tokio::spawn(async move { asking.chat_prompt(params(prompt)).await });
+    let waits = approval(&owner).await;
+    let asker = owner.approval_get(params(json!({"approval_id": waits}))).await.unwrap().agent_id;
+    let inside = Whereabouts::Inside(asker.parse().unwrap());
+    let agent = Client::in_memory_as(rpc, Principal::owner().found(inside));
+    for decision in ["allow_once", "allow_session", "deny", "cancel"] {
+        let decide = json!({"approval_id": waits, "decision": decision});
+        let refused = refused(agent.approval_decide(params(decide)).await);
+        assert_eq!(refused.reason_text(), Some("inside_agent"), "{decision}");
+        assert_eq!(refused.detail("principal").unwrap(), &format!("agent:{asker}"));
+    }
+    let allow = json!({"approval_id": waits, "decision": "allow_once"});
+    let decided = owner.approval_decide(params(allow)).await.unwrap();
+    assert_eq!(decided.decided_by.as_deref(), Some("local"));
+    assert_eq!(turn.await.unwrap().unwrap().content.as_deref(), Some("allowed"));
 }
