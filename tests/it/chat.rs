@@ -1,5 +1,8 @@
 //! Chats with the bundled agent, through the real daemon: turns, questions, ends.
 
+mod approvals;
+mod inside;
+
 use std::io::Write;
 use std::process::Stdio;
 
