@@ -44,6 +44,12 @@ pub(crate) const UNFINISHED_FREE: usize = READ_MOST;
 /// Bytes that the unfinished messages of all connections may hold beyond that, together: four of
 /// the longest. Without it thirty peers that stop in the middle would hold 300 MiB.
 pub(crate) const UNFINISHED_BYTES: usize = 40 * MIB;
+/// How long a peer may send nothing of a message of which it holds more than
+/// [`UNFINISHED_FREE`]: as a body of HTTP.
+pub(crate) const UNFINISHED_GRACE: Duration = Duration::from_secs(10);
+/// Bytes a second that it must send beyond that: a line of half a megabit does, and the longest
+/// message has its place for three minutes at most.
+pub(crate) const UNFINISHED_RATE: u64 = 64 * KIB as u64;
 /// The name of [`UNFINISHED_BYTES`] in errors.
 pub(crate) const UNFINISHED_KEY: &str = "limits.unfinished_messages_bytes";
 /// A command: READY with an identity and some metadata, or the longest prefix of a subscription.

@@ -10,6 +10,7 @@ mod greeting;
 mod handshake;
 mod message;
 mod outbox;
+mod patience;
 mod reader;
 mod socket;
 mod socket_type;

@@ -66,6 +66,13 @@ impl Reader {
         self.share = Share::of(all);
     }
 
+    /// Bytes that are held of a message that has not come whole, where they are more than everybody
+    /// may hold.
+    pub(super) fn long(&self) -> Option<usize> {
+        let taken = self.share.taken();
+        (taken > 0).then_some(taken)
+    }
+
     /// Where bytes that were read belong, with room for some more.
     pub(super) fn room(&mut self) -> &mut BytesMut {
         let missing = match Head::read(&self.buffer) {

@@ -2,6 +2,9 @@
 //!
 //! Commands are dealt with here and never seen above, but for subscriptions.
 
+#[cfg(test)]
+mod tests;
+
 use std::{
     io::{self, ErrorKind},
     pin::Pin,
@@ -26,6 +29,7 @@ use super::{
     greeting::Version,
     handshake::{self, Side},
     outbox::Outbox,
+    patience::Patience,
     reader::{Inbound, Reader},
     unfinished::Unfinished,
 };
@@ -77,6 +81,7 @@ pub struct ZmtpSocket<IO> {
     /// anything that comes is a sign of life.
     pong: Option<Bytes>,
     keepalive: Keepalive,
+    patience: Patience,
     ending: Ending,
 }
 
@@ -144,12 +149,14 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> ZmtpSocket<IO> {
             out: Outbox::default(),
             pong: None,
             keepalive: Keepalive::new(limits.ping, version.has_commands()),
+            patience: Patience::default(),
             ending: Ending::Not,
         })
     }
 
     /// From now on what this and other peers have sent of unfinished messages is bounded together:
-    /// a message beyond it is skipped like one that is too long.
+    /// a message beyond it is skipped like one that is too long, and a long one that does not come
+    /// to its end ends the connection.
     pub(crate) fn share(&mut self, unfinished: &Arc<Unfinished>) {
         self.reader.share(Arc::clone(unfinished));
     }
@@ -275,6 +282,10 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> ZmtpSocket<IO> {
 
     /// Nothing comes: sends what is due, and gives a peer up that has been silent for too long.
     fn poll_idle(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
+        if self.patience.poll(self.reader.long(), cx).is_ready() {
+            let slow = "a long message does not come to its end";
+            return Poll::Ready(io::Error::new(ErrorKind::TimedOut, slow));
+        }
         if let Poll::Ready(beat) = self.keepalive.poll(cx) {
             match beat {
                 Beat::Gone => {

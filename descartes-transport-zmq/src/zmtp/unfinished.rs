@@ -38,6 +38,11 @@ impl Share {
         Self { all: Some(all), taken: 0 }
     }
 
+    /// Bytes that are held of it now.
+    pub(super) fn taken(&self) -> usize {
+        self.taken
+    }
+
     /// Says that `held` bytes are held now; whether they may be.
     pub(super) fn hold(&mut self, held: usize) -> bool {
         let Some(all) = &self.all else { return true };
