@@ -3,6 +3,7 @@
 import argparse
 import os
 import pathlib
+import shutil
 import sys
 import tempfile
 import time
@@ -32,7 +33,7 @@ def arguments():
     parser.add_argument("--stub", default=os.environ.get("DESCARTES_REAL_STUB",
                         str(HERE.parent / "stub")),
                         help="another scripted model server than the one in this folder")
-    parser.add_argument("--keep", action="store_true", help="keeps the folder of the run")
+    parser.add_argument("--keep", action="store_true", help="keeps the folder of the run; that of one that failed is always kept")
     return parser.parse_args()
 
 
@@ -89,6 +90,8 @@ def main():
     print("\n" + "\n".join(line(row) for row in rows if row[2] != "ok"))
     counted = {word: sum(row[2] == word for row in rows) for word in ("ok", "limit", "FAILED")}
     print(", ".join(f"{number} {word}" for word, number in counted.items()))
+    if not chosen.keep and not counted["FAILED"]:
+        shutil.rmtree(home, ignore_errors=True)
     sys.exit(1 if counted["FAILED"] or not rows else 0)
 
 
