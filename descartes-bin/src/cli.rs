@@ -72,6 +72,7 @@ async fn run(arguments: Arguments, output: &Output) -> Result<ExitCode, Failure>
         Command::Send(it) => talk::send(&client, it, output).await,
         Command::Run(it) => talk::run(&client, it, reach.is_local(), output).await,
         Command::Chat(it) => talk::chat(&client, it, reach.is_local(), output).await,
+        Command::Record(it) => talk::record(&client, it, reach.is_local(), output).await,
         Command::Approvals { all } => approvals::list(&client, all, output).await,
         Command::Allow { approval, session } => {
             approvals::allow(&client, approval, session, output).await

@@ -3,6 +3,7 @@
 mod login;
 mod probe;
 mod recipes;
+mod replay;
 mod settings;
 mod status;
 #[cfg(test)]
@@ -13,7 +14,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::agent::{AgentError, AgentId, AgentSpec, SpecError, StdinMode};
-use crate::chat::SessionMaker;
 use crate::dialect::{ApprovalMode, Basic, Dialect, Lines, PauseWords};
 use crate::runner::{AgentRunner, Launch};
 
@@ -74,6 +74,8 @@ enum Recipe {
     Basic(Option<BasicProgram>),
     /// A program that one can converse with.
     Conversing(Arc<Conversing>),
+    /// A recording of one.
+    Replay(replay::Replay),
 }
 
 /// How to converse with a program.
@@ -136,7 +138,7 @@ impl Backend {
 
     /// Whether its agents always have a chat. The bundled agent has one only if it is asked in one.
     pub(crate) fn always_converses(&self) -> bool {
-        matches!(self.recipe, Recipe::Conversing(_)) && self.has_turns()
+        matches!(self.recipe, Recipe::Conversing(_) | Recipe::Replay(_)) && self.has_turns()
     }
 
     /// What can be done with its agents.
@@ -145,17 +147,8 @@ impl Backend {
         self.said.over(match &self.recipe {
             Recipe::Conversing(conversing) => (conversing.make)().capabilities(),
             Recipe::Basic(_) => Capabilities { pause: true, ..Basic::new().capabilities() },
+            Recipe::Replay(_) => replay::CAPABILITIES,
             Recipe::Process => Capabilities::default(),
-        })
-    }
-
-    /// Makes the dialects of a chat's processes; those of a backend that is no longer there
-    /// understand nothing.
-    pub(crate) fn session_maker(backend: Option<Self>) -> SessionMaker {
-        Box::new(move || match backend.as_ref().map(|backend| &backend.recipe) {
-            Some(Recipe::Conversing(conversing)) => (conversing.make)(),
-            Some(Recipe::Basic(_)) => Box::new(Basic::new()),
-            _ => Box::new(Lines::new()),
         })
     }
 
@@ -191,7 +184,10 @@ impl Backend {
         match &self.recipe {
             Recipe::Basic(None) => false,
             // Without a program of its own each agent brings one.
-            Recipe::Process | Recipe::Basic(Some(_)) | Recipe::Conversing(_) => true,
+            Recipe::Process
+            | Recipe::Basic(Some(_))
+            | Recipe::Conversing(_)
+            | Recipe::Replay(_) => true,
         }
     }
 
@@ -201,6 +197,8 @@ impl Backend {
         match &self.recipe {
             // `process` is no agent by itself; those of another name are somebody's.
             Recipe::Process => &*self.name != "process",
+            // What was recorded is not what anybody means by saying nothing.
+            Recipe::Replay(_) => false,
             Recipe::Basic(program) => program.is_some(),
             Recipe::Conversing(_) => {
                 let found = self.asks_version(0).and_then(|launch| runner.look_up(&launch));
@@ -222,6 +220,7 @@ impl Backend {
             Recipe::Conversing(_) if !brings && spec.command.is_empty() => {
                 Err(SpecError::new("config.command", "the agent's program and its arguments"))
             }
+            Recipe::Replay(replay) => replay.check(spec),
             _ => Ok(()),
         }
     }
@@ -239,6 +238,8 @@ impl Backend {
             // It asks in chats alone.
             Recipe::Basic(_) if path == CHAT_APPROVALS => Basic::new().approval_modes(),
             Recipe::Basic(_) | Recipe::Process => Lines::new().approval_modes(),
+            // Another mode than was recorded shows in what the agent is told.
+            Recipe::Replay(_) => &ApprovalMode::ALL,
         };
         if offered.contains(&mode) {
             return Ok(());
@@ -250,6 +251,7 @@ impl Backend {
     /// What to start for run `run` of an agent that was asked to be `spec`.
     pub(crate) fn launch(&self, instance: u32, run: (AgentId, u32), spec: &AgentSpec) -> Launch {
         let mut argv = match &self.recipe {
+            Recipe::Replay(_) if spec.command.is_empty() => vec![self.name.to_string()],
             Recipe::Basic(Some(basic)) => vec![basic.program.to_string_lossy().into_owned()],
             _ => self.program.command.iter().chain(&spec.command).cloned().collect(),
         };

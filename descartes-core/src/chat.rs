@@ -31,5 +31,5 @@ pub(crate) use recover::{Interrupted, interrupt};
 pub(crate) use registry::Chats;
 pub use spec::{ChatOptions, ChatSpec, WhenBusy};
 
-/// Makes the dialect of a chat's next process.
-pub(crate) type SessionMaker = Box<dyn Fn() -> Box<dyn Dialect> + Send>;
+/// Makes the dialect of a chat's next process, which is this run of its agent.
+pub(crate) type SessionMaker = Box<dyn Fn(u32) -> Box<dyn Dialect> + Send>;

@@ -9,6 +9,7 @@ mod forget;
 mod health;
 mod maintain;
 mod output;
+mod recording;
 mod recover;
 mod shutdown;
 mod spawn;

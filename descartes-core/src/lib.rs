@@ -20,6 +20,7 @@ pub mod limits;
 pub mod output;
 #[cfg(feature = "process")]
 pub mod process;
+pub mod recording;
 pub mod runner;
 mod secrets;
 pub mod store;

@@ -186,6 +186,8 @@ pub const SEARCH_REGEX_BYTES: usize = 1024 * 1024;
 pub const CONVERSATION_UNHEARD_BYTES: usize = 512 * 1024;
 /// What one commit of a conversation takes of what it has heard.
 pub const CONVERSATION_STEP_BYTES: usize = 256 * 1024;
+/// Bytes of a recording: thousands of turns, and no more than a test may read into memory.
+pub const RECORDING_BYTES: u64 = 32 * 1024 * 1024;
 /// Commands that may wait for one chat.
 pub const CHAT_COMMANDS: usize = 64;
 /// Prompts that may wait for their turn in one chat.

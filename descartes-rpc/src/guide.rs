@@ -37,3 +37,12 @@ pub mod follow_events {}
 /// [`Backend::on`](descartes_core::backend::Backend::on),
 /// [`Builder::runner_named`](descartes_core::Builder::runner_named).
 pub mod remote_agents {}
+
+#[doc = include_str!("guide/record-and-replay.md")]
+///
+/// ---
+///
+/// What was used: [`Recording`](descartes_core::recording::Recording),
+/// [`Backend::replay`](descartes_core::backend::Backend::replay),
+/// [`ChatOptions::record`](descartes_core::chat::ChatOptions::record).
+pub mod record_and_replay {}

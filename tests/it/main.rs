@@ -37,6 +37,8 @@ mod protocol;
 mod readme;
 /// Typed clients follow printing agents while connections break and daemons die.
 mod reconnect;
+/// Conversations are recorded, and played again to the same chunks.
+mod recorded;
 /// A reader that is cut off comes back with its cursor and sees exactly the rest.
 mod resume;
 /// What the tests stand on: daemons to start and end, plain clients, a look at processes.

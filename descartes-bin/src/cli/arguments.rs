@@ -78,6 +78,8 @@ pub(super) enum Command {
     Run(Run),
     /// Talk with an agent in this terminal
     Chat(Chat),
+    /// Record a conversation in a file, which the backend `replay` plays
+    Record(Record),
     /// List what agents ask before they do something
     Approvals {
         /// Also those that were decided
@@ -314,6 +316,18 @@ pub(super) struct Chat {
     /// Go on with this chat instead of making one
     #[arg(long, value_name = "SESSION", conflicts_with_all = ["backend", "command"])]
     pub(super) session: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Record {
+    /// The file to make; one that is there is left alone
+    #[arg(value_name = "FILE")]
+    pub(super) file: PathBuf,
+    /// What is asked, a turn each; the lines of the input when absent
+    #[arg(value_name = "PROMPT")]
+    pub(super) prompts: Vec<String>,
+    #[command(flatten)]
+    pub(super) conversation: Conversation,
 }
 
 #[derive(Debug, Args)]

@@ -1,6 +1,7 @@
-//! `send`, `run` and `chat`: conversations.
+//! `send`, `run`, `chat` and `record`: conversations.
 
 mod interactive;
+mod record;
 mod turn;
 
 use std::process::ExitCode;
@@ -18,6 +19,7 @@ use crate::exit::Code;
 use crate::output::Output;
 
 pub(super) use interactive::chat;
+pub(super) use record::record;
 use turn::Turn;
 
 pub(super) async fn send(

@@ -83,6 +83,9 @@ impl AgentSpec {
         {
             return Err(SpecError::new("config.cwd", "an absolute path"));
         }
+        if self.chat.record.as_ref().is_some_and(|path| !path.is_absolute()) {
+            return Err(SpecError::new("config.record", "an absolute path"));
+        }
         for (key, value) in &self.env {
             let bad = key.is_empty() || key.contains(['=', '\0']) || value.contains('\0');
             if bad {

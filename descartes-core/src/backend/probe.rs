@@ -99,11 +99,16 @@ impl Backend {
         };
         let is_basic = matches!(self.recipe, Recipe::Basic(_));
         let missing = is_basic && !bundled.as_ref().is_some_and(|program| program.exists());
-        let (install, converses) = (self.program.install, self.always_converses());
+        let install = self.program.install;
+        // What is played was said already.
+        let converses = self.always_converses() && !matches!(self.recipe, Recipe::Replay(_));
         BackendStatus {
             name: Arc::clone(&self.name),
             dialect: self.dialect_name(),
-            runner: self.runner.clone().unwrap_or_else(|| DEFAULT_RUNNER.into()),
+            runner: self.runner.clone().unwrap_or_else(|| match self.recipe {
+                Recipe::Replay(_) => "replay".into(),
+                _ => DEFAULT_RUNNER.into(),
+            }),
             trouble: missing.then_some(BackendTrouble::NotFound),
             program: bundled.or_else(|| self.program.command.first().map(PathBuf::from)),
             searched: Vec::new(),

@@ -77,7 +77,11 @@ impl Backend {
     #[must_use]
     pub fn known_as(name: &str) -> Option<Self> {
         let meant = Self::named(name);
-        let mut all = Self::known().into_iter().chain([Self::process(), Self::basic(None)]);
+        let mut all = Self::known().into_iter().chain([
+            Self::process(),
+            Self::basic(None),
+            Self::replay_file(),
+        ]);
         all.find(|backend| &**backend.name() == meant)
     }
 
@@ -100,7 +104,7 @@ impl Backend {
     /// What they say that cannot be.
     pub fn with(mut self, settings: BackendSettings) -> Result<Self, SettingsError> {
         let BackendSettings { command, dialect, env, pass_env, capabilities } = settings;
-        let is_fixed = matches!(&*self.name, "basic" | "process");
+        let is_fixed = matches!(&*self.name, "basic" | "process" | "replay");
         let given = [("command", command.is_some()), ("dialect", dialect.is_some())];
         if let Some((key, _)) = given.into_iter().find(|(_, given)| is_fixed && *given) {
             return Err(SettingsError::Fixed { backend: self.name, key });
@@ -131,6 +135,7 @@ impl Backend {
     pub(super) fn dialect_name(&self) -> &'static str {
         match &self.recipe {
             Recipe::Conversing(conversing) => conversing.dialect,
+            Recipe::Replay(_) => "replay",
             Recipe::Basic(_) | Recipe::Process => LINES,
         }
     }
@@ -140,6 +145,7 @@ impl Backend {
         let can = match &self.recipe {
             Recipe::Conversing(conversing) => (conversing.make)().capabilities(),
             Recipe::Basic(_) => Basic::new().capabilities(),
+            Recipe::Replay(_) => super::replay::CAPABILITIES,
             Recipe::Process => Capabilities::default(),
         };
         let claims = [

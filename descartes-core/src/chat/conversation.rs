@@ -7,6 +7,7 @@ mod act;
 mod ask;
 mod hear;
 mod process;
+mod record;
 mod step;
 mod turn;
 
@@ -25,6 +26,7 @@ use crate::approval::{Approval, ApprovalId};
 use crate::descartes::{Core, Descartes, Killed};
 use crate::dialect::{AskToken, Decision, Dialect, Prompt};
 use crate::event::{ChunkError, TurnOutcome, Usage};
+use crate::recording::Recorder;
 use crate::store::{Batch, Put};
 use step::Step;
 pub(crate) use step::{put_approval, put_chat};
@@ -150,6 +152,8 @@ pub(crate) struct Conversation {
     step: Step,
     /// What could not be written yet: the store does not work.
     held: Option<Batch>,
+    /// Who writes down what is said, where somebody wants that.
+    recorder: Option<Recorder>,
 }
 
 /// A run of the agent that can be talked to.
@@ -222,6 +226,9 @@ impl Conversation {
         commands: mpsc::Receiver<Command>,
     ) -> Self {
         let queue = record.queue.iter().cloned().collect();
+        let recorder = record.spec.agent.chat.record.clone();
+        let recorder =
+            recorder.map(|path| Recorder::new(path, core.clock.clone(), record.created_at));
         Self {
             core,
             record: record.clone(),
@@ -238,6 +245,7 @@ impl Conversation {
             heard_at: Instant::now(),
             step: Step::default(),
             held: None,
+            recorder,
         }
     }
 

@@ -15,11 +15,12 @@ use crate::agent::Activity;
 use crate::dialect::{Dialect, LaunchWords, SessionSpec};
 use crate::event::StreamName;
 use crate::limits::CONVERSATION_UNHEARD_BYTES;
+use crate::recording::Start;
 
 /// Something that the conversation has to hear of.
 pub(crate) enum Heard {
     /// A run is about to begin; this is how to talk to it.
-    Begins { dialect: Box<dyn Dialect> },
+    Begins { dialect: Box<dyn Dialect>, start: Start, words: LaunchWords },
     /// It can be written to.
     Opened,
     /// It could not be started.
@@ -65,18 +66,20 @@ impl Link {
         Arc::new(Self { state: Mutex::new(state), news: Notify::new(), moved: Notify::new() })
     }
 
-    /// What the next run has to be started with. From here on the conversation expects it.
-    pub(crate) fn begin_run(&self) -> LaunchWords {
+    /// What run `run` has to be started with. From here on the conversation expects it.
+    pub(crate) fn begin_run(&self, run: u32) -> LaunchWords {
         let mut words = LaunchWords::default();
         let mut state = self.lock();
         if state.session.native.is_none() {
             // Some programs refuse a name that was used, also if nothing came of it.
             state.session.fresh = Uuid::now_v7();
         }
-        let mut dialect = (state.maker)();
+        let mut dialect = (state.maker)(run);
         dialect.launch(&state.session, &mut words);
+        let SessionSpec { fresh, native, cwd, .. } = state.session.clone();
         drop(state);
-        self.tell(Heard::Begins { dialect });
+        let start = Start { fresh, native, cwd, args: words.args.clone() };
+        self.tell(Heard::Begins { dialect, start, words: words.clone() });
         words
     }
 

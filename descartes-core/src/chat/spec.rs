@@ -1,5 +1,6 @@
 //! What a chat is asked to be.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -43,6 +44,9 @@ pub struct ChatOptions {
     pub when_busy: WhenBusy,
     /// How long a turn may take; as long as it likes when absent.
     pub turn_timeout: Option<Duration>,
+    /// The file, absolute and not there yet, that gets what the agent and our side say to each other
+    /// ([`recording`](crate::recording)).
+    pub record: Option<PathBuf>,
 }
 
 /// What a prompt does while a turn is running.

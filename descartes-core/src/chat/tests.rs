@@ -2,6 +2,7 @@
 
 mod approvals;
 mod ends;
+mod recorded;
 mod turns;
 mod unkillable;
 

@@ -278,7 +278,8 @@ impl Builder {
         let journal = Journal::start(store, self.limits.hot_ring_bytes, self.clock.clone());
         let idempotency =
             Idempotency::new(journal.clone(), self.clock.clone(), self.limits.clone());
-        let mut backends = vec![Backend::process(), Backend::basic(self.basic)];
+        let mut backends =
+            vec![Backend::process(), Backend::basic(self.basic), Backend::replay_file()];
         backends.extend(Backend::known());
         for backend in self.backends {
             backends.retain(|known| known.name() != backend.name());

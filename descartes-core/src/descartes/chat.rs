@@ -101,6 +101,7 @@ impl Descartes {
         let env = std::mem::replace(&mut spec.agent.env, names);
         let owner = Arc::clone(&caller.by);
         let record = ChatRecord::new(spec, Arc::clone(backend.name()), owner, core.clock.now());
+        core.begin_recording(&backend, &record.spec.agent).await?;
         core.secrets.write(record.agent, &env).await.map_err(|source| {
             let what = format!("secret values could not be written: {source}").into();
             StoreError::Unavailable { what }
@@ -116,6 +117,7 @@ impl Descartes {
             }
             Err(error) => {
                 core.secrets.forget(record.agent).await;
+                core.discard_recording(&record.spec.agent).await;
                 Err(error.into())
             }
         }
@@ -456,7 +458,9 @@ fn begin_conversation(
     commands: mpsc::Receiver<Command>,
 ) -> Arc<Link> {
     let backend = core.backend_for(Some(&record.backend)).ok();
-    let link = Link::new(core.session_of(record), Backend::session_maker(backend));
+    let (command, all) = (record.spec.agent.command.clone(), core.backends.clone());
+    let maker = Backend::session_maker(backend, command, all);
+    let link = Link::new(core.session_of(record), maker);
     let work = Conversation::new(Arc::clone(core), record, Arc::clone(&link), commands);
     tokio::spawn(work.work());
     link

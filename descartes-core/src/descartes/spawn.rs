@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use super::recording::not_recorded;
 use super::{Caller, Core, Descartes, PromptRequest};
 use crate::agent::registry::{Live, Reservation};
 use crate::agent::supervisor::{Supervisor, put_record, status_event};
@@ -86,7 +87,15 @@ impl Descartes {
         ticket: Option<&mut Ticket>,
     ) -> Result<Spawned, AgentError> {
         let (task, by) = (plan.record.spec.task.clone(), Arc::clone(&plan.record.owner));
-        let spawned = begin(Arc::clone(&self.core), plan, ticket).await?;
+        let (core, spec) = (&self.core, plan.record.spec.clone());
+        core.begin_recording(&plan.backend, &spec).await?;
+        let spawned = match begin(Arc::clone(core), plan, ticket).await {
+            Ok(spawned) => spawned,
+            Err(error) => {
+                core.discard_recording(&spec).await;
+                return Err(error);
+            }
+        };
         if let (Some(chat), Some(task)) = (spawned.chat, task) {
             let request = PromptRequest::new(Prompt::text(task));
             let asked = self.chat_prompt(chat, request, &mut Caller::new(by), None).await;
@@ -114,6 +123,9 @@ impl Descartes {
                 let (current, max) = (current as u64, max as u64);
                 return Err(AgentError::Limit { limit: "agents.max_depth", current, max });
             }
+        }
+        if spec.chat.record.is_some() && !backend.always_converses() {
+            return Err(not_recorded().into());
         }
         let id = AgentId::generate();
         let name: Arc<str> = match &spec.name {

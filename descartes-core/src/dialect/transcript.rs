@@ -1,5 +1,6 @@
 //! Recorded sessions of real programs, and a dialect put in the place of who recorded them.
 
+mod again;
 mod given;
 mod properties;
 mod script;

@@ -27,8 +27,9 @@ impl Runners {
     }
 
     /// The runner of `backend`.
-    pub(crate) fn of(&self, backend: &Backend) -> &Arc<dyn AgentRunner> {
-        backend.runner().and_then(|name| self.named.get(name)).unwrap_or(&self.default)
+    pub(crate) fn of<'a>(&'a self, backend: &'a Backend) -> &'a Arc<dyn AgentRunner> {
+        let named = backend.runner().and_then(|name| self.named.get(name));
+        named.or(backend.own_runner()).unwrap_or(&self.default)
     }
 
     /// Tells every runner that the host begins.

@@ -84,6 +84,7 @@ fn spec(effect: &Effect, params: wire::CreateParams) -> Result<ChatSpec, RpcErro
     options.approvals = ceiling(&effect.call.cx.principal, approvals, effect.descartes())?;
     options.when_busy = params.when_busy.map_or_else(WhenBusy::default, when_busy);
     options.turn_timeout = params.turn_timeout_secs.map(|secs| secs.duration());
+    options.record = params.record.map(Into::into);
     agent.chat = options;
     Ok(spec)
 }

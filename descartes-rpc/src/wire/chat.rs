@@ -115,6 +115,9 @@ macro_rules! chat_params {
                 command?: Command,
                 /// Arguments after those of the backend.
                 args?: Vec<String>,
+                /// A file, absolute and not there yet, that gets what is said to the agent's program
+                /// and what it says: a recording, which the backend `replay` plays.
+                record?: String,
             }
         }
     };

@@ -44,6 +44,8 @@ params! {
         system_prompt?: String,
         /// What happens when the agent asks, for backends that have turns.
         approvals?: ApprovalMode,
+        /// A file, absolute and not there yet, that gets the conversation: see `chat.create`.
+        record?: String,
         /// Free marks to select agents by.
         #[serde(deserialize_with = "guard::map")]
         labels?: BTreeMap<String, String>,

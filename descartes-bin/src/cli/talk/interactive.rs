@@ -32,19 +32,25 @@ pub(in crate::cli) async fn chat(
         ));
     }
     let turn = Turn { client, session_id: &session_id, output, asks };
-    let mut code = Code::Done;
-    while let Some(prompt) = prompt(asks, output).await? {
-        if prompt.trim().is_empty() {
-            continue;
-        }
-        let prompt = prompt.trim_end_matches(['\n', '\r']).to_owned();
-        code = super::code(turn.ask(&mut chunks, prompt).await?);
-    }
+    let code = talk(&turn, &mut chunks).await?;
     if !goes_on {
         let params = ChangeParams { session_id, idempotency_key: None };
         client.chat_stop(params).await?;
     }
     Ok(code.into())
+}
+
+/// Asks what the lines of the input say, a turn each; how the last one ended.
+pub(super) async fn talk(turn: &Turn<'_>, chunks: &mut Subscription) -> Result<Code, Failure> {
+    let mut code = Code::Done;
+    while let Some(prompt) = prompt(turn.asks, turn.output).await? {
+        if prompt.trim().is_empty() {
+            continue;
+        }
+        let prompt = prompt.trim_end_matches(['\n', '\r']).to_owned();
+        code = super::code(turn.ask(chunks, prompt).await?);
+    }
+    Ok(code)
 }
 
 /// Follows a chat that was made before, from now on.

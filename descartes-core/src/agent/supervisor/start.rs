@@ -130,7 +130,7 @@ impl Supervisor {
         let run = (self.record.id, self.record.run);
         let mut launch = self.backend.launch(self.core.instance(), run, &self.record.spec);
         if let Some(link) = &self.link {
-            let words = link.begin_run();
+            let words = link.begin_run(self.record.run);
             launch.argv.extend(words.args);
             launch.env.extend(words.env);
             launch.first_input.extend(words.first_input);

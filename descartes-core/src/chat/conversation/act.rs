@@ -10,6 +10,7 @@ use crate::limits::TURN_CONTENT_BYTES;
 
 impl Conversation {
     pub(super) fn act(&mut self, action: Action) {
+        self.record_action(&action);
         match action {
             Action::Send(bytes) => self.step.effects.push(Effect::Send(bytes)),
             Action::Session(native) => self.named(native),

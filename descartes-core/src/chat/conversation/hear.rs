@@ -23,8 +23,9 @@ impl Conversation {
     }
 
     pub(super) fn hear_one(&mut self, heard: Heard) {
+        self.record_heard(&heard);
         match heard {
-            Heard::Begins { dialect } => {
+            Heard::Begins { dialect, .. } => {
                 let mark = self.offset;
                 self.process =
                     Some(Process { dialect, opened: false, mark, ending: false, closing: false });
@@ -81,6 +82,9 @@ impl Conversation {
         self.expire_asks(now);
         let wanted = self.process.as_ref().and_then(|process| process.dialect.deadline());
         if wanted.is_some_and(|due| due <= now.into_std()) {
+            if let Some(recorder) = &mut self.recorder {
+                recorder.waited();
+            }
             self.tell(Input::Tick);
         }
         let overdue = self.turn.as_ref().is_some_and(|turn| turn.due.is_some_and(|due| due <= now));

@@ -97,6 +97,7 @@ impl Conversation {
 
     /// Commits what the step has collected, and does what follows from it.
     pub(super) async fn commit(&mut self) {
+        self.write_recording().await;
         if self.step.is_empty() {
             return;
         }

@@ -112,6 +112,11 @@ static BASIC: Subject = Subject {
 };
 
 #[test]
+fn its_recordings_replay() {
+    BASIC.recordings_replay();
+}
+
+#[test]
 fn splits_strange_lines_and_ticks_change_nothing() {
     BASIC.noise_changes_nothing();
 }

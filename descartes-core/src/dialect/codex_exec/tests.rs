@@ -200,6 +200,11 @@ static EXEC: Subject = Subject {
 };
 
 #[test]
+fn its_recordings_replay() {
+    EXEC.recordings_replay();
+}
+
+#[test]
 fn splits_strange_lines_and_ticks_change_nothing() {
     EXEC.noise_changes_nothing();
 }

@@ -126,6 +126,11 @@ fn prepare(_name: &str, entries: &mut Vec<Entry>) {
 }
 
 #[test]
+fn its_recordings_replay() {
+    GEMINI.recordings_replay();
+}
+
+#[test]
 fn splits_strange_lines_and_ticks_change_nothing() {
     GEMINI.noise_changes_nothing();
 }

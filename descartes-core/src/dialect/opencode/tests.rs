@@ -126,6 +126,11 @@ static OPENCODE: Subject = Subject {
 };
 
 #[test]
+fn its_recordings_replay() {
+    OPENCODE.recordings_replay();
+}
+
+#[test]
 fn splits_strange_lines_and_ticks_change_nothing() {
     OPENCODE.noise_changes_nothing();
 }

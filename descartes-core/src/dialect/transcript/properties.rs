@@ -90,7 +90,7 @@ fn runner(cases: u32) -> TestRunner {
 
 impl Subject {
     /// The names of its recordings.
-    fn recordings(&self) -> Vec<String> {
+    pub(super) fn recordings(&self) -> Vec<String> {
         let place = Path::new(env!("CARGO_MANIFEST_DIR")).join("golden/transcripts");
         let entries = std::fs::read_dir(place).expect("recordings are there");
         let names = entries.map(|entry| entry.expect("an entry").file_name());
@@ -216,7 +216,13 @@ fn told(mut dialect: Box<dyn Dialect>, given: &[Given]) -> Vec<Action> {
     out
 }
 
-fn give(dialect: &mut dyn Dialect, now: &mut Instant, given: &Given, out: &mut Vec<Action>) {
+/// Gives `dialect` one input; a tick comes when it is due.
+pub(super) fn give(
+    dialect: &mut dyn Dialect,
+    now: &mut Instant,
+    given: &Given,
+    out: &mut Vec<Action>,
+) {
     match given {
         Given::EarlyTick(ago) => {
             let then = now.checked_sub(Duration::from_millis((*ago).into()));
@@ -234,7 +240,7 @@ fn give(dialect: &mut dyn Dialect, now: &mut Instant, given: &Given, out: &mut V
 /// The same through what core cuts lines with, its bytes in reads of these lengths.
 fn read_in_pieces(dialect: Box<dyn Dialect>, given: &[Given], widths: &[usize]) -> Vec<Action> {
     let nobody = SessionSpec::new(Uuid::nil(), "/");
-    let link = Link::new(nobody, Box::new(|| unreachable!("no run begins")));
+    let link = Link::new(nobody, Box::new(|_| unreachable!("no run begins")));
     let mut reader = Reader {
         dialect: Box::new(Referee::new(dialect)),
         now: Instant::now(),

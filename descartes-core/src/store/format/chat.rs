@@ -91,6 +91,8 @@ pub(super) struct OptionsDisk {
     when_busy: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     turn_timeout_ms: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    record: Option<std::path::PathBuf>,
 }
 
 impl From<&ChatOptions> for OptionsDisk {
@@ -103,6 +105,7 @@ impl From<&ChatOptions> for OptionsDisk {
             approvals: options.approvals.map(|mode| mode.as_str().to_owned()),
             when_busy: options.when_busy.as_str().to_owned(),
             turn_timeout_ms: options.turn_timeout.map(millis),
+            record: options.record.clone(),
         }
     }
 }
@@ -117,6 +120,7 @@ impl From<OptionsDisk> for ChatOptions {
             approvals: disk.approvals.as_deref().and_then(ApprovalMode::from_text),
             when_busy: WhenBusy::from_text(&disk.when_busy).unwrap_or_default(),
             turn_timeout: disk.turn_timeout_ms.map(Duration::from_millis),
+            record: disk.record,
         }
     }
 }

@@ -36,6 +36,7 @@ pub(super) fn spec(call: &Call, params: SpawnParams) -> Result<AgentSpec, RpcErr
     spec.chat.system_prompt = config.system_prompt.map(Into::into);
     let approvals = config.approvals.map(crate::methods::chat::mode);
     spec.chat.approvals = ceiling(&call.cx.principal, approvals, descartes)?;
+    spec.chat.record = config.record.map(Into::into);
     spec.labels = config.labels.unwrap_or_default();
     spec.parent = parent.transpose()?;
     Ok(spec)

@@ -93,6 +93,7 @@ fn without_prompt(params: wire::StartParams) -> wire::CreateParams {
         labels: params.labels,
         command: params.command,
         args: params.args,
+        record: params.record,
         idempotency_key: None,
     }
 }

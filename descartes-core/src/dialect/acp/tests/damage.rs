@@ -46,6 +46,11 @@ fn prepare(name: &str, entries: &mut Vec<Entry>) {
 }
 
 #[test]
+fn its_recordings_replay() {
+    ACP.recordings_replay();
+}
+
+#[test]
 fn splits_strange_lines_and_ticks_change_nothing() {
     ACP.noise_changes_nothing();
 }

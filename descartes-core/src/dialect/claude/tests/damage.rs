@@ -21,6 +21,11 @@ static CLAUDE: Subject = Subject {
 };
 
 #[test]
+fn its_recordings_replay() {
+    CLAUDE.recordings_replay();
+}
+
+#[test]
 fn splits_strange_lines_and_ticks_change_nothing() {
     CLAUDE.noise_changes_nothing();
 }

@@ -35,6 +35,11 @@ static CODEX: Subject = Subject {
 };
 
 #[test]
+fn its_recordings_replay() {
+    CODEX.recordings_replay();
+}
+
+#[test]
 fn splits_strange_lines_and_ticks_change_nothing() {
     CODEX.noise_changes_nothing();
 }
