@@ -271,6 +271,7 @@ pub(super) async fn begin(
             return Err(error.into());
         }
     };
+    supervisor.opens();
     output.open();
     tokio::spawn(supervisor.work());
     let before = Position(committed.head.0 - 1);

@@ -57,9 +57,8 @@ impl Supervisor {
         self.output.begin_run(self.record.run, self.record.spec.limits.output_bytes);
         let (run, driver) = self.open();
         let started = self.core.runners.of(&self.backend).spawn(launch, driver).await;
-        if let Some(link) = &self.link {
-            let begun = started.is_ok();
-            link.tell(if begun { Heard::Opened } else { Heard::NotStarted });
+        if let (Some(link), Err(_)) = (&self.link, &started) {
+            link.tell(Heard::NotStarted);
         }
         let started = started?;
         self.run = Some(run);
@@ -68,6 +67,13 @@ impl Supervisor {
         self.record.pid = started.pid;
         self.record.reference.clone_from(&started.reference);
         Ok(started)
+    }
+
+    /// The program can be written to: those who talk with it may, for the agent is known to all.
+    pub(crate) fn opens(&self) {
+        if let Some(link) = &self.link {
+            link.tell(Heard::Opened);
+        }
     }
 
     /// Takes over the run of an agent that outlived its host.
@@ -118,6 +124,9 @@ impl Supervisor {
     /// Ends a run that could not be written down.
     pub(crate) async fn abandon(&mut self) {
         let Some(run) = self.run.take() else { return };
+        if let Some(link) = &self.link {
+            link.tell(Heard::NotStarted);
+        }
         let control = Control::Kill { grace: Duration::ZERO };
         let (request, reply) = ControlRequest::new(control);
         if run.controls.send(Box::new(request)).await.is_ok() {
@@ -185,6 +194,7 @@ impl Supervisor {
         let restarters = self.stop.take().map(|stop| stop.restart).unwrap_or_default();
         match self.start().await {
             Ok(_) => {
+                self.opens();
                 self.record.ended_at = None;
                 self.record.exit = None;
                 self.step(AgentStatus::Running);

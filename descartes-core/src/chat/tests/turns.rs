@@ -1,7 +1,10 @@
+use std::sync::Arc;
+
 use super::{builder, chat, host, prompt, story, turn, until};
 use crate::chat::{ChatError, ChatSpec, ChatStatus, WhenBusy};
 use crate::dialect::Prompt;
 use crate::event::{ChunkErrorKind, TurnOutcome};
+use crate::testing::{FakeAgent, FakeInput, FakeRunner};
 use crate::{Caller, PromptRequest};
 
 #[tokio::test(start_paused = true)]
@@ -114,4 +117,25 @@ async fn a_backend_whose_agents_bring_their_program_is_used_with_one_and_not_wit
     spec.agent.command = vec!["fake".into()];
     let chat = host.chat_create(spec, &mut Caller::new("me")).await.expect("a chat").record.id;
     assert_eq!(&*turn(&host, chat, "say hello").await.content, "hello");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_said_first_to_an_agent_that_is_begun_by_itself_reaches_it() {
+    let runner = FakeRunner::new(|mut agent: FakeAgent| async move {
+        while let FakeInput::Bytes(_) = agent.next().await {
+            agent.say("heard\n").await;
+        }
+    });
+    let acp = || Box::new(crate::dialect::Acp::new()) as Box<dyn crate::dialect::Dialect>;
+    let backend = crate::backend::Backend::conversing("early", vec!["x".into()], "acp", acp);
+    let builder = crate::Descartes::builder().runner(Arc::new(runner)).backend(backend);
+    let host = builder.build().await.expect("it begins");
+    let spec = crate::agent::AgentSpec { backend: Some("early".into()), ..Default::default() };
+    let chat = host.spawn(spec, "me").await.expect("it begins").chat.expect("it has a chat");
+    let heard = async {
+        while story(&host, chat).await.is_empty() {
+            tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+        }
+    };
+    tokio::time::timeout(std::time::Duration::from_secs(60), heard).await.expect("it was greeted");
 }
