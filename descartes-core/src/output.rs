@@ -3,6 +3,7 @@
 mod chunker;
 pub(crate) mod logs;
 mod observer;
+mod pace;
 mod rows;
 pub(crate) mod search;
 mod sink;

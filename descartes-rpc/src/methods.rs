@@ -167,9 +167,9 @@ table::methods! {
             E::AgentNotFound, E::NotFound, E::Conflict, E::Other, E::StateError,
         ]);
 
-    /// Waits until an agent, or its run, has ended.
+    /// Waits until an agent, its run, or what it was asked, has ended.
     AgentWait "agent.wait" agent_wait(a::WaitParams) -> a::Waited = read agent::wait,
-        READ.waits().fails_with(&[E::AgentNotFound, E::Timeout]);
+        READ.waits().fails_with(&[E::AgentNotFound, E::Timeout, E::Other]);
 
     /// Forgets an ended agent and its output.
     AgentRemove "agent.remove" agent_remove(a::RemoveParams) -> a::Removed = effect agent::remove, ACT;

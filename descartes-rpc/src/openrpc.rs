@@ -175,7 +175,7 @@ mod tests {
         assert_eq!(errors("system.health"), "Unauthenticated InvalidParams Internal");
         assert_eq!(
             errors("agent.wait"),
-            "Unauthenticated AgentNotFound Unavailable Timeout ResourceExhausted Forbidden \
+            "Other Unauthenticated AgentNotFound Unavailable Timeout ResourceExhausted Forbidden \
              Cancelled InvalidParams Internal"
         );
         assert!(errors("event.subscribe").contains("InvalidRequest"));

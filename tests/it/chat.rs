@@ -1,12 +1,17 @@
 //! Chats with the bundled agent, through the real daemon: turns, questions, ends.
 
 mod approvals;
+mod busy;
+mod ends;
 mod inside;
+mod story;
 
 use std::io::Write;
 use std::process::Stdio;
 
 use serde_json::{Value, json};
+
+use story::{Story, chunks};
 
 use crate::rig::daemon::{Daemon, Home, Setup};
 use crate::rig::socket::Socket;
@@ -37,9 +42,11 @@ fn until(socket: &mut Socket, chat: &str, status: &str) {
 
 /// The types of a chat's chunks, in order; what agents are busy with is left out.
 fn types(socket: &mut Socket, chat: &str) -> Vec<String> {
-    let page = socket.ok("event.read", json!({"topics": [format!("chat/{chat}")], "limit": 1000}));
-    let events = page["events"].as_array().expect("events").iter();
-    let types = events.map(|event| event["data"]["type"].as_str().expect("a type").to_owned());
+    types_of(&chunks(socket, chat))
+}
+
+fn types_of(chunks: &[Value]) -> Vec<String> {
+    let types = chunks.iter().map(|chunk| chunk["type"].as_str().expect("a type").to_owned());
     types.filter(|kind| kind != "status").collect()
 }
 
@@ -71,8 +78,11 @@ fn ten_turns_follow_each_other_in_one_process() {
     let agent = socket.ok("agent.get", json!({"agent_id": agent}));
     assert_eq!(agent["run"], 1);
     assert!(agent["pid"].is_null(), "{agent}");
-    let last = types(&mut socket, &chat);
-    assert!(last.len() < 1000 || last.last().is_some(), "{last:?}");
+    let told = chunks(&mut socket, &chat);
+    let story = Story::of(&told);
+    assert_eq!((story.turns.len(), &*story.turns[&11].text), (11, &*expected));
+    let kinds = types_of(&told);
+    assert_eq!(kinds[kinds.len() - 3..], ["turn_complete", "complete", "closed"]);
 }
 
 #[test]
@@ -177,25 +187,57 @@ fn an_agent_that_hears_no_cancel_is_ended_when_the_chat_is_stopped() {
     assert_eq!(told[told.len() - 2..], ["complete", "closed"]);
 }
 
+/// What chat `number` is asked in `round`, and what its turn comes to: its outcome and its text.
+fn asked_in(round: usize, number: usize) -> (String, &'static str, String) {
+    match (round, number % 4) {
+        (1, 0) => ("exit 3".to_owned(), "interrupted", String::new()),
+        (1, 1) => ("break".to_owned(), "completed", "this is the whole answer".to_owned()),
+        (1, 2) => {
+            let said = (1..=200).map(|piece| format!("{piece} ")).collect();
+            ("count 200".to_owned(), "completed", said)
+        }
+        (1, 3) => {
+            let file = format!("no/such/folder/{number}");
+            let denied = "denied: nothing is allowed in this session".to_owned();
+            (format!("write {file}"), "completed", denied)
+        }
+        _ => {
+            let hello = format!("hello {round} from {number}");
+            let said = format!("you said: {hello}");
+            (hello, "completed", said)
+        }
+    }
+}
+
 #[test]
 fn torture_many_chats_at_once_do_not_disturb_each_other() {
+    const ROUNDS: usize = 4;
     let daemon = Daemon::start();
     let mut socket = daemon.socket();
     let count = torture(50).max(8);
     let mut sockets: Vec<_> = (0..count).map(|_| daemon.socket()).collect();
-    let chats: Vec<_> = (0..count).map(|_| chat(&mut socket, &json!({}))).collect();
-    for round in 0..3 {
-        let hello = |number: usize| format!("hello {round} from {number}");
+    let quiet = json!({"approvals": "deny"});
+    let chats: Vec<_> = (0..count).map(|_| chat(&mut socket, &quiet)).collect();
+    for round in 0..ROUNDS {
         let mut asked = Vec::new();
         for (number, (socket, chat)) in sockets.iter_mut().zip(&chats).enumerate() {
-            let prompt = hello(number);
+            let prompt = asked_in(round, number).0;
             let params =
                 json!({"session_id": chat, "prompt": prompt, "wait": true, "timeout_secs": 600});
             asked.push(socket.begin("chat.prompt", params));
         }
         for (number, (socket, asked)) in sockets.iter_mut().zip(asked).enumerate() {
             let turn = socket.answer(asked).expect("the turn ends");
-            assert_eq!(turn["content"], format!("you said: {}", hello(number)));
+            let (_, outcome, said) = asked_in(round, number);
+            assert_eq!((&turn["outcome"], &turn["content"]), (&json!(outcome), &json!(said)));
+        }
+    }
+    for (number, chat) in chats.iter().enumerate() {
+        let story = Story::of(&chunks(&mut socket, chat));
+        assert_eq!(story.turns.len(), ROUNDS);
+        for (turn, round) in story.turns.values().zip(0..) {
+            let (_, outcome, said) = asked_in(round, number);
+            assert_eq!((&*turn.outcome, &turn.text), (outcome, &said));
         }
     }
 }

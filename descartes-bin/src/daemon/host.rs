@@ -148,10 +148,10 @@ fn configured(builder: Builder, config: &Config) -> Builder {
     if let Some(name) = &config.agents.default_backend {
         builder = builder.default_backend(name.as_str());
     }
-    if let Some(dir) = &config.agents.default_dir {
-        builder = builder.default_dir(dir.clone());
+    match config.agents.default_dir.clone().or_else(|| std::env::current_dir().ok()) {
+        Some(dir) => builder.default_dir(dir),
+        None => builder,
     }
-    builder
 }
 
 /// The file that this program was started from. A newer one in its place serves as well.

@@ -68,6 +68,12 @@ pub enum AgentError {
         /// The parameter that says which.
         path: &'static str,
     },
+    /// One cannot converse with it.
+    #[error("one cannot converse with this agent")]
+    NoTurns {
+        /// Which agent.
+        id: AgentId,
+    },
     /// The program could not be started.
     #[error(transparent)]
     Spawn(Box<SpawnError>),

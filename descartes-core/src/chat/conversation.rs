@@ -58,6 +58,10 @@ pub(crate) enum Command {
         by: Arc<str>,
         answer: Answer<Stopped>,
     },
+    Upgrade {
+        by: Arc<str>,
+        answer: Answer<Arc<ChatRecord>>,
+    },
     Change {
         change: Box<dyn FnOnce(&mut ChatRecord) + Send>,
         answer: Answer<Arc<ChatRecord>>,
@@ -279,7 +283,8 @@ impl Conversation {
             && self.queue.is_empty()
             && self.held.is_none()
             && self.stopping.is_none()
-            && self.kills.is_empty();
+            && self.kills.is_empty()
+            && self.link.is_silent();
         idle && self.core.chats.rest(self.record.id, &mut self.commands)
     }
 
@@ -336,6 +341,7 @@ impl Conversation {
                 self.decide(decided, answer).await;
             }
             Command::Stop { by, answer } => self.stop(by, answer).await,
+            Command::Upgrade { by, answer } => self.upgrade(by, answer).await,
             Command::Change { change, answer } => {
                 change(&mut self.record);
                 self.step.touch();

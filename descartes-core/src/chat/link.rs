@@ -29,7 +29,7 @@ pub(crate) enum Heard {
     Line { stream: StreamName, bytes: Vec<u8> },
     /// It wrote a line too long to be shown.
     Oversize { stream: StreamName, bytes: u64 },
-    /// It has ended, and everything it wrote was heard.
+    /// It has ended, and everything it wrote was heard; `killed` if somebody wanted that.
     Ended { code: Option<i32>, signal: Option<i32>, killed: bool },
 }
 
@@ -137,11 +137,16 @@ impl Link {
         Some(heard)
     }
 
+    /// Whether there is nothing to hear.
+    pub(crate) fn is_silent(&self) -> bool {
+        self.lock().heard.is_empty()
+    }
+
     /// Waits until there is something to hear. Cancel-safe.
     pub(crate) async fn news(&self) {
         loop {
             let news = self.news.notified();
-            if !self.lock().heard.is_empty() {
+            if !self.is_silent() {
                 return;
             }
             news.await;

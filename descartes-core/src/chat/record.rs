@@ -77,6 +77,12 @@ impl ChatRecord {
         }
     }
 
+    /// The turn that is under way, else the one that begins next.
+    #[must_use]
+    pub fn next_turn(&self) -> Option<u32> {
+        self.turn.or_else(|| self.queue.first().map(|waits| waits.turn))
+    }
+
     /// Whether it can go on.
     #[must_use]
     pub fn is_open(&self) -> bool {

@@ -33,6 +33,8 @@ pub(crate) fn interrupt(chat: Interrupted, now: Timestamp, batch: &mut Batch) ->
         let status = ApprovalStatus::Cancelled;
         say(last, ChunkBody::ApprovalResolved { approval: approval.id, status });
     }
+    // A turn that was under way had a process, also when nothing of it had been heard yet.
+    let had_process = std::mem::take(&mut record.is_active) || record.turn.is_some();
     let over = |outcome| ChunkBody::TurnComplete { outcome, usage: None, error: None };
     if let Some(turn) = record.turn.take() {
         say(turn, over(TurnOutcome::Interrupted));
@@ -42,7 +44,7 @@ pub(crate) fn interrupt(chat: Interrupted, now: Timestamp, batch: &mut Batch) ->
         say(waits.turn, ChunkBody::TurnStarted { prompt, by: Some(waits.by), queued: true });
         say(waits.turn, over(TurnOutcome::Interrupted));
     }
-    if std::mem::take(&mut record.is_active) {
+    if had_process {
         let resumable = record.native.is_some();
         let agent = record.agent;
         say(record.turns, ChunkBody::Complete { agent, exit_code: None, resumable });
@@ -63,4 +65,35 @@ pub(crate) fn interrupt(chat: Interrupted, now: Timestamp, batch: &mut Batch) ->
     }
     batch.puts.push(put_chat(&record));
     record
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::chat::ChatSpec;
+    use crate::store::format::decode_body;
+
+    #[test]
+    fn a_process_of_which_nothing_was_heard_yet_ends_with_its_chunk_too() {
+        let (backend, owner): (Arc<str>, Arc<str>) = ("fake".into(), "me".into());
+        let spec = ChatSpec::backend("fake");
+        let mut record = ChatRecord::new(spec, backend, owner, Timestamp::from_millis(0));
+        (record.turns, record.turn) = (1, Some(1));
+        let mut batch = Batch::default();
+        let pending = Vec::new();
+        let after =
+            interrupt(Interrupted { record, pending }, Timestamp::from_millis(1), &mut batch);
+        assert_eq!((after.turn, after.status), (None, ChatStatus::Idle));
+        let body = |event: &NewEvent| decode_body(&event.kind, event.shape, &event.body);
+        let bodies: Vec<_> = batch.events.iter().map(body).collect();
+        let [Ok(EventBody::ChatChunk(turn)), Ok(EventBody::ChatChunk(process))] = &bodies[..]
+        else {
+            panic!("{bodies:?}")
+        };
+        let interrupted = TurnOutcome::Interrupted;
+        assert!(
+            matches!(&turn.body, ChunkBody::TurnComplete { outcome, .. } if *outcome == interrupted)
+        );
+        assert!(matches!(&process.body, ChunkBody::Complete { resumable: false, .. }));
+    }
 }

@@ -11,9 +11,8 @@ use crate::agent::{AgentError, AgentId, AgentRecord, AgentSpec, PageRequest};
 use crate::approval::{Approval, ApprovalFilter, ApprovalId};
 use crate::backend::{Backend, CHAT_APPROVALS};
 use crate::chat::{
-    Accepted, Answer, ChatError, ChatFilter, ChatHistory, ChatId, ChatMode, ChatPage, ChatRecord,
-    ChatSpec, ChatStatus, Command, Conversation, Link, Message, Stopped, TurnResult, WhenBusy,
-    put_chat,
+    Accepted, Answer, ChatError, ChatFilter, ChatHistory, ChatId, ChatPage, ChatRecord, ChatSpec,
+    ChatStatus, Command, Conversation, Link, Message, Stopped, TurnResult, WhenBusy, put_chat,
 };
 use crate::cursor::{Cursor, Position};
 use crate::dialect::{Decision, Prompt, SessionSpec};
@@ -91,12 +90,14 @@ impl Descartes {
     ) -> Result<ChatOpened, ChatError> {
         let core = &self.core;
         core.check_open()?;
-        spec.agent.check()?;
+        let mut spec = spec;
         let backend = core.chat_backend_for(spec.agent.backend.as_deref())?;
+        let asked = spec.agent.cwd.take().filter(|cwd| cwd.as_os_str() != ".");
+        spec.agent.cwd = core.directory_of(&backend, asked);
+        spec.agent.check()?;
         backend.check(&spec.agent)?;
         let mode = spec.agent.chat.approvals.unwrap_or(core.approval_mode);
         backend.check_approvals(mode, CHAT_APPROVALS)?;
-        let mut spec = spec;
         let names = spec.agent.env.keys().map(|name| (name.clone(), String::new())).collect();
         let env = std::mem::replace(&mut spec.agent.env, names);
         let owner = Arc::clone(&caller.by);
@@ -189,14 +190,18 @@ impl Descartes {
         self.tell_chat(chat, |answer| Command::Change { change, answer }).await
     }
 
-    /// Makes a chat a supervised agent of the same conversation: its process stays when nothing is
-    /// asked of it.
+    /// Makes a chat a supervised agent of the same conversation: returns when the agent runs, and
+    /// it stays when nothing is asked of it.
     ///
     /// # Errors
-    /// When there is no such chat.
-    pub async fn chat_upgrade(&self, chat: ChatId) -> Result<Arc<ChatRecord>, ChatError> {
-        let change = Box::new(|record: &mut ChatRecord| record.mode = ChatMode::Agent);
-        self.tell_chat(chat, |answer| Command::Change { change, answer }).await
+    /// When there is no such chat, it is closed, or its agent could not be started.
+    pub async fn chat_upgrade(
+        &self,
+        chat: ChatId,
+        by: impl Into<Arc<str>>,
+    ) -> Result<Arc<ChatRecord>, ChatError> {
+        let by = by.into();
+        self.tell_chat(chat, |answer| Command::Upgrade { by, answer }).await
     }
 
     /// Forgets a closed chat and its chunks.
@@ -484,6 +489,17 @@ impl Core {
     /// Whether nobody says that the agent of a chat cannot cancel a turn.
     pub(crate) fn cancels(&self, record: &ChatRecord) -> bool {
         self.backend_for(Some(&record.backend)).is_ok_and(|backend| backend.may_cancel())
+    }
+
+    /// Where agents of `backend` converse, decided once for each chat: programs find a conversation
+    /// again by its directory.
+    pub(super) fn directory_of(
+        &self,
+        backend: &Backend,
+        asked: Option<PathBuf>,
+    ) -> Option<PathBuf> {
+        let here = backend.runner().is_none();
+        asked.or_else(|| self.default_dir.clone().filter(|_| here))
     }
 
     /// What the next process of a chat is asked to be.

@@ -10,6 +10,7 @@ use super::{Core, Descartes, not_found};
 use crate::agent::registry::Live;
 use crate::agent::supervisor::{Answer, Command, Supervisor};
 use crate::agent::{AgentError, AgentId, AgentRecord, AgentStatus};
+use crate::chat::ChatRecord;
 use crate::runner::{Control, ControlError, ControlRequest, Signal};
 use crate::store::format::{OutputMark, decode_mark};
 use crate::store::{Key, Space};
@@ -43,6 +44,10 @@ pub enum WaitFor {
     Exit,
     /// The end of the run that is under way.
     Run,
+    /// The end of the turn that is under way, or about to begin; at once when there is none.
+    Turn,
+    /// That no turn is under way and none waits.
+    Idle,
 }
 
 impl Descartes {
@@ -149,29 +154,53 @@ impl Descartes {
         Ok(length)
     }
 
-    /// Waits for the end of an agent, or of its run. Put your own deadline around it.
+    /// Waits for the end of an agent, of its run, or of what it was asked. Put your own deadline
+    /// around it.
     ///
     /// # Errors
-    /// When there is no such agent.
+    /// When there is no such agent, or one cannot converse with it and a turn was waited for.
     ///
     /// # Cancel safety
     /// May be dropped at any time.
     pub async fn wait(&self, id: AgentId, what: WaitFor) -> Result<Arc<AgentRecord>, AgentError> {
+        if matches!(what, WaitFor::Turn | WaitFor::Idle) {
+            return self.wait_for_turns(id, what).await;
+        }
         let Some(live) = self.core.registry.live(id) else { return self.record(id) };
         let mut changes = live.changes.subscribe();
         let run = changes.borrow().run;
         drop(live);
         let over = |record: &Arc<AgentRecord>| match what {
-            WaitFor::Exit => record.status.is_terminal(),
             WaitFor::Run => {
                 !record.is_live() || record.run > run || record.status == AgentStatus::Restarting
             }
+            _ => record.status.is_terminal(),
         };
         let ended = changes.wait_for(over).await.map(|record| Arc::clone(&record));
         match ended {
             Ok(record) => Ok(record),
             Err(_) => self.record(id),
         }
+    }
+
+    /// Waits for what the chat of an agent is asked.
+    async fn wait_for_turns(
+        &self,
+        id: AgentId,
+        what: WaitFor,
+    ) -> Result<Arc<AgentRecord>, AgentError> {
+        self.record(id)?;
+        let chat = self.chat_of(id).ok_or(AgentError::NoTurns { id })?;
+        if let Ok(mut changes) = self.chat_watch(chat) {
+            let next = changes.borrow().next_turn();
+            let over = |chat: &Arc<ChatRecord>| match what {
+                WaitFor::Turn => chat.next_turn() != next || next.is_none(),
+                _ => chat.next_turn().is_none(),
+            };
+            // A chat that is forgotten meanwhile is asked nothing any more.
+            drop(changes.wait_for(over).await);
+        }
+        self.record(id)
     }
 
     fn grace(&self, kill: Kill) -> Duration {

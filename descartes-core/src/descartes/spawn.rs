@@ -142,7 +142,8 @@ impl Descartes {
         let env = std::mem::replace(&mut spec.env, names);
         let now = core.clock.now();
         let chat = backend.always_converses().then(|| {
-            let agent = AgentSpec { task: None, ..AgentSpec::clone(&spec) };
+            let cwd = core.directory_of(&backend, spec.cwd.clone());
+            let agent = AgentSpec { task: None, cwd, ..AgentSpec::clone(&spec) };
             let chat = ChatSpec { agent, ..ChatSpec::default() };
             let mut chat = ChatRecord::new(chat, Arc::clone(backend.name()), Arc::clone(&by), now);
             (chat.agent, chat.has_agent, chat.mode) = (id, true, ChatMode::Agent);

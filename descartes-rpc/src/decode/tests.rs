@@ -82,7 +82,7 @@ fn a_wrong_type_names_its_path_and_what_was_expected() {
 fn an_unknown_word_is_refused_with_the_words_there_are() {
     let fault = fault::<WaitParams>(r#"{"agent_id":"a","for":"ever"}"#);
     assert_eq!(fault.path, "for");
-    assert_eq!(fault.available, ["exit", "run"]);
+    assert_eq!(fault.available, ["exit", "run", "turn", "idle"]);
     let list = self::fault::<ListParams>(r#"{"status":["running","gone"]}"#);
     assert_eq!(list.path, "status[1]");
     assert!(list.available.contains(&"stopped".to_owned()));

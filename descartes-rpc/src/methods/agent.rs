@@ -157,6 +157,8 @@ pub(crate) async fn wait(call: Call, params: wire::WaitParams) -> Result<wire::W
     }
     let what = match params.r#for {
         Some(wire::WaitFor::Run) => WaitFor::Run,
+        Some(wire::WaitFor::Turn) => WaitFor::Turn,
+        Some(wire::WaitFor::Idle) => WaitFor::Idle,
         Some(wire::WaitFor::Exit) | None => WaitFor::Exit,
     };
     match tokio::time::timeout(limit, descartes.wait(id, what)).await {

@@ -209,7 +209,7 @@ pub(crate) async fn upgrade_to_agent(
 
 async fn upgraded(effect: &Effect, asked: &str) -> Result<wire::Upgraded, RpcError> {
     let descartes = effect.descartes();
-    let record = descartes.chat_upgrade(resolve(descartes, asked)?).await?;
+    let record = descartes.chat_upgrade(resolve(descartes, asked)?, effect.by()).await?;
     Ok(wire::Upgraded {
         success: true,
         mode: record.mode.as_str().to_owned(),

@@ -314,6 +314,10 @@ pub enum WaitFor {
     Exit,
     /// The end of the run that is under way.
     Run,
+    /// The end of the turn that is under way, or about to begin; at once when there is none.
+    Turn,
+    /// That no turn is under way and none waits.
+    Idle,
 }
 
 params! {

@@ -85,7 +85,7 @@ macro_rules! chat_params {
                 $($first)*
                 /// What it is with; `[chats] default_backend` unless given.
                 backend?: String,
-                /// Where the agent works, absolute; the daemon's own choice unless given.
+                /// Where the agent works, absolute; the daemon's own choice unless given, or `.`.
                 working_dir?: String,
                 /// Which model; the program's own choice unless given.
                 model?: String,

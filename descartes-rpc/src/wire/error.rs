@@ -75,6 +75,9 @@ impl From<AgentError> for RpcError {
                 let expected = format!("a mode that `{backend}` has: {}", offered.join(", "));
                 Self::from(ParamFault::at(path, &expected)).with("available", offered)
             }
+            AgentError::NoTurns { .. } => of(Kind::Other)
+                .reason("no_turns")
+                .hint("write to its standard input with agent.write_stdin"),
             AgentError::Spawn(error) => (*error).into(),
             AgentError::Kill { left } => of(Kind::KillFailed).with("left", left.as_ref()),
             AgentError::Pause(_) => of(Kind::PauseFailed),

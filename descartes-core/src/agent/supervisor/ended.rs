@@ -21,7 +21,7 @@ impl Supervisor {
         let why = exit.and_then(|exit| exit.why);
         let exit = self.describe(exit);
         if let Some(link) = &self.link {
-            let killed = matches!(exit.status(), AgentStatus::Killed | AgentStatus::Lost);
+            let killed = exit.reason == ExitReason::Killed;
             link.tell(Heard::Ended { code: exit.code, signal: exit.signal, killed });
         }
         let failed = exit.status() != AgentStatus::Completed;

@@ -39,7 +39,7 @@ impl Conversation {
                 self.tell(Input::Opened);
                 self.give_prompt();
             }
-            Heard::NotStarted => self.process = None,
+            Heard::NotStarted => self.not_begun(),
             Heard::Line { stream, bytes } => self.tell(Input::Line { stream, bytes: &bytes }),
             Heard::Oversize { stream, bytes } => self.tell(Input::Oversize { stream, bytes }),
             Heard::Ended { code, signal, killed } => self.ended((code, signal), killed),
@@ -57,15 +57,21 @@ impl Conversation {
         }
     }
 
+    /// A process that was to take the prompt could not be started.
+    fn not_begun(&mut self) {
+        self.process = None;
+        if let Some(turn) = &self.turn {
+            let message = "the agent could not be started again";
+            let error = ChunkError::new(ChunkErrorKind::AgentCrashed, message);
+            self.act(Action::TurnEnded(TurnEnd::failed(turn.number, error)));
+        }
+    }
+
     /// A process has ended.
     fn ended(&mut self, (code, signal): (Option<i32>, Option<i32>), killed: bool) {
         self.tell(Input::Ended { code, signal });
-        if let Some(turn) = &self.turn
-            && turn.prompt.is_none()
-        {
-            let number = turn.number;
-            let outcome = if killed { TurnOutcome::Interrupted } else { TurnOutcome::Failed };
-            let mut end = TurnEnd::new(number, outcome);
+        if let Some(turn) = &self.turn {
+            let mut end = TurnEnd::new(turn.number, TurnOutcome::Interrupted);
             end.error = (!killed).then(|| crashed(code, signal));
             self.act(Action::TurnEnded(end));
         }

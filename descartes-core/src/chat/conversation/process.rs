@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use super::step::Effect;
 use super::{Answer, Conversation, Stopped, Stopping};
 use crate::agent::AgentError;
-use crate::chat::{ChatError, ChatStatus};
+use crate::chat::{ChatError, ChatMode, ChatRecord, ChatStatus};
 use crate::descartes::{Kill, Killed};
 use crate::event::{ChunkBody, ChunkError, ChunkErrorKind, TurnOutcome};
 use crate::limits::STOP_PATIENCE;
@@ -38,10 +38,32 @@ impl Conversation {
             }
             self.commit().await;
         }
-        let (descartes, record) = (self.descartes(), &self.record);
-        descartes.begin_chat_agent(record, by).await?;
-        self.record.has_agent = true;
-        Ok(())
+        let had_agent = self.record.has_agent;
+        let begun = self.descartes().begin_chat_agent(&self.record, by).await;
+        if begun.is_err() {
+            // What the link says of it was told here, and is of no turn that comes later.
+            while let Some(heard) = self.link.take() {
+                self.hear_one(heard);
+            }
+        }
+        self.record.has_agent = had_agent || begun.is_ok();
+        begun
+    }
+
+    /// Somebody wants the chat to be an agent: that runs, and goes on running.
+    pub(super) async fn upgrade(&mut self, by: Arc<str>, answer: Answer<Arc<ChatRecord>>) {
+        let started = match self.check_open() {
+            Ok(()) if self.turn.is_none() => self.ensure_process(&by).await,
+            checked => checked,
+        };
+        if let Err(error) = started {
+            return drop(answer.send(Err(error)));
+        }
+        self.record.mode = ChatMode::Agent;
+        self.step.touch();
+        let record = Arc::new(self.record.clone());
+        self.step.answer(answer, Ok(record));
+        self.commit().await;
     }
 
     /// Somebody ends the chat.

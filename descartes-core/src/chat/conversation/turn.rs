@@ -25,6 +25,10 @@ pub(super) struct Asked {
 impl Conversation {
     /// Somebody asks for a turn.
     pub(super) async fn prompted(&mut self, mut asked: Asked, answer: Answer<Accepted>) {
+        if !self.link.is_silent() && self.held.is_none() {
+            // A process whose end was told already is asked nothing any more.
+            self.hear().await;
+        }
         if let Err(error) = self.check_open() {
             return drop(answer.send(Err(error)));
         }
@@ -195,7 +199,7 @@ impl Conversation {
         }
     }
 
-    fn check_open(&self) -> Result<(), ChatError> {
+    pub(super) fn check_open(&self) -> Result<(), ChatError> {
         if self.record.status == ChatStatus::Closed || self.stopping.is_some() {
             return Err(ChatError::Closed { id: self.record.id });
         }

@@ -3,9 +3,9 @@ use std::time::Duration;
 
 use super::{builder, chat, host, prompt, shared_store, story, turn, until};
 use crate::approval::{ApprovalFilter, ApprovalStatus};
-use crate::chat::{ChatError, ChatStatus};
+use crate::chat::{ChatError, ChatMode, ChatStatus};
 use crate::dialect::Prompt;
-use crate::event::TurnOutcome;
+use crate::event::{ChunkErrorKind, TurnOutcome};
 use crate::testing::FakeChat;
 use crate::{Caller, PromptRequest};
 
@@ -15,7 +15,9 @@ async fn a_process_that_ends_in_the_middle_interrupts_its_turn_and_the_next_prom
     let chat = chat(&host).await;
     let died = turn(&host, chat, "die").await;
     assert_eq!(died.outcome, TurnOutcome::Interrupted);
-    assert!(died.error.expect("why").message.contains("exit code 7"));
+    let why = died.error.expect("why");
+    assert_eq!(why.kind, ChunkErrorKind::AgentCrashed);
+    assert!(why.message.contains("exit code 7"), "{why:?}");
     assert_eq!(&*turn(&host, chat, "say on").await.content, "on");
     let expected = [
         "1 started die false",
@@ -56,9 +58,32 @@ async fn a_process_that_nobody_asks_anything_is_ended_and_another_goes_on() {
     turn(&host, chat, "say a").await;
     until(&host, chat, |record| !record.is_active).await;
     assert_eq!(&*turn(&host, chat, "say b").await.content, "b");
-    host.chat_upgrade(chat).await.expect("it is an agent now");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_prompt_behind_the_end_of_a_process_is_given_to_the_next_one() {
+    let host = host().await;
+    let chat = chat(&host).await;
+    for run in 1..20 {
+        assert_eq!(&*turn(&host, chat, "say a").await.content, "a", "{run}");
+        let agent = host.chat(chat).expect("the chat").agent;
+        host.kill(agent, crate::Kill::default(), "me").await.expect("it ends");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_chat_that_becomes_an_agent_has_a_process_that_stays() {
+    let host = host().await;
+    let chat = chat(&host).await;
+    let record = host.chat_upgrade(chat, "me").await.expect("it is an agent now");
+    assert_eq!(record.mode, ChatMode::Agent);
+    assert!(host.agent(record.agent).expect("its agent").0.record.is_live());
     tokio::time::sleep(Duration::from_secs(3600)).await;
     assert!(host.chat(chat).expect("the chat").is_active);
+    assert_eq!(&*turn(&host, chat, "say a").await.content, "a");
+    host.chat_stop(chat, "me").await.expect("it stops");
+    let late = host.chat_upgrade(chat, "me").await;
+    assert!(matches!(late, Err(ChatError::Closed { .. })), "{late:?}");
 }
 
 #[tokio::test(start_paused = true)]

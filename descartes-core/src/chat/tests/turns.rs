@@ -1,11 +1,12 @@
 use std::sync::Arc;
 
 use super::{builder, chat, host, prompt, story, turn, until};
+use crate::agent::AgentError;
 use crate::chat::{ChatError, ChatSpec, ChatStatus, WhenBusy};
 use crate::dialect::Prompt;
 use crate::event::{ChunkErrorKind, TurnOutcome};
 use crate::testing::{FakeAgent, FakeInput, FakeRunner};
-use crate::{Caller, PromptRequest};
+use crate::{Caller, PromptRequest, WaitFor};
 
 #[tokio::test(start_paused = true)]
 async fn turns_follow_each_other_in_one_process_and_their_text_is_whole() {
@@ -138,4 +139,35 @@ async fn what_is_said_first_to_an_agent_that_is_begun_by_itself_reaches_it() {
         }
     };
     tokio::time::timeout(std::time::Duration::from_secs(60), heard).await.expect("it was greeted");
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_can_wait_for_a_turn_or_for_all_of_them() {
+    let host = host().await;
+    let chat = chat(&host).await;
+    turn(&host, chat, "say a").await;
+    let agent = host.chat(chat).expect("the chat").agent;
+    for nothing in [WaitFor::Turn, WaitFor::Idle] {
+        host.wait(agent, nothing).await.expect("there is nothing to wait for");
+    }
+    let first = prompt(&host, chat, "wait").await;
+    let second = prompt(&host, chat, "wait").await;
+    let (waiting, here) = (host.clone(), agent);
+    let one = tokio::spawn(async move { waiting.wait(here, WaitFor::Turn).await });
+    let waiting = host.clone();
+    let all = tokio::spawn(async move { waiting.wait(here, WaitFor::Idle).await });
+    tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+    assert!(!one.is_finished() && !all.is_finished());
+    host.chat_cancel(chat, None).await.expect("it is cancelled");
+    first.await.expect("it ends");
+    one.await.expect("no panic").expect("the first turn has ended");
+    tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+    assert!(!all.is_finished());
+    host.chat_cancel(chat, None).await.expect("it is cancelled");
+    second.await.expect("it ends");
+    all.await.expect("no panic").expect("all turns have ended");
+    let silent = host.spawn(crate::agent::AgentSpec::command(["fake"]), "me").await;
+    let silent = silent.expect("an agent").record.id;
+    let error = host.wait(silent, WaitFor::Turn).await;
+    assert!(matches!(error, Err(AgentError::NoTurns { .. })), "{error:?}");
 }

@@ -1,11 +1,11 @@
 //! `agent.send` and `agent.cancel`: turns of the chat that an agent has.
 
 use descartes_core::PromptRequest;
-use descartes_core::agent::Want;
+use descartes_core::agent::{AgentError, Want};
 use descartes_core::chat::ChatId;
 use descartes_core::dialect::Prompt;
 
-use crate::error::{ErrorKind, RpcError};
+use crate::error::RpcError;
 use crate::idempotency::Effect;
 use crate::methods::chat;
 use crate::wire::agent as wire;
@@ -76,9 +76,5 @@ fn not_found(request_id: Option<String>) -> wire::SendCancelled {
 fn chat_of(effect: &Effect, asked: &str) -> Result<ChatId, RpcError> {
     let descartes = effect.descartes();
     let agent = descartes.resolve(asked, Want::Any)?;
-    descartes.chat_of(agent).ok_or_else(|| {
-        RpcError::new(ErrorKind::Other, "one cannot converse with this agent")
-            .reason("no_turns")
-            .hint("write to its standard input with agent.write_stdin")
-    })
+    Ok(descartes.chat_of(agent).ok_or(AgentError::NoTurns { id: agent })?)
 }
