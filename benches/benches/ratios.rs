@@ -3,6 +3,8 @@
 //! `cargo bench -p descartes-benches --bench ratios -- http sse` measures those two alone.
 //! `DESCARTES_BENCH_QUICK=1` only shows that everything runs.
 
+#[path = "ratios/chats.rs"]
+mod chats;
 #[path = "ratios/fan_out.rs"]
 mod fan_out;
 #[path = "ratios/health.rs"]
@@ -69,6 +71,7 @@ const ALL: &[(&str, Measure)] = &[
     ("spawn", spawn::measure),
     ("output", output::measure),
     ("search", search::measure),
+    ("chats", chats::measure),
 ];
 
 impl Bench {

@@ -3,6 +3,8 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use descartes_core::backend::Backend;
+use descartes_core::dialect::Basic;
 use descartes_core::store::{MemoryStore, SqliteOptions, SqliteStore, StateStore};
 use descartes_core::testing::FakeRunner;
 use descartes_core::{Descartes, RetentionPolicy, StartError};
@@ -26,6 +28,17 @@ pub async fn embedded(folder: &Path) -> anyhow::Result<Descartes> {
     retention.output_bytes_per_agent = 8 << 30;
     let builder = Descartes::builder().store(sqlite(folder)?).retention(retention);
     Ok(builder.build().await?)
+}
+
+/// The same with agents that are talked to: `program talk`.
+///
+/// # Errors
+/// When it cannot start.
+pub async fn chats(folder: &Path, program: &Path) -> anyhow::Result<Descartes> {
+    let command = vec![program.to_string_lossy().into_owned(), "talk".to_owned()];
+    let talker = Backend::conversing("talker", command, "basic", || Box::new(Basic::new()));
+    let builder = Descartes::builder().store(sqlite(folder)?).backend(talker);
+    Ok(builder.default_dir(folder.to_owned()).build().await?)
 }
 
 /// The embedded store in `folder`.

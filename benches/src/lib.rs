@@ -13,3 +13,4 @@ pub mod series;
 pub mod servers;
 pub mod size;
 pub mod table;
+pub mod talker;

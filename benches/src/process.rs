@@ -15,14 +15,27 @@ pub fn cpu_of(pid: u32) -> io::Result<Duration> {
     scheduled(pid).or_else(|_| ticked(pid))
 }
 
+/// The processor time that the calling thread has taken.
+///
+/// # Errors
+/// Where the kernel keeps no scheduling statistics.
+pub fn cpu_of_this_thread() -> io::Result<Duration> {
+    Ok(Duration::from_nanos(on_cpu(Path::new("/proc/thread-self"))?))
+}
+
 fn scheduled(pid: u32) -> io::Result<Duration> {
     let mut nanos = 0;
     for thread in std::fs::read_dir(format!("/proc/{pid}/task"))? {
-        let text = std::fs::read_to_string(thread?.path().join("schedstat"))?;
-        let on_cpu = text.split_whitespace().next().and_then(|first| first.parse::<u64>().ok());
-        nanos += on_cpu.ok_or(io::ErrorKind::InvalidData)?;
+        nanos += on_cpu(&thread?.path())?;
     }
     Ok(Duration::from_nanos(nanos))
+}
+
+/// Nanoseconds that the thread of this folder has run.
+fn on_cpu(thread: &Path) -> io::Result<u64> {
+    let text = std::fs::read_to_string(thread.join("schedstat"))?;
+    let first = text.split_whitespace().next().and_then(|first| first.parse().ok());
+    first.ok_or_else(|| io::ErrorKind::InvalidData.into())
 }
 
 fn ticked(pid: u32) -> io::Result<Duration> {

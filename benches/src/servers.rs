@@ -42,6 +42,8 @@ pub enum Serve {
         #[arg(long)]
         frame: usize,
     },
+    /// Descartes over a Unix socket, with the embedded store and agents to chat with.
+    Chats,
     /// Descartes over ZeroMQ.
     Zmq,
     /// A ROUTER that sends back what it gets.
@@ -104,6 +106,7 @@ pub fn serve(server: &Serve) -> anyhow::Result<()> {
         Serve::Unix => runtime.block_on(descartes::unix())?,
         Serve::UnixLines => runtime.block_on(lines::serve())?,
         Serve::Sse(bursts) => runtime.block_on(descartes::sse(*bursts))?,
+        Serve::Chats => runtime.block_on(descartes::chats())?,
         Serve::Zmq => runtime.block_on(zmq::daemon())?,
         Serve::ZmqEcho { whose } => runtime.block_on(zmq::echo(*whose))?,
         Serve::ZmqFlood { whose, flood } => runtime.block_on(zmq::flood(*whose, *flood))?,

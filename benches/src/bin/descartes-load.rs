@@ -12,6 +12,7 @@ use descartes_benches::client::{HttpClient, OpenLoop, http_request};
 use descartes_benches::corpus;
 use descartes_benches::process::cpu_of;
 use descartes_benches::servers::{self, Serve};
+use descartes_benches::talker;
 
 #[derive(Parser)]
 struct Arguments {
@@ -28,6 +29,18 @@ enum Command {
     Flood {
         /// How many bytes.
         bytes: u64,
+    },
+    /// Converses, as the bundled agent does, in lines that say when they were written.
+    Talk {
+        /// As the dialect wants it.
+        #[arg(long)]
+        chat: bool,
+        /// The conversation's name, a new one.
+        #[arg(long)]
+        session: Option<String>,
+        /// The conversation's name, that of an earlier one.
+        #[arg(long)]
+        resume: Option<String>,
     },
     /// Sends small calls at a fixed rate, whether or not they are answered in time.
     Http(Load),
@@ -58,6 +71,10 @@ fn main() -> anyhow::Result<()> {
     match Arguments::parse().command {
         Command::Serve(server) => servers::serve(&server),
         Command::Flood { bytes } => Ok(corpus::flood(&mut std::io::stdout().lock(), bytes)?),
+        Command::Talk { session, resume, .. } => {
+            let name = resume.or(session).unwrap_or_default();
+            Ok(talker::talk(&name, std::io::stdin().lock(), std::io::stdout().lock())?)
+        }
         Command::Http(load) => http(&load),
     }
 }

@@ -11,6 +11,7 @@ use descartes_core::time::Clock;
 use descartes_rpc::service::Rpc;
 use descartes_transport_http::{HttpConfig, HttpTransport};
 use descartes_transport_unix::{UnixConfig, UnixTransport};
+use tempfile::TempDir;
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::Bursts;
@@ -31,7 +32,16 @@ async fn listen(rpc: Rpc) -> anyhow::Result<()> {
 
 pub(super) async fn unix() -> anyhow::Result<()> {
     let rpc = host::rpc(host::in_memory().await?);
+    listen_unix(rpc, tempfile::tempdir()?)
+}
+
+pub(super) async fn chats() -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
+    let descartes = host::chats(folder.path(), &std::env::current_exe()?).await?;
+    listen_unix(host::rpc(descartes), folder)
+}
+
+fn listen_unix(rpc: Rpc, folder: TempDir) -> anyhow::Result<()> {
     let transport = UnixTransport::bind(UnixConfig::new(folder.path().join("run/d.sock")))?;
     super::listening(transport.path().display())?;
     tokio::spawn(async move {
