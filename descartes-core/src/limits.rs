@@ -184,6 +184,12 @@ pub const SEARCH_REGEX_BYTES: usize = 1024 * 1024;
 /// What an agent may have said that its conversation has not heard yet; beyond it its pipes are not
 /// read. The conversation writes down what it hears, so this is held up by the store alone.
 pub const CONVERSATION_UNHEARD_BYTES: usize = 512 * 1024;
+/// How long an agent that streams words is left alone after each read, so that the words of that
+/// time share a read, a commit and a message. The first word is read at once.
+pub const CONVERSATION_READ_PACE: Duration = Duration::from_millis(3);
+/// What is little, for an agent that streams: a read of more is followed by the next at once, and a
+/// step of more shares its commit with the output of others instead of having one at once.
+pub const CONVERSATION_LITTLE_BYTES: usize = 16 * 1024;
 /// What one commit of a conversation takes of what it has heard.
 pub const CONVERSATION_STEP_BYTES: usize = 256 * 1024;
 /// Bytes of a recording: thousands of turns, and no more than a test may read into memory.

@@ -10,9 +10,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::Notify;
+use tokio::time::Instant;
 
 use super::chunker::{Chunk, Chunker, advance};
 use super::observer::Observer;
+use super::pace::Pace;
 use crate::agent::AgentId;
 use crate::event::{EventBody, NewEvent, OutputChunk, StreamName, Topic};
 use crate::journal::Journal;
@@ -54,6 +56,8 @@ struct State {
     /// Where the tail ends in this run; what is told again of an adopted run fills it anew.
     tail_end: u64,
     observer: Option<Observer>,
+    /// When an agent that somebody converses with is read on.
+    pace: Pace,
     /// Bytes that the run may write.
     limit: Option<u64>,
 }
@@ -83,6 +87,7 @@ impl OutputSink {
                 stderr_tail: Vec::new(),
                 tail_end: 0,
                 observer,
+                pace: Pace::default(),
                 limit: None,
             }),
             moved: Notify::new(),
@@ -121,8 +126,12 @@ impl OutputSink {
         self.room().await;
     }
 
-    /// Waits until not too much is uncommitted.
+    /// Waits until not too much is uncommitted, and a moment longer while an agent streams words.
     pub(crate) async fn room(&self) {
+        let due = self.lock().pace.due();
+        if let Some(due) = due {
+            tokio::time::sleep_until(due).await;
+        }
         loop {
             let moved = self.moved.notified();
             let link = {
@@ -227,6 +236,9 @@ impl OutputSink {
         }
         if let Some(observer) = &mut state.observer {
             observer.look(stream, bytes);
+            if observer.link().is_some() {
+                state.pace.read(Instant::now(), bytes.len());
+            }
         }
         state.push(stream, bytes);
         let written: u64 = state.taken.iter().sum();

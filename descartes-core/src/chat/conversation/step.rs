@@ -6,6 +6,7 @@ use super::{Answer, Conversation};
 use crate::approval::{Approval, ApprovalStatus};
 use crate::chat::{ChatError, ChatRecord, ChatStatus};
 use crate::event::{ChunkBody, EventBody, NewEvent, StreamChunk, Topic};
+use crate::limits::CONVERSATION_LITTLE_BYTES;
 use crate::runner::Signal;
 use crate::store::format::{encode_approval, encode_chat};
 use crate::store::{Batch, Key, Lane, Put, Space, StoreError};
@@ -103,7 +104,8 @@ impl Conversation {
         }
         let mut step = std::mem::take(&mut self.step);
         let mut batch = std::mem::take(&mut step.batch);
-        batch.lane = if step.pressing { Lane::Control } else { Lane::Output };
+        let little = batch.weight() < CONVERSATION_LITTLE_BYTES;
+        batch.lane = if step.pressing || little { Lane::Control } else { Lane::Output };
         if step.record {
             self.refresh();
             batch.puts.push(put_chat(&self.record));
