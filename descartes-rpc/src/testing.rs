@@ -12,6 +12,8 @@ mod tests;
 
 #[doc(hidden)]
 pub use decoder::{Decoder, decoders};
-pub use fake::{fake_agent, fake_service};
+#[cfg(test)]
+pub(crate) use fake::fake_host;
+pub use fake::{fake_agent, fake_chat, fake_service};
 pub use in_memory::InMemory;
 pub use served::{Served, Stopped};

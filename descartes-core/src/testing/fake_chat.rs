@@ -6,8 +6,9 @@ use crate::dialect::Basic;
 
 /// Agents that speak as the bundled one does in a chat, without a process. The prompt decides what
 /// they do: `say A B` says two pieces, `wait` waits to be cancelled, `deaf` hears nothing any more,
-/// `write` asks before it says that it wrote, `die` ends in the middle with exit code 7, `broken`
-/// withdraws what it said.
+/// `write` asks before it says that it wrote, `run TEXT` before it says that it ran it, `die` ends in
+/// the middle with exit code 7, `broken` withdraws what it said; anything else is answered with
+/// itself.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -53,7 +54,7 @@ async fn converse(mut agent: FakeAgent) {
     let name = args.last().cloned().unwrap_or_default();
     agent.say(&format!("session {name}\nready\n")).await;
     let mut unread = Vec::new();
-    let mut deaf = false;
+    let (mut deaf, mut asked) = (false, String::new());
     loop {
         match agent.next().await {
             FakeInput::Bytes(bytes) => unread.extend_from_slice(&bytes),
@@ -74,16 +75,29 @@ async fn converse(mut agent: FakeAgent) {
                 "prompt wait" => "text waiting\n".to_owned(),
                 "cancel" => "cancelled\n".to_owned(),
                 "prompt write" => "tool 1 write {\"path\":\"x\"}\nask 1 Write x?\n".to_owned(),
+                run if run.starts_with("prompt run ") => {
+                    asked = run["prompt run ".len()..].to_owned();
+                    format!("tool 2 run {{}}\nask 2 {asked}\n")
+                }
                 "allow 1" => "result 1 written\ntext allowed\ndone\n".to_owned(),
+                "allow 2" => format!("result 2 ran\ntext ran {asked}\ndone\n"),
+                deny if deny.starts_with("deny 2") => {
+                    "result 2 refused\ntext denied\ndone\n".to_owned()
+                }
                 deny if deny.starts_with("deny 1") => {
                     "result 1 refused\ntext denied\ndone\n".to_owned()
                 }
                 "prompt broken" => "mark\ntext void\nretract\ntext whole\ndone\n".to_owned(),
-                prompt => {
-                    let pieces = prompt.strip_prefix("prompt say ").unwrap_or("?").split(' ');
-                    let pieces: String = pieces.map(|piece| format!("text {piece}\n")).collect();
-                    pieces + "done\n"
-                }
+                prompt => match prompt.strip_prefix("prompt say ") {
+                    Some(pieces) => {
+                        let pieces = pieces.split(' ').map(|piece| format!("text {piece}\n"));
+                        pieces.collect::<String>() + "done\n"
+                    }
+                    None => {
+                        let said = prompt.strip_prefix("prompt ").unwrap_or(prompt);
+                        format!("text you said: {said}\ndone\n")
+                    }
+                },
             };
             agent.say(&answer).await;
         }

@@ -127,6 +127,13 @@ pub trait Harness: Send + Sync {
         json!({"agent_type": "basic"})
     }
 
+    /// Parameters of `chat.create` for a chat whose agent answers `hello` with `you said: hello`,
+    /// says `waiting` to `wait` and then nothing until it is cancelled, and asks before it answers
+    /// `run x` with `ran x` (as the backend `basic` does).
+    fn chat(&self) -> Value {
+        json!({"backend": "basic"})
+    }
+
     /// The longest message that is taken, in bytes.
     fn request_limit(&self) -> usize {
         crate::limits::REQUEST_BYTES

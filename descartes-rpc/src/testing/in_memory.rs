@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 
 use super::conformance::{Harness, Link};
+use super::fake_chat;
 use crate::{
     client::{Connect, FrameIo},
     connection::{ConnectionLimits, serve_connection},
@@ -73,6 +74,10 @@ impl Harness for InMemory {
 
     fn agent(&self) -> Value {
         self.agent.clone()
+    }
+
+    fn chat(&self) -> Value {
+        fake_chat()
     }
 
     async fn shut_down(&self) -> bool {

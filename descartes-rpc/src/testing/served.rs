@@ -12,7 +12,7 @@ use tokio::{sync::watch, task::JoinHandle, time::timeout};
 
 use super::{
     conformance::{Harness, Link},
-    fake_agent,
+    fake_agent, fake_chat,
 };
 
 /// Longer than any server needs to end whose connections have ended.
@@ -88,6 +88,10 @@ impl Harness for Served {
 
     fn agent(&self) -> Value {
         fake_agent()
+    }
+
+    fn chat(&self) -> Value {
+        fake_chat()
     }
 
     fn keeps_spelling(&self) -> bool {

@@ -4,17 +4,12 @@ mod broken;
 mod exchange;
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 
-use descartes_core::{Descartes, testing::FakeRunner};
-
-use super::{InMemory, conformance};
+use super::{InMemory, conformance, fake_host};
 use crate::service::Rpc;
 
 async fn in_memory() -> InMemory {
-    let runner = Arc::new(FakeRunner::echo());
-    let descartes = Descartes::builder().runner(runner).build().await.unwrap();
-    InMemory::new(Rpc::builder(descartes).build())
+    InMemory::new(Rpc::builder(fake_host().await).build())
 }
 
 #[tokio::test(start_paused = true)]

@@ -4,6 +4,7 @@ mod actions;
 mod agents;
 mod bounds;
 mod calls;
+mod chats;
 mod concurrency;
 mod envelope;
 mod errors;
@@ -60,6 +61,7 @@ pub(super) fn all() -> Vec<Case> {
         bounds::cases,
         life::cases,
         actions::cases,
+        chats::cases,
     ];
     rooms.iter().flat_map(|cases| cases()).collect()
 }

@@ -8,7 +8,6 @@ use std::{
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use descartes_core::{Descartes, testing::FakeRunner};
 use futures_core::stream::BoxStream;
 use futures_util::{StreamExt, stream};
 use serde_json::Value;
@@ -23,7 +22,7 @@ use crate::{
     service::Rpc,
     testing::{
         conformance::{self, Harness, Link},
-        fake_agent,
+        fake_agent, fake_chat, fake_host,
     },
 };
 
@@ -44,10 +43,8 @@ struct OneByOne {
 
 impl OneByOne {
     async fn new() -> Self {
-        let runner = Arc::new(FakeRunner::echo());
-        let descartes = Descartes::builder().runner(runner).build().await.unwrap();
         Self {
-            rpc: Rpc::builder(descartes).build(),
+            rpc: Rpc::builder(fake_host().await).build(),
             stop: watch::channel(false).0,
             answered: Arc::new(|body| body),
             streamed: Arc::new(|messages| messages),
@@ -111,6 +108,10 @@ impl Harness for OneByOne {
 
     fn agent(&self) -> Value {
         fake_agent()
+    }
+
+    fn chat(&self) -> Value {
+        fake_chat()
     }
 
     async fn shut_down(&self) -> bool {
