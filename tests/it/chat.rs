@@ -3,6 +3,7 @@
 mod approvals;
 mod busy;
 mod ends;
+mod guide;
 mod inside;
 mod story;
 
