@@ -30,6 +30,28 @@ pub struct AskRequest {
     pub rule: Option<Arc<str>>,
 }
 
+impl AskRequest {
+    /// Asks whether `tool` may do this, `title` in one line; nothing can be answered yet.
+    #[must_use]
+    pub fn permission(
+        tool: impl Into<Arc<str>>,
+        effect: ToolEffect,
+        title: impl Into<Arc<str>>,
+        arguments: Json,
+    ) -> Self {
+        Self {
+            kind: AskKind::Permission,
+            tool: tool.into(),
+            tool_id: None,
+            effect,
+            title: title.into(),
+            arguments,
+            options: Vec::new(),
+            rule: None,
+        }
+    }
+}
+
 /// Whether a program asks for a permission or for something to know.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]

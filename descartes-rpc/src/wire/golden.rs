@@ -4,14 +4,18 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use descartes_core::agent as core;
+use descartes_core::approval::{Approval, ApprovalStatus};
 use descartes_core::cursor::{Cursor, Position};
+use descartes_core::dialect::{AskOption, AskRequest, OptionEffect, ToolEffect};
 use descartes_core::event::{
-    Event, EventBody, EventKind, Exited, Extent, NewEvent, OutputChunk, PreviousEnd, StatusChange,
-    StreamName, Topic,
+    ChunkBody, ChunkError, ChunkErrorKind, Event, EventBody, EventKind, Exited, Extent, NewEvent,
+    OutputChunk, PreviousEnd, StatusChange, StreamChunk, StreamName, Topic, TurnOutcome, Usage,
 };
+use descartes_core::json::Json;
 use descartes_core::time::Timestamp;
 use serde::Serialize;
 
+use super::chunk::Chunk;
 use super::encode;
 
 const ID: &str = "0194c8e0-7a00-7000-8000-0123456789ab";
@@ -93,6 +97,78 @@ fn events() -> Vec<(&'static str, String)> {
     ]
 }
 
+/// What an agent asked.
+fn approval() -> Approval {
+    let option = |id: &str, label: &str, effect| AskOption::new(id, label, effect);
+    let arguments = Json::from_text(r#"{"command":"touch a"}"#).unwrap();
+    let mut request = AskRequest::permission("Bash", ToolEffect::Execute, "touch a", arguments);
+    request.tool_id = Some("t1".into());
+    request.rule = Some("Bash(touch)".into());
+    request.options = vec![
+        option("yes", "Allow", OptionEffect::AllowOnce),
+        option("always", "Always", OptionEffect::AllowSession),
+        option("no", "Reject", OptionEffect::Deny),
+    ];
+    let place = (ID.parse().unwrap(), ID.parse().unwrap(), 2);
+    let mut approval =
+        Approval::new(place, request, Some("/srv".into()), "local".into(), (at(0), at(900)));
+    approval.id = ID.parse().unwrap();
+    approval
+}
+
+/// Every kind of chunk.
+fn chunks() -> Vec<ChunkBody> {
+    let mut usage = Usage::default();
+    (usage.input_tokens, usage.output_tokens, usage.cost_usd) = (Some(7), Some(2), Some(0.5));
+    let error = ChunkError::new(ChunkErrorKind::AgentAuth, "no key").with_hint("log in");
+    let id = || "t1".into();
+    let input = Some(Json::from_text(r#"{"command":"touch a", "big":1e999}"#).unwrap());
+    let (asked, agent) = (Box::new(approval()), ID.parse().unwrap());
+    let status = ApprovalStatus::Denied;
+    let (outcome, failed) = (TurnOutcome::Failed, Some(error.clone()));
+    vec![
+        ChunkBody::TurnStarted { prompt: "hi".into(), by: Some("local".into()), queued: false },
+        ChunkBody::Text { content: "a \"b\"\n".into(), block: 0 },
+        ChunkBody::Thinking { content: "hm".into(), block: 1 },
+        ChunkBody::ToolUseStart { tool_name: "Bash".into(), tool_id: id() },
+        ChunkBody::ToolUseInput { tool_id: id(), content: "{".into(), input: None },
+        ChunkBody::ToolUseInput { tool_id: id(), content: "".into(), input },
+        ChunkBody::ToolResult { tool_id: id(), result: "ok".into(), is_error: false },
+        ChunkBody::ApprovalRequested(asked),
+        ChunkBody::ApprovalResolved { approval: ID.parse().unwrap(), status },
+        ChunkBody::Status { activity: Some(core::Activity::Thinking) },
+        ChunkBody::Status { activity: None },
+        ChunkBody::Usage(usage),
+        ChunkBody::Retracted { from_offset: 9 },
+        ChunkBody::TurnComplete { outcome, usage: Some(usage), error: failed },
+        ChunkBody::TurnComplete { outcome: TurnOutcome::Completed, usage: None, error: None },
+        ChunkBody::Complete { agent, exit_code: Some(0), resumable: true },
+        ChunkBody::Closed { by: Some("local".into()), reason: "stopped".into() },
+        ChunkBody::Error(error),
+        ChunkBody::Raw { line: "?".into() },
+        ChunkBody::Oversize { bytes: 2_000_000 },
+    ]
+}
+
+/// Each chunk as it is sent, and one that a sub-agent said.
+fn sent_chunks() -> Vec<String> {
+    let topic = || Topic::chat(ID.parse().unwrap());
+    let by_sub_agent = ChunkBody::Text { content: "mine".into(), block: 0 };
+    let by_sub_agent = StreamChunk::new(2, by_sub_agent).under("t1");
+    let chunks = chunks().into_iter().map(|body| StreamChunk::new(2, body)).chain([by_sub_agent]);
+    chunks.map(|chunk| event(topic(), &EventBody::ChatChunk(Box::new(chunk)), b"")).collect()
+}
+
+#[test]
+fn every_chunk_that_is_sent_is_read_by_the_typed_client() {
+    for json in sent_chunks() {
+        let event: serde_json::Value = serde_json::from_str(&json.replace("1e999", "1")).unwrap();
+        let chunk: Chunk = serde_json::from_value(event["data"].clone()).unwrap();
+        assert_eq!(chunk.turn, 2);
+        assert_ne!(chunk.body, super::chunk::ChunkBody::Unknown, "{json}");
+    }
+}
+
 fn json(shape: &impl Serialize) -> String {
     serde_json::to_string(shape).unwrap()
 }
@@ -104,6 +180,7 @@ fn the_published_shapes_change_only_on_purpose() {
     (ended.status, ended.pid) = (core::AgentStatus::Killed, None);
     (ended.ended_at, ended.exit) = (Some(at(9)), Some(exit()));
     shapes.push(("agent", json(&encode::entry(&ended, 1))));
+    shapes.extend(sent_chunks().into_iter().map(|json| ("chat.chunk", json)));
     let now: String = shapes.iter().map(|(name, json)| format!("{name}\n  {json}\n")).collect();
     let this = (env!("CARGO_MANIFEST_DIR"), env!("CARGO_PKG_NAME"));
     crate::testing::published::assert_unchanged(this, "wire.txt", &now);

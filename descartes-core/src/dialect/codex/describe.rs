@@ -133,16 +133,8 @@ fn elicitation(question: &Question<'_>) -> AskRequest {
 
 /// A permission whose rule is all of its arguments.
 fn request(tool: &str, effect: ToolEffect, title: &str, arguments: Json) -> AskRequest {
-    AskRequest {
-        kind: AskKind::Permission,
-        tool: tool.into(),
-        tool_id: None,
-        effect,
-        title: one_line(title).into(),
-        rule: Some(arguments.as_str().into()),
-        arguments,
-        options: Vec::new(),
-    }
+    let rule = Some(arguments.as_str().into());
+    AskRequest { rule, ..AskRequest::permission(tool, effect, one_line(title), arguments) }
 }
 
 /// `text` in one line that is not too long.
