@@ -23,6 +23,7 @@ mod claude;
 mod codex;
 mod codex_exec;
 mod gemini;
+mod line_talk;
 mod lines;
 mod one_shot;
 pub(crate) mod opencode;
@@ -41,6 +42,7 @@ pub use claude::Claude;
 pub use codex::Codex;
 pub use codex_exec::CodexExec;
 pub use gemini::Gemini;
+pub use line_talk::LineTalk;
 pub use lines::{Lines, PauseWords};
 pub use opencode::OpenCode;
 pub use session::{ApprovalMode, LaunchWords, Prompt, PromptPart, SessionSpec, Thinking};
@@ -183,12 +185,13 @@ impl TurnEnd {
 pub(crate) type Maker = fn() -> Box<dyn Dialect>;
 
 /// The dialects that a backend may be said to speak.
-const NAMED: [(&str, Maker); 6] = [
+const NAMED: [(&str, Maker); 7] = [
     ("acp", || Box::new(Acp::new())),
     ("claude", || Box::new(Claude::new())),
     ("codex", || Box::new(Codex::new())),
     ("codex-exec", || Box::new(CodexExec::new())),
     ("gemini", || Box::new(Gemini::new())),
+    ("line-talk", || Box::new(LineTalk::new())),
     ("opencode", || Box::new(OpenCode::new())),
 ];
 

@@ -73,6 +73,9 @@ pub const ACP_CANCEL: Duration = Duration::from_secs(10);
 pub const ONE_SHOT_CANCEL: Duration = Duration::from_secs(5);
 /// How long such a program may take to end after it said that its turn is over.
 pub const ONE_SHOT_SETTLE: Duration = Duration::from_secs(10);
+/// How long a program that answers lines with lines says nothing before its answer is taken for
+/// whole: it has no word for that. Longer than a busy machine holds up a program between two lines.
+pub const LINES_QUIET: Duration = Duration::from_secs(1);
 /// How long an agent that has closed its output may take to end before its turn is given up.
 pub const ACP_AFTER_EOF: Duration = Duration::from_secs(5);
 /// Tool calls of one turn that may be open; what is said of more of them is shown as it is.

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use allocation_counter::measure;
 use descartes_core::dialect::{
     Acp, Action, ApprovalMode, Basic, Claude, Codex, CodexExec, Decision, Dialect, Gemini,
-    Input as Given, LaunchWords, OpenCode, Prompt, PromptPart, SessionSpec, Thinking,
+    Input as Given, LaunchWords, LineTalk, OpenCode, Prompt, PromptPart, SessionSpec, Thinking,
 };
 use descartes_core::event::StreamName;
 use descartes_core::testing::Referee;
@@ -75,6 +75,8 @@ targets! {
         "\n>go\n", "\n!\n", "\n~\n", "\n=0\n", "init", "message", "assistant", "tool_use",
         "tool_result", "tool_id", "result", "success", "error",
     ];
+    /// Programs that answer a line with lines.
+    dialect_lines: LineTalk::new(), &["\n>go\n", "\n!\n", "\n~\n", "\n=0\n", "\n=k\n", "\n%\n"];
     /// `opencode run`.
     dialect_opencode: OpenCode::new(), &[
         "\n>go\n", "\n!\n", "\n~\n", "\n=0\n", "step_start", "step_finish", "text", "reasoning",

@@ -25,7 +25,7 @@ pub use call::call;
 pub use cursor::cursor;
 pub use dialect::{
     dialect_acp, dialect_basic, dialect_claude, dialect_codex, dialect_codex_exec, dialect_gemini,
-    dialect_opencode,
+    dialect_lines, dialect_opencode,
 };
 pub use frame::frame;
 pub use guard::guard;
@@ -78,6 +78,7 @@ pub const TARGETS: &[Target] = &[
         words: dialect::words::dialect_codex_exec,
     },
     Target { name: "dialect_gemini", run: dialect_gemini, words: dialect::words::dialect_gemini },
+    Target { name: "dialect_lines", run: dialect_lines, words: dialect::words::dialect_lines },
     Target {
         name: "dialect_opencode",
         run: dialect_opencode,

@@ -55,6 +55,8 @@ mod slow;
 mod spawn;
 /// The daemon's own life: where it listens, when it refuses, how it ends.
 mod start;
+/// Agents that nobody knows by name: any that speaks ACP, any that speaks lines.
+mod strange_agents;
 /// A process of another user gets nothing from any port or socket.
 mod strangers;
 /// `kill -9` of the daemon: what was acknowledged is there, cursors go on.

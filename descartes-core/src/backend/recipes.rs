@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use super::login::{Place, Signs};
 use super::{Backend, CapabilitySettings, Conversing, Program};
-use crate::dialect::{Acp, Claude, Codex, Dialect, Gemini, OpenCode, opencode};
+use crate::dialect::{Acp, Claude, Codex, Dialect, Gemini, LineTalk, OpenCode, opencode};
 
 /// One row of the table.
 struct Recipe {
@@ -150,6 +150,18 @@ const RECIPES: &[Recipe] = &[
         command: &[],
         dialect: "acp",
         make: || Box::new(Acp::new()),
+        env: &[],
+        pass: &[],
+        signs: None,
+        resumes: false,
+        install: "",
+    },
+    // Any program that answers a line with lines, by its command line alone.
+    Recipe {
+        name: "line-talk",
+        command: &[],
+        dialect: "line-talk",
+        make: || Box::new(LineTalk::new()),
         env: &[],
         pass: &[],
         signs: None,

@@ -52,6 +52,7 @@ fn every_mode_of_every_backend_is_kept_or_refused() {
         ("opencode-run", Some(OPENCODE)),
         ("gemini-run", Some(GEMINI)),
         ("codex-exec", Some(CODEX)),
+        ("line-talk", Some(&[(AllowAll, &[])])),
     ]);
     for backend in conversing() {
         let name = &*backend.name;

@@ -50,7 +50,7 @@ fn every_dialect_can_be_named_and_another_is_answered_with_those_that_there_are(
     assert!(!spoken("lines").expect("it is there").has_turns());
     let unknown = spoken("klingon").expect_err("there is none");
     let told = "there is no dialect `klingon`; there are acp, claude, codex, codex-exec, gemini, \
-                opencode, lines";
+                line-talk, opencode, lines";
     assert_eq!(unknown.to_string(), told);
     for backend in Backend::known() {
         let name = backend.dialect_name();
