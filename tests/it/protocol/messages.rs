@@ -482,7 +482,7 @@ const VALUES: &[Case] = &[
     (
         "a word that is none of the words",
         r#"{"jsonrpc":"2.0","id":1,"method":"agent.wait","params":{"agent_id":"a","for":"ever"}}"#,
-        r#"{"id":1,"error":{"code":-32602,"data":{"path":"for","available":["exit","run"]}}}"#,
+        r#"{"id":1,"error":{"code":-32602,"data":{"path":"for","available":["exit","run","turn","idle"]}}}"#,
     ),
     (
         "a status that is none",
