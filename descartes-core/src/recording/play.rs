@@ -104,7 +104,10 @@ impl Played {
                 Next::Write { .. } | Next::Oversize { .. } if !self.paused => {
                     tokio::select! {
                         biased;
-                        request = controls.next() => self.told(request),
+                        request = controls.next() => {
+                            self.was_written();
+                            self.told(request)
+                        }
                         () = self.write() => {
                             self.wrote();
                             continue;
@@ -148,13 +151,29 @@ impl Played {
     }
 
     fn wrote(&mut self) {
-        let (stream, bytes) = match self.player.next() {
-            Next::Write { stream, bytes } => (stream, bytes.len() as u64),
-            Next::Oversize { stream, bytes } => (stream, bytes),
-            _ => return,
+        if let Some((stream, bytes)) = self.writes() {
+            self.written[stream as usize] += bytes;
+            self.player.done();
+        }
+    }
+
+    /// What is next may have been taken, and answered, before the write of it was over.
+    fn was_written(&mut self) {
+        let taken = |(stream, bytes)| {
+            self.events.journalled(stream) >= self.written[stream as usize] + bytes
         };
-        self.written[stream as usize] += bytes + 1;
-        self.player.done();
+        if self.writes().is_some_and(taken) {
+            self.wrote();
+        }
+    }
+
+    /// How much is written next, and where.
+    fn writes(&self) -> Option<(StreamName, u64)> {
+        match self.player.next() {
+            Next::Write { stream, bytes } => Some((stream, bytes.len() as u64 + 1)),
+            Next::Oversize { stream, bytes } => Some((stream, bytes + 1)),
+            _ => None,
+        }
     }
 
     /// Obeys, as far as that is its own to do.

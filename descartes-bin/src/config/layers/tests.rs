@@ -356,7 +356,7 @@ fn mistakes_in_backends_are_refused_with_their_place() {
         (
             "[backends.x]\ndialect = 'klingon'\n",
             "2:11: `backends.x.dialect` should be one that there is (acp, claude, codex, \
-             codex-exec, gemini, opencode, lines), not \"klingon\"",
+             codex-exec, gemini, line-talk, opencode, lines), not \"klingon\"",
         ),
         (
             "[backends.x]\nrunner = 'farm'\n",
