@@ -71,7 +71,7 @@ fn a_prompt_has_its_pictures_and_files() {
     let mut prompt = Prompt::text("look");
     let picture = PromptPart::Image { media_type: "image/png".into(), data: "AAAA".into() };
     prompt.parts.push(picture);
-    prompt.parts.push(PromptPart::File { path: "/work/a b.txt".into() });
+    prompt.parts.push(PromptPart::File { path: "/home/ann/a b.txt".into() });
     given(&mut played, Input::Prompt { turn: 1, prompt: &prompt });
     assert_eq!(
         played.sent[0]["message"]["content"],
@@ -79,7 +79,7 @@ fn a_prompt_has_its_pictures_and_files() {
             {"type": "text", "text": "look"},
             {"type": "image",
                 "source": {"type": "base64", "media_type": "image/png", "data": "AAAA"}},
-            {"type": "text", "text": "@\"/work/a b.txt\""},
+            {"type": "text", "text": "@\"/home/ann/a b.txt\""},
         ])
     );
 }
