@@ -5,6 +5,7 @@ use crate::agent::AgentError;
 use crate::chat::{ChatError, ChatSpec, ChatStatus, WhenBusy};
 use crate::dialect::Prompt;
 use crate::event::{ChunkErrorKind, TurnOutcome};
+use crate::runner::{AgentDriver, AgentRunner, Launch, SpawnError, Started};
 use crate::testing::{FakeAgent, FakeInput, FakeRunner};
 use crate::{Caller, PromptRequest, WaitFor};
 
@@ -120,6 +121,17 @@ async fn a_backend_whose_agents_bring_their_program_is_used_with_one_and_not_wit
     assert_eq!(&*turn(&host, chat, "say hello").await.content, "hello");
 }
 
+/// Starts agents in its own time, so that the conversation is there before they run.
+struct Unhurried(FakeRunner);
+
+#[async_trait::async_trait]
+impl AgentRunner for Unhurried {
+    async fn spawn(&self, launch: Launch, driver: AgentDriver) -> Result<Started, SpawnError> {
+        tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+        self.0.spawn(launch, driver).await
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn what_is_said_first_to_an_agent_that_is_begun_by_itself_reaches_it() {
     let runner = FakeRunner::new(|mut agent: FakeAgent| async move {
@@ -129,7 +141,7 @@ async fn what_is_said_first_to_an_agent_that_is_begun_by_itself_reaches_it() {
     });
     let acp = || Box::new(crate::dialect::Acp::new()) as Box<dyn crate::dialect::Dialect>;
     let backend = crate::backend::Backend::conversing("early", vec!["x".into()], "acp", acp);
-    let builder = crate::Descartes::builder().runner(Arc::new(runner)).backend(backend);
+    let builder = crate::Descartes::builder().runner(Arc::new(Unhurried(runner))).backend(backend);
     let host = builder.build().await.expect("it begins");
     let spec = crate::agent::AgentSpec { backend: Some("early".into()), ..Default::default() };
     let chat = host.spawn(spec, "me").await.expect("it begins").chat.expect("it has a chat");
