@@ -174,7 +174,8 @@ impl Stream {
         match self.at(id).map(|at| &mut self.open[at].what) {
             Some(What::Message(said)) => said.push(piece),
             Some(What::Reasoning { said }) => *said = true,
-            _ => {}
+            // Words of a tool are none of the model's, and no mark is where they would begin.
+            _ => return,
         }
         self.said = true;
         self.say(id, part, piece, out);

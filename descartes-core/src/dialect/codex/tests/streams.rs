@@ -232,6 +232,21 @@ fn what_is_not_understood_is_shown_in_part_and_ends_nothing() {
 }
 
 #[test]
+fn words_under_the_name_of_a_tool_are_not_the_models_and_take_nothing_back() {
+    let mut talk = Talk::busy(&plain());
+    let item = json!({"type": "commandExecution", "id": "x", "command": "ls"});
+    talk.says(&json!({"method": "item/started", "params": {"item": item, "threadId": "th", "turnId": "tu"}}));
+    let delta = json!({"itemId": "x", "delta": "one", "threadId": "th", "turnId": "tu"});
+    talk.says(&json!({"method": "item/agentMessage/delta", "params": delta}));
+    let error =
+        json!({"error": {"message": "again"}, "willRetry": true, "threadId": "th", "turnId": "tu"});
+    talk.says(&json!({"method": "error", "params": error}));
+    let did = talk.did();
+    assert!(did.iter().any(|line| line.contains("tool")), "{did:?}");
+    assert!(!did.iter().any(|line| line.contains("one") || line.contains("retract")), "{did:?}");
+}
+
+#[test]
 fn members_that_are_new_missing_or_null_change_nothing() {
     let mut talk = Talk::busy(&plain());
     talk.says(&json!({
