@@ -1,12 +1,14 @@
 //! Who may do what, decided in one place.
 
 mod ceiling;
+mod validity;
 
 use std::{fmt, sync::Arc};
 
 use descartes_core::{agent::AgentId, runner::Whereabouts};
 
 pub(crate) use ceiling::ceiling;
+pub use validity::{Over, Revocation, Validity};
 
 use crate::{
     error::{ErrorKind, RpcError},
@@ -17,11 +19,12 @@ use crate::{
 pub(crate) const APPROVE: &str = "approve";
 
 /// Who a call is made for, and what that one may do.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq)]
 pub struct Principal {
     name: Arc<str>,
     scopes: Scopes,
     whereabouts: Whereabouts,
+    validity: Validity,
 }
 
 #[derive(Clone, PartialEq, Eq)]
@@ -35,7 +38,7 @@ impl Principal {
     #[must_use]
     pub fn owner() -> Self {
         let (name, whereabouts) = (Arc::from("local"), Whereabouts::Outside);
-        Self { name, scopes: Scopes::All, whereabouts }
+        Self { name, scopes: Scopes::All, whereabouts, validity: Validity::default() }
     }
 
     /// Somebody who may use what `scopes` name; the scope `*` is everything.
@@ -44,7 +47,21 @@ impl Principal {
         let listed: Arc<[Box<str>]> = scopes.into_iter().map(Box::from).collect();
         let all = listed.iter().any(|scope| scope.as_ref() == "*");
         let scopes = if all { Scopes::All } else { Scopes::Listed(listed) };
-        Self { name: Arc::from(name), scopes, whereabouts: Whereabouts::Outside }
+        let (name, whereabouts) = (Arc::from(name), Whereabouts::Outside);
+        Self { name, scopes, whereabouts, validity: Validity::default() }
+    }
+
+    /// The same one, believed for as long as `validity` says.
+    #[must_use]
+    pub fn valid_for(mut self, validity: Validity) -> Self {
+        self.validity = validity;
+        self
+    }
+
+    /// How long it is believed; streams that it opened end with it.
+    #[must_use]
+    pub const fn validity(&self) -> &Validity {
+        &self.validity
     }
 
     /// The same one whose process was found to be there. Inside of an agent it is that agent,
@@ -126,12 +143,16 @@ impl Policy {
 ///
 /// # Errors
 ///
-/// `unauthenticated` when nobody is known, `forbidden` when the scope is missing.
+/// `unauthenticated` when nobody is known or is believed no longer (`expired`, `revoked`),
+/// `forbidden` when the scope is missing.
 pub fn authorize(principal: Option<&Principal>, scope: &str) -> Result<(), RpcError> {
     let Some(principal) = principal else {
         return Err(RpcError::new(ErrorKind::Unauthenticated, "credentials are needed")
             .hint("connect as the user that runs the daemon"));
     };
+    if let Some(over) = principal.validity.is_over() {
+        return Err(over.error());
+    }
     if principal.has_scope(scope) {
         return Ok(());
     }
@@ -206,6 +227,20 @@ mod tests {
         assert!(!policy.principal(&by_uid.with_pid(1)).unwrap().has_scope(APPROVE));
         let by_socket = Peer::owner("test").with_socket(1, || true);
         assert!(!policy.principal(&by_socket).unwrap().has_scope(APPROVE));
+    }
+
+    #[test]
+    fn who_is_believed_no_longer_may_do_nothing_whatever_its_scopes() {
+        let revocation = Revocation::default();
+        let validity = Validity::default().revoked_by(revocation.clone());
+        let principal = Principal::new("ann", ["*"]).valid_for(validity);
+        assert!(authorize(Some(&principal), "admin").is_ok());
+        revocation.make();
+        for scope in ["", "admin"] {
+            let refused = authorize(Some(&principal), scope).unwrap_err();
+            assert_eq!(refused.kind(), ErrorKind::Unauthenticated);
+            assert_eq!(refused.reason_text(), Some("revoked"));
+        }
     }
 
     #[test]

@@ -59,6 +59,10 @@ pub const WAITS: usize = 8192;
 /// How long a call may take (`server.request_timeout_secs`).
 pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 
+/// How long credentials are believed at most before the wall clock is looked at again: it may be
+/// set while they are waited for.
+pub const EXPIRY_LOOK: Duration = Duration::from_secs(60);
+
 /// Bytes that one end of an in-memory connection may have under way.
 pub const MEMORY_PAIR_BYTES: usize = 256 * KIB;
 
