@@ -8,6 +8,7 @@ pub(crate) mod content_type;
 pub(crate) mod forwarded;
 pub(crate) mod host;
 pub(crate) mod origin;
+pub(crate) mod site;
 
 use http::{HeaderMap, HeaderValue, header};
 
@@ -16,11 +17,13 @@ use http::{HeaderMap, HeaderValue, header};
 pub(crate) struct Head<'a> {
     pub(crate) host: Field<'a>,
     pub(crate) origin: Field<'a>,
+    pub(crate) fetch_site: Field<'a>,
     pub(crate) content_type: Field<'a>,
     pub(crate) content_length: Option<&'a HeaderValue>,
     pub(crate) accept: Option<&'a HeaderValue>,
     pub(crate) last_event_id: Option<&'a HeaderValue>,
-    /// `Authorization` or `X-API-Key` is there: no page can send it without a preflight.
+    /// A bearer in `Authorization`, or `X-API-Key`, is there: no page can send it without a
+    /// preflight.
     pub(crate) credentials: bool,
     /// The request came through a proxy that says so.
     pub(crate) forwarded: bool,
@@ -54,7 +57,7 @@ impl<'a> Head<'a> {
                 header::CONTENT_TYPE => head.content_type.add(value),
                 header::CONTENT_LENGTH => head.content_length = Some(value),
                 header::ACCEPT => head.accept = Some(value),
-                header::AUTHORIZATION => head.credentials = true,
+                header::AUTHORIZATION => head.credentials |= is_bearer(value),
                 header::FORWARDED | header::VIA => head.forwarded = true,
                 _ => head.read_unregistered(name.as_str(), value),
             }
@@ -65,9 +68,19 @@ impl<'a> Head<'a> {
     fn read_unregistered(&mut self, name: &str, value: &'a HeaderValue) {
         match name {
             "x-api-key" => self.credentials = true,
+            "sec-fetch-site" => self.fetch_site.add(value),
             "last-event-id" => self.last_event_id = Some(value),
             _ if forwarded::is_forwarding(name) => self.forwarded = true,
             _ => {}
+        }
+    }
+
+    /// Whether a page of another site is behind the request, and none of those that may call.
+    pub(crate) fn is_foreign(&self, allowed_origins: &[String]) -> bool {
+        match self.origin {
+            // The name of a page counts more than how far away its site is.
+            Field::Once(origin) if origin::is_allowed(origin, allowed_origins) => false,
+            origin => origin::is_foreign(origin, self.host) || site::is_foreign(self.fetch_site),
         }
     }
 
@@ -80,6 +93,14 @@ impl<'a> Head<'a> {
             })
         })
     }
+}
+
+/// Whether the value of `Authorization` is a token.
+///
+/// What else it may carry (`Basic`, `Negotiate`) a browser remembers, and sends for any page.
+fn is_bearer(value: &HeaderValue) -> bool {
+    const SCHEME: &[u8] = b"bearer ";
+    value.as_bytes().get(..SCHEME.len()).is_some_and(|said| said.eq_ignore_ascii_case(SCHEME))
 }
 
 #[cfg(test)]
@@ -108,10 +129,19 @@ mod tests {
         for name in ["forwarded", "via", "x-forwarded-for", "x-forwarded-proto", "x-real-ip"] {
             assert!(Head::read(&headers(&[(name, "x")])).forwarded, "{name}");
         }
-        for name in ["authorization", "x-api-key"] {
-            let map = headers(&[(name, "x")]);
-            assert!(Head::read(&map).credentials, "{name}");
-            assert!(!Head::read(&map).forwarded, "{name}");
+        for field in
+            [("authorization", "Bearer x"), ("authorization", "bearer x"), ("x-api-key", "x")]
+        {
+            let map = headers(&[field]);
+            assert!(Head::read(&map).credentials, "{field:?}");
+            assert!(!Head::read(&map).forwarded, "{field:?}");
+        }
+    }
+
+    #[test]
+    fn what_a_browser_sends_by_itself_vouches_for_nothing() {
+        for said in ["Basic dTpw", "Negotiate x", "Digest x", "Bearer", "Bearerx", "", "x"] {
+            assert!(!Head::read(&headers(&[("authorization", said)])).credentials, "{said}");
         }
     }
 

@@ -3,8 +3,8 @@
 //! (default) there is the other side too: `HttpClient` and `WsClient`.
 //!
 //! The server knows its callers by the kernel's word: on loopback the owner of the peer's socket
-//! must be the user that runs the server. Pages of browsers are kept out by `Host`, `Origin` and
-//! content type. What a route means is asked from the
+//! must be the user that runs the server. Pages of browsers are kept out by `Host`, `Origin`,
+//! `Sec-Fetch-Site` and content type. What a route means is asked from the
 //! [`RpcService`](descartes_rpc::service::RpcService) that is served: which method answers, and how
 //! path and query become its parameters, is one row of one table.
 //!

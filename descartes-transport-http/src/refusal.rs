@@ -21,6 +21,7 @@ use crate::{
 #[derive(Debug)]
 pub(crate) enum Refusal {
     Host(HostFault),
+    /// A page of another site is behind it, by its `Origin` or by what its browser says.
     ForeignOrigin,
     /// Nobody vouches for the caller.
     Stranger(Stranger),

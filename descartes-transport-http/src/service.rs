@@ -32,7 +32,7 @@ use tower::Service;
 use crate::{
     caller::{Caller, Stranger, TRANSPORT},
     cors,
-    guard::{Head, content_type, host, origin},
+    guard::{Head, content_type, host},
     openapi::OpenApi,
     options::HttpOptions,
     refusal::Refusal,
@@ -46,6 +46,9 @@ use crate::{
 
 const API_HEADER: HeaderName = HeaderName::from_static("descartes-api");
 const API: HeaderValue = HeaderValue::from_static(API_VERSION);
+const NO_SNIFF: HeaderValue = HeaderValue::from_static("nosniff");
+const RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
+const SAME_ORIGIN: HeaderValue = HeaderValue::from_static("same-origin");
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
 const EVENT_STREAM: HeaderValue = HeaderValue::from_static("text/event-stream");
@@ -186,7 +189,12 @@ impl<S: RpcService> Server<S> {
                 response
             }
         };
-        response.headers_mut().insert(API_HEADER, API);
+        let headers = response.headers_mut();
+        headers.insert(API_HEADER, API);
+        // For browsers that say too little of their pages: what is answered is no script, image or
+        // style of another site.
+        headers.insert(header::X_CONTENT_TYPE_OPTIONS, NO_SNIFF);
+        headers.insert(RESOURCE_POLICY, SAME_ORIGIN);
         cors::tell(&parts.headers, &self.options.allowed_origins, response.headers_mut());
         response
     }
@@ -261,7 +269,7 @@ impl<S: RpcService> Server<S> {
             host::check(head.host, &parts.uri, link.local, &options.allowed_hosts)
                 .map_err(Refusal::Host)?;
         }
-        if origin::is_foreign(head.origin, head.host, &options.allowed_origins) {
+        if head.is_foreign(&options.allowed_origins) {
             return Err(Refusal::ForeignOrigin);
         }
         Ok(())

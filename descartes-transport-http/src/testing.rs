@@ -9,11 +9,12 @@ use http::{HeaderMap, Uri};
 use crate::{
     alias::{ALIASES, Asked},
     client::decoder::Decoder,
-    guard::{Head, host, origin},
+    guard::{Head, host},
     ws,
 };
 
-/// Whether a request with these fields is let in, by its `Host` and `Origin` alone.
+/// Whether a request with these fields is let in, by its `Host` and by what it says of its page
+/// alone.
 #[must_use]
 pub fn lets_in(
     (headers, uri): (&HeaderMap, &Uri),
@@ -22,8 +23,7 @@ pub fn lets_in(
     origins: &[String],
 ) -> bool {
     let head = Head::read(headers);
-    host::check(head.host, uri, local, hosts).is_ok()
-        && !origin::is_foreign(head.origin, head.host, origins)
+    host::check(head.host, uri, local, hosts).is_ok() && !head.is_foreign(origins)
 }
 
 /// What a `GET` of one of the aliases asks for: the parameters of its call as JSON, and whether it

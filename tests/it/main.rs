@@ -29,6 +29,8 @@ mod idle;
 mod kill;
 /// Output is exact, byte for byte, from everywhere.
 mod output;
+/// A page of a stranger, in the browser of the daemon's own user: no port serves it.
+mod pages;
 /// A client that nobody here wrote: jsonrpsee over HTTP and WebSocket.
 mod peer;
 /// What is said on the wire, to the letter, over HTTP and over the Unix socket.

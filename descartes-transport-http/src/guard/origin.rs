@@ -8,16 +8,13 @@ use super::{Field, authority::Authority};
 ///
 /// Programs send no `Origin`; a page of this very server sends the one that its `Host` names.
 /// `null` (sandboxed frames, files, redirects) is foreign.
-pub(crate) fn is_foreign(origin: Field<'_>, host: Field<'_>, allowed: &[String]) -> bool {
+pub(crate) fn is_foreign(origin: Field<'_>, host: Field<'_>) -> bool {
     let origin = match origin {
         Field::Absent => return false,
         Field::Repeated => return true,
         Field::Once(origin) => origin,
     };
     let Some(text) = text_of(origin) else { return true };
-    if is_allowed(origin, allowed) {
-        return false;
-    }
     let own = match host {
         Field::Once(host) => text_of(host),
         Field::Absent | Field::Repeated => None,
@@ -49,14 +46,13 @@ fn is_same(origin: &str, host: &str) -> bool {
 mod tests {
     use super::*;
 
-    fn judge(origin: &'static str, host: &'static str, allowed: &[&str]) -> bool {
+    fn judge(origin: &'static str, host: &'static str) -> bool {
         let (origin, host) = (HeaderValue::from_static(origin), HeaderValue::from_static(host));
-        let allowed: Vec<String> = allowed.iter().map(|name| (*name).to_owned()).collect();
-        is_foreign(Field::Once(&origin), Field::Once(&host), &allowed)
+        is_foreign(Field::Once(&origin), Field::Once(&host))
     }
 
     #[test]
-    fn only_the_servers_own_pages_and_configured_ones_are_let_in() {
+    fn only_the_servers_own_pages_are_let_in() {
         for (origin, host, foreign) in [
             ("http://localhost:8080", "localhost:8080", false),
             ("http://LOCALHOST:8080", "localhost:8080", false),
@@ -76,16 +72,34 @@ mod tests {
             ("http://localhost:8080:80", "localhost:8080", true),
             ("http://localhost/", "localhost", true),
         ] {
-            assert_eq!(judge(origin, host, &[]), foreign, "{origin} at {host}");
+            assert_eq!(judge(origin, host), foreign, "{origin} at {host}");
         }
-        assert!(!judge("https://console.example", "localhost:8080", &["https://console.example"]));
-        assert!(judge("http://console.example", "localhost:8080", &["https://console.example"]));
+    }
+
+    #[test]
+    fn a_configured_origin_is_the_whole_of_it_and_no_pattern() {
+        let allowed = ["https://console.example".to_owned()];
+        for (origin, expected) in [
+            ("https://console.example", true),
+            ("HTTPS://Console.Example", true),
+            ("http://console.example", false),
+            ("https://console.example:444", false),
+            ("https://a.console.example", false),
+            ("https://console.example.evil.example", false),
+            ("null", false),
+        ] {
+            assert_eq!(
+                is_allowed(&HeaderValue::from_static(origin), &allowed),
+                expected,
+                "{origin}"
+            );
+        }
     }
 
     #[test]
     fn a_program_sends_no_origin_and_two_are_one_too_many() {
         let host = HeaderValue::from_static("localhost");
-        assert!(!is_foreign(Field::Absent, Field::Once(&host), &[]));
-        assert!(is_foreign(Field::Repeated, Field::Once(&host), &[]));
+        assert!(!is_foreign(Field::Absent, Field::Once(&host)));
+        assert!(is_foreign(Field::Repeated, Field::Once(&host)));
     }
 }

@@ -1,6 +1,13 @@
 //! A service with a handful of methods, so that the transport is tested without core.
 
-use std::{convert::Infallible, sync::Arc, time::Duration};
+use std::{
+    convert::Infallible,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use bytes::Bytes;
 use descartes_rpc::{
@@ -21,13 +28,20 @@ pub(crate) struct Stage {
     pub(crate) begun: Semaphore,
     /// `held` ends when there is a permit.
     pub(crate) release: Semaphore,
+    /// How many calls have reached the service.
+    pub(crate) reached: AtomicUsize,
     /// Whether `system.ready` says yes.
     pub(crate) ready: bool,
 }
 
 impl Default for Stage {
     fn default() -> Self {
-        Self { begun: Semaphore::new(0), release: Semaphore::new(0), ready: true }
+        Self {
+            begun: Semaphore::new(0),
+            release: Semaphore::new(0),
+            reached: AtomicUsize::new(0),
+            ready: true,
+        }
     }
 }
 
@@ -40,6 +54,7 @@ pub(crate) fn service(stage: Arc<Stage>) -> impl RpcService {
 }
 
 async fn reply(stage: &Stage, request: Request) -> Reply {
+    stage.reached.fetch_add(1, Ordering::Relaxed);
     let params = request.params.as_bytes().map(Bytes::copy_from_slice).unwrap_or_default();
     let result = match &*request.method {
         "echo" if params.is_empty() => Ok(Bytes::from_static(b"null")),

@@ -3,6 +3,7 @@
 
 mod admission;
 mod bounds;
+mod browsers;
 #[cfg(feature = "client")]
 mod client;
 #[cfg(feature = "client")]

@@ -123,6 +123,8 @@ async fn every_refusal_has_its_status_and_its_code() {
         assert_eq!(answer.field("content-type"), Some("application/json"), "{request}");
         assert_eq!(answer.field("descartes-api"), Some("1.0"), "{request}");
         assert_eq!(answer.field("allow").is_some(), status == 405, "{request}");
+        assert_eq!(answer.field("x-content-type-options"), Some("nosniff"), "{request}");
+        assert_eq!(answer.field("cross-origin-resource-policy"), Some("same-origin"), "{request}");
     }
     server.stop().await;
 }
