@@ -3,6 +3,7 @@
 mod error;
 mod exit;
 mod id;
+mod reach;
 mod record;
 pub(crate) mod registry;
 mod restart;
@@ -13,6 +14,7 @@ pub(crate) mod supervisor;
 pub use error::AgentError;
 pub use exit::{Exit, ExitReason, signal_name};
 pub use id::{AgentId, NotAnAgentId};
+pub use reach::Reach;
 pub use record::{AgentRecord, PauseMode};
 pub use registry::{AgentFilter, AgentPage, AgentView, PageRequest, StatusFilter, Want};
 pub use spec::{AgentLimits, AgentSpec, Backoff, RestartPolicy, RestartWhen, SpecError, StdinMode};

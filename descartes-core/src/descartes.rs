@@ -9,6 +9,7 @@ mod forget;
 mod health;
 mod maintain;
 mod output;
+mod reach;
 mod recording;
 mod recover;
 mod shutdown;
@@ -38,7 +39,9 @@ pub use state::{StateError, StateView};
 
 use crate::action::Actions;
 use crate::agent::registry::Registry;
-use crate::agent::{AgentError, AgentFilter, AgentId, AgentPage, AgentView, PageRequest, Want};
+use crate::agent::{
+    AgentError, AgentFilter, AgentId, AgentPage, AgentView, PageRequest, Reach, Want,
+};
 use crate::approval::Attendance;
 use crate::backend::{Backend, BackendStatus, Probes};
 use crate::chat::{ChatTimes, Chats};
@@ -153,7 +156,20 @@ impl Descartes {
     /// When there is none, when several live ones bear the name, or when it has ended and a live
     /// one is wanted.
     pub fn resolve(&self, asked: &str, want: Want) -> Result<AgentId, AgentError> {
-        self.core.registry.resolve(asked, want)
+        self.resolve_within(asked, want, &Reach::all())
+    }
+
+    /// The same among the agents within `reach`; the others are not there.
+    ///
+    /// # Errors
+    /// As [`resolve`](Self::resolve).
+    pub fn resolve_within(
+        &self,
+        asked: &str,
+        want: Want,
+        reach: &Reach,
+    ) -> Result<AgentId, AgentError> {
+        self.core.registry.resolve(asked, want, reach)
     }
 
     /// One agent, and the position of the journal that this reflects.
@@ -161,7 +177,19 @@ impl Descartes {
     /// # Errors
     /// When there is none.
     pub fn agent(&self, id: AgentId) -> Result<(AgentView, Cursor), AgentError> {
-        let (view, cursor) = self.core.journal.at_head(|| self.core.registry.view(id));
+        self.agent_within(id, &Reach::all())
+    }
+
+    /// The same if it is within `reach`; its children out of reach are not counted.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn agent_within(
+        &self,
+        id: AgentId,
+        reach: &Reach,
+    ) -> Result<(AgentView, Cursor), AgentError> {
+        let (view, cursor) = self.core.journal.at_head(|| self.core.registry.view(id, reach));
         Ok((view.ok_or_else(|| not_found(id))?, cursor))
     }
 

@@ -21,7 +21,9 @@ use tokio::task::JoinHandle;
 pub use health::Trouble;
 pub use read::{ReadPage, ReadRequest};
 pub use ring::Group;
-pub use subscription::{After, EventBatch, Item, SubscribeError, SubscribeRequest, Subscription};
+pub use subscription::{
+    After, EventBatch, Item, Seen, Sight, SubscribeError, SubscribeRequest, Subscription,
+};
 
 use crate::cursor::{Cursor, Position};
 use crate::store::{Batch, Committed, Gap, StateStore, StoreError};

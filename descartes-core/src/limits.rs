@@ -137,6 +137,9 @@ pub const STORE_RECOVERY_BYTES: u64 = 4 * 1024 * 1024;
 pub const RETENTION_AFTER_BYTES: usize = 16 * 1024 * 1024;
 /// How long commits have the store to themselves between two pieces of retention.
 pub const RETENTION_PAUSE: Duration = Duration::from_millis(20);
+/// Forgotten agents of which it is remembered whose they were, so that their last events reach
+/// who may read them: as many as ended ones are kept.
+pub const FORGOTTEN_AGENTS: usize = 10_000;
 /// How often idempotency records that are too old are forgotten.
 pub const IDEMPOTENCY_SWEEP: Duration = Duration::from_secs(600);
 /// How often a store that failed is tried again.
@@ -217,6 +220,9 @@ pub const PROBE_OUTPUT_BYTES: u64 = 64 * 1024;
 pub const VERSION_BYTES: usize = 64;
 /// Questions of one turn that may be open at once; further ones are denied at once.
 pub const OPEN_ASKS: usize = 64;
+/// Of so many who asked what there is to decide is remembered when: who differ in what they may
+/// decide are few.
+pub const ATTENDANTS: usize = 1024;
 /// How long after `approval.list` whoever asked is expected to decide.
 pub const ATTENDED_AFTER_LIST: Duration = Duration::from_secs(60);
 /// How long a host that stops waits for its chats to say that their agents have ended.

@@ -5,6 +5,7 @@
 //! are of one moment.
 
 mod list;
+mod reach;
 mod resolve;
 
 use std::collections::{BTreeMap, HashMap};
@@ -38,6 +39,7 @@ struct Agents {
     reserved: Vec<Arc<str>>,
     names: HashMap<Arc<str>, Vec<AgentId>>,
     children: HashMap<AgentId, usize>,
+    forgotten: reach::Forgotten,
 }
 
 /// A place for an agent that is being started; given back when dropped.
@@ -109,6 +111,7 @@ impl Registry {
         let mut agents = self.write();
         let Some(record) = agents.all.remove(&id) else { return };
         agents.live.remove(&id);
+        agents.forgotten.note(&record);
         if let Some(ids) = agents.names.get_mut(&record.name) {
             ids.retain(|known| *known != id);
             if ids.is_empty() {
@@ -146,6 +149,12 @@ impl Registry {
     /// Every record; shared, in order of creation.
     pub(crate) fn all(&self) -> Vec<Arc<AgentRecord>> {
         self.read().all.values().cloned().collect()
+    }
+
+    /// Every record that `filter` wants, in order of creation.
+    pub(crate) fn selected(&self, filter: &AgentFilter) -> Vec<Arc<AgentRecord>> {
+        let agents = self.read();
+        agents.all.values().filter(|record| agents.wants(filter, record)).cloned().collect()
     }
 
     /// How many agents `parent` has above it, itself included.

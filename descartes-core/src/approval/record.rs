@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::ApprovalId;
-use crate::agent::AgentId;
+use crate::agent::{AgentId, Reach};
 use crate::chat::ChatId;
 use crate::dialect::{AskKind, AskOption, AskRequest, OptionEffect, ToolEffect};
 use crate::json::Json;
@@ -166,12 +166,13 @@ pub struct ApprovalFilter {
     pub agent: Option<AgentId>,
     /// Of this chat.
     pub chat: Option<ChatId>,
+    /// Within this reach.
+    pub within: Reach,
 }
 
 impl ApprovalFilter {
-    /// Whether `approval` is wanted.
-    #[must_use]
-    pub fn matches(&self, approval: &Approval) -> bool {
+    /// Whether `approval` is wanted, whatever the reach.
+    pub(crate) fn matches(&self, approval: &Approval) -> bool {
         self.status.is_none_or(|status| status == approval.status)
             && self.agent.is_none_or(|agent| agent == approval.agent)
             && self.chat.is_none_or(|chat| chat == approval.chat)

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::{ChatId, ChatRecord, ChatStatus, Chats};
-use crate::agent::{PageRequest, SpecError};
+use crate::agent::{PageRequest, Reach, SpecError};
 use crate::cursor::Cursor;
 
 /// Which chats a list shows.
@@ -19,12 +19,13 @@ pub struct ChatFilter {
     pub labels: BTreeMap<String, String>,
     /// Closed ones too.
     pub include_closed: bool,
+    /// Within this reach.
+    pub within: Reach,
 }
 
 impl ChatFilter {
-    /// Whether `record` is wanted.
-    #[must_use]
-    pub fn matches(&self, record: &ChatRecord) -> bool {
+    /// Whether `record` is wanted, whatever the reach.
+    fn matches(&self, record: &ChatRecord) -> bool {
         let status = if self.status.is_empty() {
             self.include_closed || record.is_open()
         } else {
@@ -59,16 +60,17 @@ pub(crate) struct Listed {
 }
 
 impl Chats {
-    /// A page of chats.
+    /// A page of chats; `reached` says which are within the filter's reach.
     pub(crate) fn list(
         &self,
         filter: &ChatFilter,
         page: &PageRequest,
+        reached: impl Fn(&ChatRecord) -> bool,
     ) -> Result<Listed, SpecError> {
         let after = page.token.as_deref().map(str::parse::<ChatId>).transpose();
         let after = after.map_err(|error| SpecError::new("page_token", error.to_string()))?;
         let mut wanted = self.all();
-        wanted.retain(|record| filter.matches(record));
+        wanted.retain(|record| filter.matches(record) && reached(record));
         let total = wanted.len();
         if !page.oldest_first {
             wanted.reverse();

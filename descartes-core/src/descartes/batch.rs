@@ -8,7 +8,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use super::{Descartes, Kill};
-use crate::agent::{AgentError, AgentFilter, AgentId, AgentRecord, Want};
+use crate::agent::{AgentError, AgentFilter, AgentId, AgentRecord, Reach, Want};
 use crate::limits::{BATCH_AGENTS, BATCH_PARALLEL};
 use crate::runner::Signal;
 
@@ -46,6 +46,8 @@ pub enum BatchCommand {
 pub struct AgentBatch {
     /// Which.
     pub target: BatchTarget,
+    /// Only agents within this reach; the others are not there.
+    pub within: Reach,
     /// What.
     pub command: BatchCommand,
     /// Begin no more once one has failed.
@@ -82,18 +84,23 @@ impl Descartes {
             return Err(AgentError::Limit { limit: "batch.agents", current, max });
         }
         let command = if batch.dry_run { BatchCommand::Status } else { batch.command };
+        let within = Arc::new(batch.within);
         let room = Arc::new(Semaphore::new(BATCH_PARALLEL));
         let failed = Arc::new(AtomicBool::new(false));
         let mut work = JoinSet::new();
         for (index, asked) in asked.iter().cloned().enumerate() {
             let (this, by, command) = (self.clone(), Arc::clone(&by), command.clone());
             let (room, failed) = (Arc::clone(&room), Arc::clone(&failed));
+            let within = Arc::clone(&within);
             work.spawn(async move {
                 let _place = room.acquire_owned().await;
                 if batch.fail_fast && failed.load(Ordering::Acquire) {
                     return (index, Err(AgentError::NotBegun));
                 }
-                let result = this.one(&asked, command, by).await;
+                let result = match this.resolve_within(&asked, wanted(&command), &within) {
+                    Ok(id) => this.one(id, command, by).await,
+                    Err(error) => Err(error),
+                };
                 if result.is_err() {
                     failed.store(true, Ordering::Release);
                 }
@@ -114,24 +121,18 @@ impl Descartes {
         match target {
             BatchTarget::These(asked) => asked,
             BatchTarget::Select(filter) => {
-                let all = self.core.registry.all();
-                let wanted = all.iter().filter(|record| filter.matches(record));
-                wanted.map(|record| record.id.to_string()).collect()
+                let wanted = self.core.registry.selected(&filter);
+                wanted.iter().map(|record| record.id.to_string()).collect()
             }
         }
     }
 
     async fn one(
         &self,
-        asked: &str,
+        id: AgentId,
         command: BatchCommand,
         by: Arc<str>,
     ) -> Result<Arc<AgentRecord>, AgentError> {
-        let want = match command {
-            BatchCommand::Status | BatchCommand::Kill | BatchCommand::Stop => Want::Any,
-            _ => Want::Live,
-        };
-        let id: AgentId = self.resolve(asked, want)?;
         match command {
             BatchCommand::Pause => self.pause(id, false, by).await,
             BatchCommand::Resume => self.resume(id, by).await,
@@ -150,5 +151,13 @@ impl Descartes {
             }
             BatchCommand::Status => self.record(id),
         }
+    }
+}
+
+/// Which agents a command can do something with.
+const fn wanted(command: &BatchCommand) -> Want {
+    match command {
+        BatchCommand::Status | BatchCommand::Kill | BatchCommand::Stop => Want::Any,
+        _ => Want::Live,
     }
 }

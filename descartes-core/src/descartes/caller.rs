@@ -9,6 +9,8 @@ use crate::idempotency::Ticket;
 pub struct Caller {
     /// The principal or agent.
     pub by: Arc<str>,
+    /// Whose it will be: the same one's, or, of what an agent makes, its owner's.
+    pub owner: Arc<str>,
     /// The key under which this call takes effect once, when it has one.
     pub ticket: Option<Ticket>,
 }
@@ -23,6 +25,14 @@ impl Caller {
     /// This principal.
     #[must_use]
     pub fn new(by: impl Into<Arc<str>>) -> Self {
-        Self { by: by.into(), ticket: None }
+        let by = by.into();
+        Self { owner: Arc::clone(&by), by, ticket: None }
+    }
+
+    /// The same, but what it makes belongs to `owner`.
+    #[must_use]
+    pub fn for_owner(mut self, owner: impl Into<Arc<str>>) -> Self {
+        self.owner = owner.into();
+        self
     }
 }

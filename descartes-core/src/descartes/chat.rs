@@ -7,7 +7,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::{Caller, Core, Descartes};
 use crate::agent::registry::Reservation;
-use crate::agent::{AgentError, AgentId, AgentRecord, AgentSpec, PageRequest};
+use crate::agent::{AgentError, AgentId, AgentRecord, AgentSpec, PageRequest, Reach};
 use crate::approval::{Approval, ApprovalFilter, ApprovalId};
 use crate::backend::{Backend, CHAT_APPROVALS};
 use crate::chat::{
@@ -91,6 +91,9 @@ impl Descartes {
         let core = &self.core;
         core.check_open()?;
         let mut spec = spec;
+        if let Some(parent) = spec.agent.parent {
+            core.check_depth(parent)?;
+        }
         let backend = core.chat_backend_for(spec.agent.backend.as_deref())?;
         let asked = spec.agent.cwd.take().filter(|cwd| cwd.as_os_str() != ".");
         spec.agent.cwd = core.directory_of(&backend, asked);
@@ -100,7 +103,7 @@ impl Descartes {
         backend.check_approvals(mode, CHAT_APPROVALS)?;
         let names = spec.agent.env.keys().map(|name| (name.clone(), String::new())).collect();
         let env = std::mem::replace(&mut spec.agent.env, names);
-        let owner = Arc::clone(&caller.by);
+        let owner = Arc::clone(&caller.owner);
         let record = ChatRecord::new(spec, Arc::clone(backend.name()), owner, core.clock.now());
         core.begin_recording(&backend, &record.spec.agent).await?;
         core.secrets.write(record.agent, &env).await.map_err(|source| {
@@ -238,18 +241,20 @@ impl Descartes {
         self.core.chats.of_agent(agent)
     }
 
-    /// The one chat whose identifier ends so.
+    /// The one chat within `reach` whose identifier ends so.
     #[must_use]
-    pub fn chat_ending(&self, tail: &str) -> Option<ChatId> {
+    pub fn chat_ending(&self, tail: &str, reach: &Reach) -> Option<ChatId> {
         let all = self.core.chats.all();
-        only(all.iter().map(|record| record.id).filter(|id| ends_with(&id.to_string(), tail)))
+        let reached = all.iter().filter(|record| self.core.reaches_chat(reach, record));
+        only(reached.map(|record| record.id).filter(|id| ends_with(&id.to_string(), tail)))
     }
 
-    /// The one approval that waits and whose identifier ends so.
+    /// The one approval within `reach` that waits and whose identifier ends so.
     #[must_use]
-    pub fn approval_ending(&self, tail: &str) -> Option<ApprovalId> {
+    pub fn approval_ending(&self, tail: &str, reach: &Reach) -> Option<ApprovalId> {
         let all = self.core.chats.all_pending();
-        only(all.iter().map(|approval| approval.id).filter(|id| ends_with(&id.to_string(), tail)))
+        let reached = all.iter().filter(|approval| self.core.reaches_approval(reach, approval));
+        only(reached.map(|approval| approval.id).filter(|id| ends_with(&id.to_string(), tail)))
     }
 
     /// Follows the record of a chat.
@@ -269,7 +274,9 @@ impl Descartes {
     /// # Errors
     /// When the page token is not one that was given out.
     pub fn chats(&self, filter: &ChatFilter, page: &PageRequest) -> Result<ChatPage, ChatError> {
-        let (listed, cursor) = self.core.journal.at_head(|| self.core.chats.list(filter, page));
+        let core = &self.core;
+        let reached = |record: &ChatRecord| core.reaches_chat(&filter.within, record);
+        let (listed, cursor) = core.journal.at_head(|| core.chats.list(filter, page, reached));
         let crate::chat::Listed { chats, total, next_token } = listed?;
         Ok(ChatPage { chats, total, next_token, cursor })
     }
@@ -310,8 +317,11 @@ impl Descartes {
         filter: &ApprovalFilter,
     ) -> Result<(Vec<Arc<Approval>>, Cursor), ChatError> {
         let (pending, cursor) = self.core.journal.at_head(|| self.core.chats.all_pending());
+        let wants = |approval: &Approval| {
+            filter.matches(approval) && self.core.reaches_approval(&filter.within, approval)
+        };
         if filter.status == Some(crate::approval::ApprovalStatus::Pending) {
-            let wanted = pending.into_iter().filter(|approval| filter.matches(approval));
+            let wanted = pending.into_iter().filter(|approval| wants(approval));
             return Ok((wanted.collect(), cursor));
         }
         let mut all = Vec::new();
@@ -321,7 +331,7 @@ impl Descartes {
             range.after = page.documents.last().map(|last| Arc::clone(&last.key.id));
             for document in &page.documents {
                 let approval = decode_approval(&document.body).map_err(damaged)?;
-                if filter.matches(&approval) {
+                if wants(&approval) {
                     all.push(Arc::new(approval));
                 }
             }
@@ -418,6 +428,7 @@ impl Descartes {
             env: env.unwrap_or_default(),
             place,
             chat: None,
+            by: Arc::clone(by),
         };
         super::spawn::begin(Arc::clone(&self.core), plan, None).await?;
         Ok(())

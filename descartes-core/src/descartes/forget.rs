@@ -51,9 +51,9 @@ impl Descartes {
         let by = by.into();
         let now = self.core.clock.now();
         let mut ids = Vec::new();
-        for record in self.core.registry.all() {
+        for record in self.core.registry.selected(&prune.select) {
             let old = record.ended_at.is_some_and(|ended| now.since(ended) >= prune.older_than);
-            if record.is_live() || !old || !prune.select.matches(&record) {
+            if record.is_live() || !old {
                 continue;
             }
             if !prune.dry_run {

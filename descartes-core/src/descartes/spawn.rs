@@ -39,6 +39,8 @@ pub(super) struct Plan {
     pub(super) place: Reservation,
     /// The chat that begins with it.
     pub(super) chat: Option<ChatRecord>,
+    /// Who asked for it.
+    pub(super) by: Arc<str>,
 }
 
 impl Descartes {
@@ -64,8 +66,8 @@ impl Descartes {
         spec: AgentSpec,
         caller: Caller,
     ) -> (Result<Spawned, AgentError>, Option<Ticket>) {
-        let Caller { by, mut ticket } = caller;
-        let plan = match self.plan(spec, by) {
+        let Caller { by, owner, mut ticket } = caller;
+        let plan = match self.plan(spec, by, owner) {
             Ok(plan) => plan,
             Err(error) => return (Err(error), ticket),
         };
@@ -86,7 +88,7 @@ impl Descartes {
         plan: Plan,
         ticket: Option<&mut Ticket>,
     ) -> Result<Spawned, AgentError> {
-        let (task, by) = (plan.record.spec.task.clone(), Arc::clone(&plan.record.owner));
+        let (task, by) = (plan.record.spec.task.clone(), Arc::clone(&plan.by));
         let (core, spec) = (&self.core, plan.record.spec.clone());
         core.begin_recording(&plan.backend, &spec).await?;
         let spawned = match begin(Arc::clone(core), plan, ticket).await {
@@ -106,7 +108,12 @@ impl Descartes {
         Ok(spawned)
     }
 
-    fn plan(&self, mut spec: AgentSpec, by: Arc<str>) -> Result<Plan, AgentError> {
+    fn plan(
+        &self,
+        mut spec: AgentSpec,
+        by: Arc<str>,
+        owner: Arc<str>,
+    ) -> Result<Plan, AgentError> {
         let core = &self.core;
         core.check_open()?;
         spec.check()?;
@@ -118,11 +125,7 @@ impl Descartes {
             backend.check_approvals(mode, AGENT_APPROVALS)?;
         }
         if let Some(parent) = spec.parent {
-            let (current, max) = (core.registry.depth(parent)?, core.limits.hierarchy_depth);
-            if current >= max {
-                let (current, max) = (current as u64, max as u64);
-                return Err(AgentError::Limit { limit: "agents.max_depth", current, max });
-            }
+            core.check_depth(parent)?;
         }
         if spec.chat.record.is_some() && !backend.always_converses() {
             return Err(not_recorded().into());
@@ -145,13 +148,13 @@ impl Descartes {
             let cwd = core.directory_of(&backend, spec.cwd.clone());
             let agent = AgentSpec { task: None, cwd, ..AgentSpec::clone(&spec) };
             let chat = ChatSpec { agent, ..ChatSpec::default() };
-            let mut chat = ChatRecord::new(chat, Arc::clone(backend.name()), Arc::clone(&by), now);
+            let mut chat = ChatRecord::new(chat, Arc::clone(backend.name()), Arc::clone(&owner), now);
             (chat.agent, chat.has_agent, chat.mode) = (id, true, ChatMode::Agent);
             chat
         });
         let names = (name, Arc::clone(backend.name()));
-        let record = AgentRecord::new(id, names, spec, by, now);
-        Ok(Plan { record, backend, env, place, chat })
+        let record = AgentRecord::new(id, names, spec, owner, now);
+        Ok(Plan { record, backend, env, place, chat, by })
     }
 }
 
@@ -169,6 +172,16 @@ impl Core {
             }
             Some(trouble) => Err(StoreError::Unavailable { what: trouble.reason }.into()),
         }
+    }
+
+    /// Whether `parent` is there and may have one more below it.
+    pub(super) fn check_depth(&self, parent: AgentId) -> Result<(), AgentError> {
+        let (current, max) = (self.registry.depth(parent)?, self.limits.hierarchy_depth);
+        if current >= max {
+            let (current, max) = (current as u64, max as u64);
+            return Err(AgentError::Limit { limit: "agents.max_depth", current, max });
+        }
+        Ok(())
     }
 
     pub(super) fn backend_for(&self, name: Option<&str>) -> Result<Backend, AgentError> {
@@ -225,7 +238,7 @@ pub(super) async fn begin(
     plan: Plan,
     ticket: Option<&mut Ticket>,
 ) -> Result<Spawned, AgentError> {
-    let Plan { record, backend, env, place, chat } = plan;
+    let Plan { record, backend, env, place, chat, by } = plan;
     let id = record.id;
     let chat_id = chat.as_ref().map(|chat| chat.id);
     core.secrets.write(id, &env).await.map_err(|source| StoreError::Unavailable {
@@ -254,11 +267,8 @@ pub(super) async fn begin(
     let record = supervisor.begun();
     let live = Live { commands, changes: tokio::sync::watch::Sender::new(Arc::clone(&record)) };
     let body = EventBody::AgentSpawned(Box::new((*record).clone()));
-    let batch = Batch::control().put(put_record(&record)).event(status_event(
-        &record,
-        &record.owner,
-        &body,
-    ));
+    let batch =
+        Batch::control().put(put_record(&record)).event(status_event(&record, &by, &body));
     let (registry, shown) = (Arc::clone(&core.registry), Arc::clone(&record));
     let apply = Box::new(move |_: &_| {
         registry.add(shown, Some(live));

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::{Caller, Descartes, not_found};
-use crate::agent::{AgentError, AgentId, AgentRecord};
+use crate::agent::{AgentError, AgentId, AgentRecord, Reach};
 use crate::cursor::Cursor;
 use crate::idempotency::Ticket;
 use crate::store::{Batch, Document, Expect, Key, KeyRange, Put, Space, StoreError};
@@ -57,24 +57,27 @@ pub struct StateView {
 }
 
 impl Descartes {
-    /// The values of an agent, or the global ones: one key, or all that begin with `prefix`.
+    /// The values of an agent, or the global ones: one key, or all that begin with `prefix`. Of the
+    /// global ones those within `reach`; whoever reaches an agent reaches its values.
     ///
     /// # Errors
     /// When there is no such agent, or the store fails.
     pub async fn state_query(
         &self,
         agent: Option<AgentId>,
-        key: Option<&str>,
-        prefix: &str,
+        (key, prefix): (Option<&str>, &str),
+        reach: &Reach,
     ) -> Result<StateView, StateError> {
         let agent = agent.map(|id| self.record(id)).transpose()?;
+        let reached =
+            |document: &Document| agent.is_some() || reach.covers_owner(&document.owner);
         let scope = scope(agent.as_ref().map(|record| record.id));
         let cursor = self.core.journal.head();
         let mut values = BTreeMap::new();
         let store = self.core.journal.store();
         if let Some(key) = key {
             let document = store.get(&Key::new(Space::STATE, format!("{scope}{key}"))).await?;
-            if let Some(Document { body, .. }) = document {
+            if let Some(Document { body, .. }) = document.filter(reached) {
                 values.insert(key.to_owned(), body);
             }
             return Ok(StateView { values, agent, cursor });
@@ -83,7 +86,7 @@ impl Descartes {
         loop {
             let page = store.list(&range).await?;
             range.after = page.documents.last().map(|last| Arc::clone(&last.key.id));
-            for Document { key, body, .. } in page.documents {
+            for Document { key, body, .. } in page.documents.into_iter().filter(reached) {
                 values.insert(key.id[scope.len()..].to_owned(), body);
             }
             if !page.more {
@@ -110,8 +113,10 @@ impl Descartes {
             return Err(StateError::Limit { limit: "limits.state_value_bytes", current, max });
         }
         let name = Key::new(Space::STATE, format!("{scope}{key}"));
-        self.check_room(&name, &scope).await?;
-        let mut put = Put::new(name, Arc::clone(&caller.by), value);
+        let owner = self.check_room(&name, &scope).await?;
+        // Who writes it next does not take it over.
+        let owner = owner.unwrap_or_else(|| Arc::clone(&caller.owner));
+        let mut put = Put::new(name, owner, value);
         put.expect = match expected_version {
             None => Expect::Any,
             Some(0) => Expect::Absent,
@@ -121,6 +126,20 @@ impl Descartes {
         batch.puts.extend(caller.ticket.as_mut().map(|ticket: &mut Ticket| ticket.begun(agent)));
         let committed = self.core.journal.commit(batch).await.map_err(|error| named(error, key))?;
         Ok(committed.versions[0])
+    }
+
+    /// Whose the value `key` is, of an agent or of all; none when there is no such value.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn state_owner(
+        &self,
+        agent: Option<AgentId>,
+        key: &str,
+    ) -> Result<Option<Arc<str>>, StateError> {
+        let name = Key::new(Space::STATE, format!("{}{key}", scope(agent)));
+        let document = self.core.journal.store().get(&name).await?;
+        Ok(document.map(|document| document.owner))
     }
 
     /// Deletes a value; returns the version it had, 0 when there was none.
@@ -156,16 +175,16 @@ impl Descartes {
         Ok(scope(agent))
     }
 
-    /// A new key must fit in.
-    async fn check_room(&self, name: &Key, scope: &str) -> Result<(), StateError> {
+    /// Whose the value is, if there is one; a new key must fit in.
+    async fn check_room(&self, name: &Key, scope: &str) -> Result<Option<Arc<str>>, StateError> {
         let store = self.core.journal.store();
-        if store.get(name).await?.is_some() {
-            return Ok(());
+        if let Some(known) = store.get(name).await? {
+            return Ok(Some(known.owner));
         }
         let max = self.core.limits.state_keys;
         let page = store.list(&KeyRange::new(Space::STATE, scope, max)).await?;
         if page.documents.len() < max {
-            return Ok(());
+            return Ok(None);
         }
         let max = max as u64;
         Err(StateError::Limit { limit: "limits.state_keys", current: max, max })

@@ -41,13 +41,48 @@ pub struct SubscribeRequest {
     pub types: Vec<Arc<str>>,
     /// Begin with the last so many events of each topic instead of `after`.
     pub tail: Option<u64>,
+    /// Of all this, only what the reader may see.
+    pub sight: Option<Sight>,
+}
+
+/// What a reader may see of the topics that it asked for. It is asked for each event when that is
+/// read: what a reader may see can change.
+#[derive(Clone)]
+pub struct Sight(Arc<dyn Fn(Seen<'_>) -> bool + Send + Sync>);
+
+/// What a reader is about to be shown.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub enum Seen<'a> {
+    /// An event.
+    Event(&'a Event),
+    /// That events of a topic are no longer kept.
+    Gap(&'a Topic),
+}
+
+impl Sight {
+    /// What `sees` says. It must not block.
+    #[must_use]
+    pub fn new(sees: impl Fn(Seen<'_>) -> bool + Send + Sync + 'static) -> Self {
+        Self(Arc::new(sees))
+    }
+
+    fn sees(&self, what: Seen<'_>) -> bool {
+        (self.0)(what)
+    }
+}
+
+impl std::fmt::Debug for Sight {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Sight")
+    }
 }
 
 impl SubscribeRequest {
     /// Everything of `topics` from `after` on.
     #[must_use]
     pub fn new(topics: Vec<TopicFilter>, after: After) -> Self {
-        Self { topics, after, types: Vec::new(), tail: None }
+        Self { topics, after, types: Vec::new(), tail: None, sight: None }
     }
 }
 
@@ -136,6 +171,7 @@ pub struct Subscription {
     shared: Arc<Shared>,
     filters: Arc<[TopicFilter]>,
     types: Vec<Arc<str>>,
+    sight: Option<Sight>,
     /// Events below these offsets were skipped by `tail`.
     skips: HashMap<Topic, u64>,
     place: usize,
@@ -226,7 +262,7 @@ impl Subscription {
     fn pick(&mut self, group: Arc<Group>) -> Option<EventBatch> {
         let from = group.events().partition_point(|event| event.position <= self.position);
         self.position = group.last();
-        let plain = self.types.is_empty() && self.skips.is_empty();
+        let plain = self.is_plain();
         let wants_topic = |topic: &Topic| self.filters.iter().any(|filter| filter.matches(topic));
         if let Some(topic) = group.only_topic()
             && plain
@@ -249,6 +285,16 @@ impl Subscription {
         self.filters.iter().any(|filter| filter.matches(&event.topic))
             && (self.types.is_empty() || wants_kind(&self.types, &event.kind))
             && self.skips.get(&event.topic).is_none_or(|first| event.offset >= *first)
+            && self.sight.as_ref().is_none_or(|sight| sight.sees(Seen::Event(event)))
+    }
+
+    /// Whether everything of its topics is wanted.
+    fn is_plain(&self) -> bool {
+        self.types.is_empty() && self.skips.is_empty() && self.sight.is_none()
+    }
+
+    fn sees_gap(&self, topic: &Topic) -> bool {
+        self.sight.as_ref().is_none_or(|sight| sight.sees(Seen::Gap(topic)))
     }
 
     fn ask_store(&self) -> PageFuture {
@@ -273,6 +319,9 @@ impl Subscription {
     /// Remembers to say what is missing. A page tells of everything missing behind its beginning,
     /// the next one again: the reader is told once.
     fn note_gap(&mut self, mut gap: Gap) {
+        if !self.sees_gap(&gap.topic) {
+            return;
+        }
         let skipped = self.skips.get(&gap.topic).copied().unwrap_or(0);
         let told = self.told.get(&gap.topic).copied().unwrap_or(0);
         gap.from_offset = gap.from_offset.max(told);
@@ -293,7 +342,7 @@ impl Subscription {
             self.note_gap(gap);
         }
         let end = next.min(visible).max(self.position);
-        let plain = self.types.is_empty() && self.skips.is_empty();
+        let plain = self.is_plain();
         events.retain(|event| event.position <= visible && (plain || self.wants(event)));
         let Some(first) = events.first() else {
             self.position = end;

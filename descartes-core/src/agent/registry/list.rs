@@ -1,11 +1,11 @@
 //! Lists of agents: filters, pages, counts.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::ops::Bound;
 use std::sync::Arc;
 
 use super::{Agents, Registry};
-use crate::agent::{AgentError, AgentId, AgentRecord, AgentStatus};
+use crate::agent::{AgentError, AgentId, AgentRecord, AgentStatus, Reach};
 use crate::cursor::Cursor;
 
 /// Which statuses a list shows.
@@ -35,6 +35,8 @@ pub struct AgentFilter {
     pub backend: Option<String>,
     /// Children of this agent.
     pub parent: Option<AgentId>,
+    /// Within this reach.
+    pub within: Reach,
 }
 
 impl AgentFilter {
@@ -44,9 +46,8 @@ impl AgentFilter {
         Self { status, ..Self::default() }
     }
 
-    /// Whether `record` is wanted.
-    #[must_use]
-    pub fn matches(&self, record: &AgentRecord) -> bool {
+    /// Whether `record` is wanted, whatever the reach: that is seen beside all other agents.
+    pub(super) fn matches(&self, record: &AgentRecord) -> bool {
         let status = match &self.status {
             StatusFilter::Live => record.is_live(),
             StatusFilter::Stopped => !record.is_live(),
@@ -122,7 +123,7 @@ impl Registry {
             AgentError::from(crate::agent::SpecError::new(path, error.to_string()))
         })?;
         let agents = self.read();
-        let wanted = |record: &&Arc<AgentRecord>| filter.matches(record);
+        let wanted = |record: &&Arc<AgentRecord>| agents.wants(filter, record);
         let total = agents.candidates(filter).filter(wanted).count();
         let bounds = match (after, page.oldest_first) {
             (None, _) => (Bound::Unbounded, Bound::Unbounded),
@@ -130,7 +131,14 @@ impl Registry {
             (Some(id), false) => (Bound::Unbounded, Bound::Excluded(id)),
         };
         let range = agents.all.range(bounds).map(|(_, record)| record);
-        let view = |record: &Arc<AgentRecord>| agents.view(record);
+        let children = agents.children_of(&filter.within);
+        let view = |record: &Arc<AgentRecord>| {
+            let mut view = agents.view(record);
+            if let Some(children) = &children {
+                view.children = children.get(&record.id).copied().unwrap_or(0);
+            }
+            view
+        };
         let mut views: Vec<AgentView> = if page.oldest_first {
             range.filter(wanted).take(page.limit + 1).map(view).collect()
         } else {
@@ -142,9 +150,14 @@ impl Registry {
         Ok(Listed { agents: views, total, next_token: last })
     }
 
-    pub(crate) fn view(&self, id: AgentId) -> Option<AgentView> {
+    pub(crate) fn view(&self, id: AgentId, reach: &Reach) -> Option<AgentView> {
         let agents = self.read();
-        agents.all.get(&id).map(|record| agents.view(record))
+        let record = agents.all.get(&id).filter(|record| agents.reaches(reach, record))?;
+        let mut view = agents.view(record);
+        if let Some(children) = agents.children_of(reach) {
+            view.children = children.get(&id).copied().unwrap_or(0);
+        }
+        Some(view)
     }
 
     /// How many agents are in each status.
@@ -164,6 +177,24 @@ impl Agents {
             StatusFilter::Live => Box::new(self.live.keys().filter_map(|id| self.all.get(id))),
             _ => Box::new(self.all.values()),
         }
+    }
+
+    /// Whether `filter` wants `record`.
+    pub(super) fn wants(&self, filter: &AgentFilter, record: &AgentRecord) -> bool {
+        filter.matches(record) && self.reaches(&filter.within, record)
+    }
+
+    /// How many children within `reach` each agent has, where that is not all of them: children
+    /// may belong to somebody else than their parent does.
+    fn children_of(&self, reach: &Reach) -> Option<HashMap<AgentId, usize>> {
+        reach.owner()?;
+        let mut children = HashMap::new();
+        for record in self.all.values().filter(|record| reach.allows_owner(&record.owner)) {
+            if let Some(parent) = record.spec.parent {
+                *children.entry(parent).or_default() += 1;
+            }
+        }
+        Some(children)
     }
 
     fn view(&self, record: &Arc<AgentRecord>) -> AgentView {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{Agents, Registry};
-use crate::agent::{AgentError, AgentId};
+use crate::agent::{AgentError, AgentId, Reach};
 
 /// Which agents a call can do something with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,14 +18,19 @@ pub enum Want {
 const SIMILAR_NAMES: usize = 3;
 
 impl Registry {
-    /// The agent that `asked` means: by identity; else the live one of that name, else the one
-    /// that ended last.
-    pub(crate) fn resolve(&self, asked: &str, want: Want) -> Result<AgentId, AgentError> {
+    /// The agent within `reach` that `asked` means: by identity; else the live one of that name,
+    /// else the one that ended last.
+    pub(crate) fn resolve(
+        &self,
+        asked: &str,
+        want: Want,
+        reach: &Reach,
+    ) -> Result<AgentId, AgentError> {
         let agents = self.read();
         let id = match asked.parse::<AgentId>() {
-            Ok(id) if agents.all.contains_key(&id) => id,
-            Ok(_) => return Err(agents.not_found(asked)),
-            Err(_) => agents.by_name(asked)?,
+            Ok(id) if agents.is_there(id, reach) => id,
+            Ok(_) => return Err(agents.not_found(asked, reach)),
+            Err(_) => agents.by_name(asked, reach)?,
         };
         match (want, agents.all.get(&id)) {
             (Want::Live, Some(record)) if !record.is_live() => Err(AgentError::WrongStatus {
@@ -39,26 +44,37 @@ impl Registry {
 }
 
 impl Agents {
-    fn by_name(&self, name: &str) -> Result<AgentId, AgentError> {
+    fn is_there(&self, id: AgentId, reach: &Reach) -> bool {
+        self.all.get(&id).is_some_and(|record| self.reaches(reach, record))
+    }
+
+    fn by_name(&self, name: &str, reach: &Reach) -> Result<AgentId, AgentError> {
         if !is_addressable(name) {
-            return Err(self.not_found(name));
+            return Err(self.not_found(name, reach));
         }
-        let mut live: Vec<_> = self.ids_of(name).filter(|id| self.live.contains_key(id)).collect();
+        let reached = || self.ids_of(name).filter(|id| self.is_there(*id, reach));
+        let mut live: Vec<_> = reached().filter(|id| self.live.contains_key(id)).collect();
         live.sort_unstable();
         match live[..] {
             [] => {
                 let ended = |id: &AgentId| self.all.get(id).and_then(|record| record.ended_at);
-                let last = self.ids_of(name).max_by_key(|id| (ended(id), *id));
-                last.ok_or_else(|| self.not_found(name))
+                let last = reached().max_by_key(|id| (ended(id), *id));
+                last.ok_or_else(|| self.not_found(name, reach))
             }
             [only] => Ok(only),
             _ => Err(AgentError::Ambiguous { name: name.to_owned(), ids: live }),
         }
     }
 
-    fn not_found(&self, asked: &str) -> AgentError {
-        let mut close: Vec<(usize, &Arc<str>)> =
-            self.names.keys().filter_map(|name| Some((distance(asked, name)?, name))).collect();
+    fn not_found(&self, asked: &str, reach: &Reach) -> AgentError {
+        let reached = |ids: &[AgentId]| ids.iter().any(|id| self.is_there(*id, reach));
+        let mut close: Vec<(usize, &Arc<str>)> = self
+            .names
+            .iter()
+            .filter_map(|(name, ids)| Some((distance(asked, name)?, name, ids)))
+            .filter(|(_, _, ids)| reached(ids))
+            .map(|(distance, name, _)| (distance, name))
+            .collect();
         close.sort_unstable();
         let similar = close.into_iter().take(SIMILAR_NAMES).map(|(_, name)| Arc::clone(name));
         AgentError::NotFound { asked: asked.to_owned(), similar: similar.collect() }

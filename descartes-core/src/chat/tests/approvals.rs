@@ -65,7 +65,7 @@ async fn what_nobody_can_be_expected_to_decide_is_denied_at_once() {
     let began = tokio::time::Instant::now();
     assert_eq!(&*turn(&host, chat, "write").await.content, "denied");
     assert!(began.elapsed() < Duration::from_secs(1));
-    let reader = host.attendance().begin(vec![TopicFilter::from_text("approval/")]);
+    let reader = host.attendance().begin(vec![TopicFilter::from_text("approval/")], Reach::all());
     let result = prompt(&host, chat, "write").await;
     let approval = asked(&host, chat).await;
     drop(reader);

@@ -25,6 +25,7 @@ pub(in crate::journal) async fn open(
         shared,
         filters,
         types: request.types,
+        sight: request.sight,
         skips: HashMap::new(),
         place,
         position,
@@ -72,6 +73,9 @@ impl Subscription {
     /// Says of every topic that what the reader had seen may not be what is there now.
     async fn tell_lost_epoch(&mut self) -> Result<(), StoreError> {
         for state in self.states().await? {
+            if !self.sees_gap(&state.topic) {
+                continue;
+            }
             let next = self.offset_after(&state, self.position).await?;
             self.gaps.push(Gap { topic: state.topic, from_offset: next, to_offset: next });
         }
