@@ -1,13 +1,20 @@
-//! Who may do what, decided in one place.
+//! Who may do what, decided in one place: [`authorize`].
 
 mod ceiling;
+mod scope;
+mod sight;
 mod validity;
 
 use std::{fmt, sync::Arc};
 
-use descartes_core::{agent::AgentId, runner::Whereabouts};
+use descartes_core::{
+    agent::{AgentId, Reach},
+    runner::Whereabouts,
+};
 
 pub(crate) use ceiling::ceiling;
+pub use scope::{Extent, Grants, Role, Scope, UnknownScope};
+pub(crate) use sight::{Eyes, scope_of};
 pub use validity::{Over, Revocation, Validity};
 
 use crate::{
@@ -15,40 +22,45 @@ use crate::{
     peer::Peer,
 };
 
-/// The right to decide what agents ask.
-pub(crate) const APPROVE: &str = "approve";
-
 /// Who a call is made for, and what that one may do.
 #[derive(Clone, PartialEq)]
 pub struct Principal {
+    /// As records and events name it.
     name: Arc<str>,
-    scopes: Scopes,
+    /// Whose things are its own.
+    subject: Arc<str>,
+    grants: Grants,
     whereabouts: Whereabouts,
+    bound: Option<AgentId>,
     validity: Validity,
-}
-
-#[derive(Clone, PartialEq, Eq)]
-enum Scopes {
-    All,
-    Listed(Arc<[Box<str>]>),
 }
 
 impl Principal {
     /// The owner of this instance: may do everything, and is `local` in records.
     #[must_use]
     pub fn owner() -> Self {
-        let (name, whereabouts) = (Arc::from("local"), Whereabouts::Outside);
-        Self { name, scopes: Scopes::All, whereabouts, validity: Validity::default() }
+        Self::with_grants("local", Grants::all())
     }
 
-    /// Somebody who may use what `scopes` name; the scope `*` is everything.
+    /// Somebody who may use what `scopes` name, each for everything or, with `:own` behind it, for
+    /// what that one has made; the scope `*` is everything. What names no scope gives nothing.
     #[must_use]
     pub fn new<'a>(name: &str, scopes: impl IntoIterator<Item = &'a str>) -> Self {
-        let listed: Arc<[Box<str>]> = scopes.into_iter().map(Box::from).collect();
-        let all = listed.iter().any(|scope| scope.as_ref() == "*");
-        let scopes = if all { Scopes::All } else { Scopes::Listed(listed) };
-        let (name, whereabouts) = (Arc::from(name), Whereabouts::Outside);
-        Self { name, scopes, whereabouts, validity: Validity::default() }
+        Self::with_grants(name, Grants::known(scopes))
+    }
+
+    /// Somebody who holds `grants`.
+    #[must_use]
+    pub fn with_grants(name: &str, grants: Grants) -> Self {
+        let name: Arc<str> = name.into();
+        Self {
+            subject: Arc::clone(&name),
+            name,
+            grants,
+            whereabouts: Whereabouts::Outside,
+            bound: None,
+            validity: Validity::default(),
+        }
     }
 
     /// The same one, believed for as long as `validity` says.
@@ -64,13 +76,25 @@ impl Principal {
         &self.validity
     }
 
+    /// The same one as `agent`, wherever it is: its token was given to that agent. It keeps its
+    /// scopes as far as agents have them.
+    #[must_use]
+    pub fn bound_to(mut self, agent: AgentId) -> Self {
+        self.bound = Some(agent);
+        if !matches!(self.whereabouts, Whereabouts::Inside(_)) {
+            self.name = agent_name(agent);
+        }
+        self
+    }
+
     /// The same one whose process was found to be there. Inside of an agent it is that agent,
-    /// whatever else it was; it keeps its rights but for deciding what agents may do.
+    /// whatever else it was: it keeps its scopes as far as agents have them, and reaches that
+    /// agent and what it began.
     #[must_use]
     pub fn found(mut self, whereabouts: Whereabouts) -> Self {
         self.whereabouts = whereabouts;
         if let Whereabouts::Inside(agent) = whereabouts {
-            self.name = format!("agent:{agent}").into();
+            self.name = agent_name(agent);
         }
         self
     }
@@ -80,7 +104,7 @@ impl Principal {
     pub fn agent(&self) -> Option<AgentId> {
         match self.whereabouts {
             Whereabouts::Inside(agent) => Some(agent),
-            Whereabouts::Outside | Whereabouts::Unknown => None,
+            Whereabouts::Outside | Whereabouts::Unknown => self.bound,
         }
     }
 
@@ -90,28 +114,68 @@ impl Principal {
         &self.name
     }
 
-    /// Whether this one may use what needs `scope`; the empty scope is for everybody who is known,
-    /// `approve` is never an agent's.
+    /// Whose things are its own: the one that it is when it is no agent.
     #[must_use]
-    pub fn has_scope(&self, scope: &str) -> bool {
-        if scope == APPROVE && self.whereabouts != Whereabouts::Outside {
-            return false;
+    pub const fn subject(&self) -> &Arc<str> {
+        &self.subject
+    }
+
+    /// What it holds, where it is no agent; an agent has at most what
+    /// [agents have](Scope::is_for_agents) of it.
+    #[must_use]
+    pub const fn grants(&self) -> Grants {
+        self.grants
+    }
+
+    /// Whether this one may use what needs `scope`, for everything or for its own things.
+    #[must_use]
+    pub fn has_scope(&self, scope: Scope) -> bool {
+        self.reach(scope).is_some()
+    }
+
+    /// How far it reaches with `scope`, if it has that.
+    fn reach(&self, scope: Scope) -> Option<Reach> {
+        if scope == Scope::Approve && self.whereabouts == Whereabouts::Unknown {
+            return None;
         }
-        match &self.scopes {
-            Scopes::All => true,
-            Scopes::Listed(listed) => {
-                scope.is_empty() || listed.iter().any(|held| held.as_ref() == scope)
-            }
+        let reach = match self.grants.extent(scope)? {
+            Extent::Everything => Reach::all(),
+            Extent::Own => Reach::all().owned_by(Arc::clone(&self.subject)),
+        };
+        match self.agent() {
+            Some(agent) => scope.is_for_agents().then(|| reach.of_agent(agent)),
+            None => Some(reach),
         }
     }
+
+    /// Whether it may give `grants` to somebody, and to which agent they are then held: nobody gives
+    /// what they do not have, and what an agent gives is [bound](Self::bound_to) to that agent.
+    ///
+    /// # Errors
+    /// `forbidden` when it is more than its own.
+    pub fn may_give(&self, grants: &Grants) -> Result<Option<AgentId>, RpcError> {
+        let agent = self.agent();
+        let has = |scope: &Scope| match (grants.extent(*scope), self.grants.extent(*scope)) {
+            (None, _) => true,
+            (_, None) | (Some(Extent::Everything), Some(Extent::Own)) => false,
+            _ => agent.is_none() || scope.is_for_agents(),
+        };
+        let lacks = Scope::ALL.into_iter().find(|scope| !has(scope));
+        if lacks.is_none() && self.grants.cover(grants) {
+            return Ok(agent);
+        }
+        let scope = lacks.unwrap_or_default();
+        Err(forbidden(self, scope, format!("nobody gives the scope {scope} who does not have it")))
+    }
+}
+
+fn agent_name(agent: AgentId) -> Arc<str> {
+    format!("agent:{agent}").into()
 }
 
 impl fmt::Debug for Principal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.scopes {
-            Scopes::All => write!(f, "{} (*)", self.name),
-            Scopes::Listed(listed) => write!(f, "{} ({})", self.name, listed.join(" ")),
-        }
+        write!(f, "{} ({})", self.name, self.grants)
     }
 }
 
@@ -139,13 +203,17 @@ impl Policy {
     }
 }
 
-/// Decides whether `principal` may use what needs `scope`.
+/// Decides whether `principal` may use what needs `scope`, and how far it reaches with it: what is
+/// out of reach is not there for it.
+///
+/// This is the only place that decides. Methods look for agents, chats, approvals and values within
+/// the reach that they are given; a subscription shows what is within it.
 ///
 /// # Errors
 ///
 /// `unauthenticated` when nobody is known or is believed no longer (`expired`, `revoked`),
 /// `forbidden` when the scope is missing.
-pub fn authorize(principal: Option<&Principal>, scope: &str) -> Result<(), RpcError> {
+pub fn authorize(principal: Option<&Principal>, scope: Scope) -> Result<Reach, RpcError> {
     let Some(principal) = principal else {
         return Err(RpcError::new(ErrorKind::Unauthenticated, "credentials are needed")
             .hint("connect as the user that runs the daemon"));
@@ -153,27 +221,35 @@ pub fn authorize(principal: Option<&Principal>, scope: &str) -> Result<(), RpcEr
     if let Some(over) = principal.validity.is_over() {
         return Err(over.error());
     }
-    if principal.has_scope(scope) {
-        return Ok(());
-    }
-    let forbidden = |message: String| {
-        RpcError::new(ErrorKind::Forbidden, message)
-            .with("required", scope)
-            .with("principal", principal.name())
-    };
-    Err(match principal.whereabouts {
-        Whereabouts::Inside(_) if scope == APPROVE => {
-            forbidden("the caller is a process of an agent, and no agent decides this".to_owned())
+    principal.reach(scope).ok_or_else(|| refused(principal, scope))
+}
+
+fn refused(principal: &Principal, scope: Scope) -> RpcError {
+    let forbidden = |message: &str| forbidden(principal, scope, message.to_owned());
+    match (principal.agent(), scope) {
+        (Some(_), Scope::Approve) => {
+            forbidden("the caller is a process of an agent, and no agent decides this")
                 .reason("inside_agent")
                 .hint("decide from a terminal or client that no agent has started")
         }
-        Whereabouts::Unknown if scope == APPROVE => {
-            forbidden("the caller's process is gone, so it may have been an agent's".to_owned())
+        (Some(_), _) if !scope.is_for_agents() => {
+            forbidden("the caller is a process of an agent, and this is no agent's business")
+                .reason("inside_agent")
+                .hint("do it from a terminal or client that no agent has started")
+        }
+        (None, Scope::Approve) if principal.whereabouts == Whereabouts::Unknown => {
+            forbidden("the caller's process is gone, so it may have been an agent's")
                 .reason("caller_unknown")
                 .hint("stay connected until the answer has come")
         }
-        _ => forbidden(format!("the scope {scope} is needed")),
-    })
+        _ => forbidden(&format!("the scope {scope} is needed")),
+    }
+}
+
+fn forbidden(principal: &Principal, scope: Scope, message: String) -> RpcError {
+    RpcError::new(ErrorKind::Forbidden, message)
+        .with("required", scope.as_str())
+        .with("principal", principal.name())
 }
 
 #[cfg(test)]
@@ -185,7 +261,7 @@ mod tests {
         let policy = Policy { owner_uid: Some(1000) };
         assert_eq!(policy.principal(&Peer::new("test")), None);
         assert_eq!(policy.principal(&Peer::new("test").with_uid(1001)), None);
-        let refused = authorize(None, "").unwrap_err();
+        let refused = authorize(None, Scope::Authenticated).unwrap_err();
         assert_eq!(refused.kind(), ErrorKind::Unauthenticated);
     }
 
@@ -206,16 +282,18 @@ mod tests {
         for principal in [Principal::owner(), named] {
             let found = principal.clone().found(Whereabouts::Inside(agent));
             assert_eq!((found.name(), found.agent()), (&*format!("agent:{agent}"), Some(agent)));
-            assert!(authorize(Some(&found), "agent:read").is_ok());
-            let refused = authorize(Some(&found), APPROVE).unwrap_err();
+            assert!(authorize(Some(&found), Scope::AgentRead).is_ok());
+            let refused = authorize(Some(&found), Scope::Approve).unwrap_err();
             assert_eq!(refused.kind(), ErrorKind::Forbidden);
             assert_eq!(refused.reason_text(), Some("inside_agent"));
-            assert_eq!(refused.detail("required").unwrap(), APPROVE);
+            assert_eq!(refused.detail("required").unwrap(), "approve");
             let unknown = principal.clone().found(Whereabouts::Unknown);
-            let refused = authorize(Some(&unknown), APPROVE).unwrap_err();
+            let refused = authorize(Some(&unknown), Scope::Approve).unwrap_err();
             assert_eq!(refused.reason_text(), Some("caller_unknown"));
             assert_eq!((unknown.name(), unknown.agent()), (principal.name(), None));
-            assert!(authorize(Some(&principal.found(Whereabouts::Outside)), APPROVE).is_ok());
+            assert!(
+                authorize(Some(&principal.found(Whereabouts::Outside)), Scope::Approve).is_ok()
+            );
         }
     }
 
@@ -223,10 +301,10 @@ mod tests {
     fn who_was_not_looked_at_yet_cannot_approve_and_others_are_outside() {
         let policy = Policy { owner_uid: Some(1000) };
         let by_uid = Peer::new("test").with_uid(1000);
-        assert!(policy.principal(&by_uid).unwrap().has_scope(APPROVE));
-        assert!(!policy.principal(&by_uid.with_pid(1)).unwrap().has_scope(APPROVE));
+        assert!(policy.principal(&by_uid).unwrap().has_scope(Scope::Approve));
+        assert!(!policy.principal(&by_uid.with_pid(1)).unwrap().has_scope(Scope::Approve));
         let by_socket = Peer::owner("test").with_socket(1, || true);
-        assert!(!policy.principal(&by_socket).unwrap().has_scope(APPROVE));
+        assert!(!policy.principal(&by_socket).unwrap().has_scope(Scope::Approve));
     }
 
     #[test]
@@ -234,9 +312,9 @@ mod tests {
         let revocation = Revocation::default();
         let validity = Validity::default().revoked_by(revocation.clone());
         let principal = Principal::new("ann", ["*"]).valid_for(validity);
-        assert!(authorize(Some(&principal), "admin").is_ok());
+        assert!(authorize(Some(&principal), Scope::Admin).is_ok());
         revocation.make();
-        for scope in ["", "admin"] {
+        for scope in [Scope::Authenticated, Scope::Admin] {
             let refused = authorize(Some(&principal), scope).unwrap_err();
             assert_eq!(refused.kind(), ErrorKind::Unauthenticated);
             assert_eq!(refused.reason_text(), Some("revoked"));
@@ -246,11 +324,11 @@ mod tests {
     #[test]
     fn a_scope_that_is_not_held_is_refused_by_name() {
         let viewer = Principal::new("ann", ["agent:read"]);
-        assert!(authorize(Some(&viewer), "agent:read").is_ok());
-        assert!(authorize(Some(&viewer), "").is_ok());
-        let refused = authorize(Some(&viewer), "agent:write").unwrap_err();
+        assert!(authorize(Some(&viewer), Scope::AgentRead).is_ok());
+        assert!(authorize(Some(&viewer), Scope::Authenticated).is_ok());
+        let refused = authorize(Some(&viewer), Scope::AgentWrite).unwrap_err();
         assert_eq!(refused.kind(), ErrorKind::Forbidden);
         assert_eq!(refused.detail("required").unwrap(), "agent:write");
-        assert!(authorize(Some(&Principal::new("root", ["*"])), "admin").is_ok());
+        assert!(authorize(Some(&Principal::new("root", ["*"])), Scope::Admin).is_ok());
     }
 }

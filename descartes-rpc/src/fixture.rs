@@ -11,6 +11,7 @@ use futures_util::{FutureExt, stream};
 use tokio::sync::Semaphore;
 
 use crate::{
+    auth::Scope,
     connection::OrderKey,
     error::{ErrorKind, RpcError},
     message::{Id, Notification, NotificationStream, Params, Text},
@@ -26,7 +27,7 @@ pub(crate) struct Fixture {
 
 const PLAIN: MethodTraits = MethodTraits {
     name: "",
-    scope: "",
+    scope: Scope::Authenticated,
     mutating: false,
     waits: false,
     control: false,
@@ -52,8 +53,8 @@ const METHODS: &[(&str, MethodTraits)] = &[
     ("panic", PLAIN),
     ("panic_now", NOW),
     ("big", PLAIN),
-    ("admin", MethodTraits { scope: "admin", ..NOW }),
-    ("decide", MethodTraits { scope: "approve", ..NOW }),
+    ("admin", MethodTraits { scope: Scope::Admin, ..NOW }),
+    ("decide", MethodTraits { scope: Scope::Approve, ..NOW }),
     ("fail", NOW),
     ("detach", PLAIN),
 ];

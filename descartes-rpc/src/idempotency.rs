@@ -58,9 +58,17 @@ impl Effect {
 
     /// For whom core acts; the key goes along.
     pub(crate) fn caller(&mut self) -> Caller {
-        let mut caller = Caller::new(self.call.by());
+        let mut caller = Caller::new(self.call.by()).for_owner(self.owner());
         caller.ticket = self.ticket.take();
         caller
+    }
+
+    /// Whose it is what the call makes: an agent makes for its owner.
+    fn owner(&self) -> Arc<str> {
+        let principal = &self.call.cx.principal;
+        let agent = principal.agent();
+        let owner = agent.and_then(|agent| self.descartes().owner_of(agent));
+        owner.unwrap_or_else(|| Arc::clone(principal.subject()))
     }
 
     /// Takes back what [`Self::caller`] gave away, to write the outcome under it.

@@ -3,12 +3,11 @@
 //! From a declaration come its dispatch, the decoding of its parameters by name and by position,
 //! the typed client's method, its entry in the OpenRPC document and the checks of the tests.
 
-use std::fmt;
-
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+pub use crate::auth::Scope;
 use crate::error::ErrorKind;
 
 /// The parameters of a method, as a strict struct; made by the `params!` macro.
@@ -35,57 +34,6 @@ pub trait Method: 'static {
     type Result: Serialize + DeserializeOwned + JsonSchema + Send + 'static;
     /// Everything else.
     const DECLARATION: Declaration;
-}
-
-/// The right that a caller needs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Scope {
-    /// Every authenticated caller has it.
-    Authenticated,
-    /// `agent:read`
-    AgentRead,
-    /// `agent:write`
-    AgentWrite,
-    /// `chat:read`
-    ChatRead,
-    /// `chat:write`
-    ChatWrite,
-    /// `approve`
-    Approve,
-    /// `state:read`
-    StateRead,
-    /// `state:write`
-    StateWrite,
-    /// `metrics`
-    Metrics,
-    /// `admin`
-    Admin,
-}
-
-impl Scope {
-    /// The scope's name in tokens and documents; empty for [`Self::Authenticated`].
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Authenticated => "",
-            Self::AgentRead => "agent:read",
-            Self::AgentWrite => "agent:write",
-            Self::ChatRead => "chat:read",
-            Self::ChatWrite => "chat:write",
-            Self::Approve => "approve",
-            Self::StateRead => "state:read",
-            Self::StateWrite => "state:write",
-            Self::Metrics => "metrics",
-            Self::Admin => "admin",
-        }
-    }
-}
-
-impl fmt::Display for Scope {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
 }
 
 /// What is declared of a method beside its types.

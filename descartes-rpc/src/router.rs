@@ -1,16 +1,18 @@
 //! The methods as a dispatch table, and what they all work on.
 
 mod about;
+mod within;
 
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use descartes_core::Descartes;
-use descartes_core::agent::Want;
+use descartes_core::agent::{Reach, Want};
 use descartes_core::runner::{CallerProcess, Whereabouts};
 use futures_util::future::BoxFuture;
 
+use crate::auth::authorize;
 use crate::connection::OrderKey;
 use crate::decode;
 use crate::idempotency::{DigestKey, Running};
@@ -28,6 +30,8 @@ pub(crate) struct Call {
     pub(crate) host: Arc<Host>,
     /// Who asks, and how.
     pub(crate) cx: CallContext,
+    /// What of what is there exists for the caller.
+    pub(crate) reach: Reach,
 }
 
 impl Call {
@@ -113,7 +117,7 @@ impl Dispatch for Router {
         let declared = &entry.declaration;
         let traits = MethodTraits {
             name: declared.name,
-            scope: declared.scope.as_str(),
+            scope: declared.scope,
             mutating: declared.mutating,
             waits: declared.waits,
             control: declared.control,
@@ -146,8 +150,12 @@ impl Dispatch for Router {
     }
 
     fn call(&self, found: Found, cx: CallContext, params: Params) -> Dispatched {
-        let call = Call { host: Arc::clone(&self.host), cx };
-        (methods::ENTRIES[found.index].run)(call, params)
+        let entry = &methods::ENTRIES[found.index];
+        let reach = match authorize(Some(&cx.principal), entry.declaration.scope) {
+            Ok(reach) => reach,
+            Err(error) => return Dispatched::Now(Err(error)),
+        };
+        (entry.run)(Call { host: Arc::clone(&self.host), cx, reach }, params)
     }
 }
 

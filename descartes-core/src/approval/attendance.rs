@@ -55,9 +55,8 @@ impl Attendance {
         let topics = [Topic::approval(approval.id), Topic::chat(approval.chat)];
         let state = self.lock();
         let decides = |reach: &Reach| reach.allows_owner(&approval.owner);
-        let lately = |(at, reach): &(Instant, Reach)| {
-            at.elapsed() < ATTENDED_AFTER_LIST && decides(reach)
-        };
+        let lately =
+            |(at, reach): &(Instant, Reach)| at.elapsed() < ATTENDED_AFTER_LIST && decides(reach);
         let covers = |filter: &TopicFilter| topics.iter().any(|topic| filter.matches(topic));
         let follows = |(_, filters, reach): &(u64, Vec<TopicFilter>, Reach)| {
             decides(reach) && filters.iter().any(covers)

@@ -108,12 +108,7 @@ impl Descartes {
         Ok(spawned)
     }
 
-    fn plan(
-        &self,
-        mut spec: AgentSpec,
-        by: Arc<str>,
-        owner: Arc<str>,
-    ) -> Result<Plan, AgentError> {
+    fn plan(&self, mut spec: AgentSpec, by: Arc<str>, owner: Arc<str>) -> Result<Plan, AgentError> {
         let core = &self.core;
         core.check_open()?;
         spec.check()?;
@@ -148,7 +143,8 @@ impl Descartes {
             let cwd = core.directory_of(&backend, spec.cwd.clone());
             let agent = AgentSpec { task: None, cwd, ..AgentSpec::clone(&spec) };
             let chat = ChatSpec { agent, ..ChatSpec::default() };
-            let mut chat = ChatRecord::new(chat, Arc::clone(backend.name()), Arc::clone(&owner), now);
+            let mut chat =
+                ChatRecord::new(chat, Arc::clone(backend.name()), Arc::clone(&owner), now);
             (chat.agent, chat.has_agent, chat.mode) = (id, true, ChatMode::Agent);
             chat
         });
@@ -267,8 +263,7 @@ pub(super) async fn begin(
     let record = supervisor.begun();
     let live = Live { commands, changes: tokio::sync::watch::Sender::new(Arc::clone(&record)) };
     let body = EventBody::AgentSpawned(Box::new((*record).clone()));
-    let batch =
-        Batch::control().put(put_record(&record)).event(status_event(&record, &by, &body));
+    let batch = Batch::control().put(put_record(&record)).event(status_event(&record, &by, &body));
     let (registry, shown) = (Arc::clone(&core.registry), Arc::clone(&record));
     let apply = Box::new(move |_: &_| {
         registry.add(shown, Some(live));

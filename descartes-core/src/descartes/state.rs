@@ -69,8 +69,7 @@ impl Descartes {
         reach: &Reach,
     ) -> Result<StateView, StateError> {
         let agent = agent.map(|id| self.record(id)).transpose()?;
-        let reached =
-            |document: &Document| agent.is_some() || reach.covers_owner(&document.owner);
+        let reached = |document: &Document| agent.is_some() || reach.covers_owner(&document.owner);
         let scope = scope(agent.as_ref().map(|record| record.id));
         let cursor = self.core.journal.head();
         let mut values = BTreeMap::new();

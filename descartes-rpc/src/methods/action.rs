@@ -34,7 +34,7 @@ async fn ran(effect: &Effect, params: wire::ActionParams) -> Result<wire::Action
         return Err(ParamFault::at("timeout_secs", "at most 3600 seconds").into());
     }
     let descartes = effect.descartes();
-    let id = descartes.resolve(&params.agent_id, Want::Any)?;
+    let id = effect.call.agent(&params.agent_id, Want::Any)?;
     // It may take long; what comes behind it need only not overtake its beginning.
     effect.call.cx.effect_placed();
     let given = params.params.map(|json| json.0);

@@ -81,7 +81,7 @@ pub(crate) async fn list(
 ) -> Result<wire::AgentList, RpcError> {
     let wire::ListParams { status, labels, agent_type, parent_agent_id, limit, .. } = params;
     let select = wire::Selection { status, labels, agent_type, parent_agent_id };
-    let filter = selection(call.descartes(), select)?;
+    let filter = selection(&call, select)?;
     let mut page = PageRequest::default();
     page.limit = super::page_limit(limit)?;
     page.token = params.page_token;
@@ -129,8 +129,8 @@ pub(crate) async fn get(
     params: wire::AgentParams,
 ) -> Result<wire::AgentDetails, RpcError> {
     let descartes = call.descartes();
-    let id = descartes.resolve(&params.agent_id, Want::Any)?;
-    let (view, cursor) = descartes.agent(id)?;
+    let id = call.agent(&params.agent_id, Want::Any)?;
+    let (view, cursor) = descartes.agent_within(id, &call.reach)?;
     let output = descartes.output_extent(id).await?;
     Ok(wire::AgentDetails {
         agent: entry(descartes, &view),
@@ -150,7 +150,7 @@ pub(crate) async fn get(
 /// `agent.wait`
 pub(crate) async fn wait(call: Call, params: wire::WaitParams) -> Result<wire::Waited, RpcError> {
     let descartes = call.descartes();
-    let id = descartes.resolve(&params.agent_id, Want::Any)?;
+    let id = call.agent(&params.agent_id, Want::Any)?;
     let limit = params.timeout_secs.map_or(WAIT_DEFAULT, |secs| secs.duration());
     if limit > WAIT_MOST {
         return Err(ParamFault::at("timeout_secs", "at most 3600 seconds").into());
@@ -196,7 +196,7 @@ pub(crate) async fn remove(
 
 async fn removed(effect: &Effect, asked: &str) -> Result<wire::Removed, RpcError> {
     let gone = |id: &str| wire::Removed { agent_id: id.to_owned(), removed: true };
-    let id = match effect.descartes().resolve(asked, Want::Any) {
+    let id = match effect.call.agent(asked, Want::Any) {
         // It was this call that removed it, in an earlier life of the daemon.
         Err(_) if effect.interrupted().is_some() => return Ok(gone(asked)),
         resolved => resolved?,
@@ -218,7 +218,7 @@ async fn pruned(effect: &Effect, params: wire::PruneParams) -> Result<wire::Prun
     let dry_run = params.dry_run.unwrap_or(false);
     let mut select = params.select.unwrap_or_default();
     select.status.get_or_insert_with(|| wire::StatusFilter::Stopped.into());
-    let select = selection(effect.descartes(), select)?;
+    let select = selection(&effect.call, select)?;
     let prune = Prune { older_than: params.older_than_secs.duration(), select, dry_run };
     let ids = effect.descartes().prune(prune, effect.by()).await?;
     let agent_ids: Vec<String> = ids.iter().map(AgentId::to_string).collect();

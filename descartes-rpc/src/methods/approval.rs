@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
+use descartes_core::DecideRequest;
 use descartes_core::agent::Want;
-use descartes_core::approval::{ApprovalFilter, ApprovalId, ApprovalStatus};
+use descartes_core::approval::{ApprovalFilter, ApprovalStatus};
 use descartes_core::dialect::Decision;
-use descartes_core::{DecideRequest, Descartes};
 
-use crate::auth::APPROVE;
+use crate::auth::Scope;
 use crate::decode::ParamFault;
-use crate::error::{ErrorKind, RpcError};
+use crate::error::RpcError;
 use crate::idempotency::Effect;
 use crate::router::Call;
 use crate::wire::approval as wire;
@@ -26,12 +26,13 @@ pub(crate) async fn list(
         let expected = || ParamFault::at("status", "a status of approvals");
         filter.status = Some(ApprovalStatus::from_text(word).ok_or_else(expected)?);
     }
-    let agent = params.agent_id.map(|asked| descartes.resolve(&asked, Want::Any));
+    let agent = params.agent_id.map(|asked| call.agent(&asked, Want::Any));
     filter.agent = agent.transpose()?;
-    let chat = params.session_id.map(|asked| super::chat::resolve(descartes, &asked));
-    filter.chat = chat.transpose()?;
-    if call.cx.principal.has_scope(APPROVE) {
-        descartes.attendance().asked();
+    let chat = params.session_id.map(|asked| call.chat(&asked));
+    filter.chat = chat.transpose()?.map(|chat| chat.id);
+    filter.within = call.reach.clone();
+    if let Ok(reach) = call.cx.reach(Scope::Approve) {
+        descartes.attendance().asked(reach);
     }
     let (found, cursor) = descartes.approvals(&filter).await?;
     let approvals: Vec<_> = found.iter().map(|approval| encode::approval(approval)).collect();
@@ -47,8 +48,7 @@ pub(crate) async fn get(
     call: Call,
     params: wire::ApprovalParams,
 ) -> Result<wire::Approval, RpcError> {
-    let id = resolve(call.descartes(), &params.approval_id)?;
-    Ok(encode::approval(&*call.descartes().approval(id).await?))
+    Ok(encode::approval(&*call.approval(&params.approval_id).await?))
 }
 
 /// `approval.decide`
@@ -62,7 +62,7 @@ pub(crate) async fn decide(
 
 async fn decided(effect: &Effect, params: wire::DecideParams) -> Result<wire::Approval, RpcError> {
     let descartes = effect.descartes();
-    let id = resolve(descartes, &params.approval_id)?;
+    let id = effect.call.approval(&params.approval_id).await?.id;
     let expected = params.expected_digest.as_deref().map(Arc::from);
     let mut request = DecideRequest::new(decision(params)?);
     request.expected_digest = expected;
@@ -85,16 +85,4 @@ fn decision(params: wire::DecideParams) -> Result<Decision, ParamFault> {
         }
         _ => Err(ParamFault::at("decision", "one of `decision`, `option_id` and `answer`")),
     }
-}
-
-/// The approval that `asked` names: its identifier, or the last 8 characters of one that waits.
-fn resolve(descartes: &Descartes, asked: &str) -> Result<ApprovalId, RpcError> {
-    if let Ok(id) = asked.parse() {
-        return Ok(id);
-    }
-    let not_found = || {
-        let told = format!("there is no approval {asked:?}");
-        RpcError::new(ErrorKind::NotFound, told).with("what", "approval")
-    };
-    descartes.approval_ending(asked).ok_or_else(not_found)
 }

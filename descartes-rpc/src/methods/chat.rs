@@ -3,13 +3,13 @@
 mod ask;
 mod read;
 
+use descartes_core::ChatOpened;
 use descartes_core::chat::WhenBusy;
-use descartes_core::chat::{ChatId, ChatOptions, ChatSpec};
+use descartes_core::chat::{ChatOptions, ChatSpec};
 use descartes_core::dialect::{ApprovalMode, Thinking};
-use descartes_core::{ChatOpened, Descartes};
 
 use crate::auth::ceiling;
-use crate::error::{ErrorKind, RpcError};
+use crate::error::RpcError;
 use crate::idempotency::Effect;
 use crate::wire::chat as wire;
 use crate::wire::encode::chat as encode;
@@ -75,6 +75,8 @@ fn spec(effect: &Effect, params: wire::CreateParams) -> Result<ChatSpec, RpcErro
     agent.labels = params.labels.unwrap_or_default();
     agent.command = params.command.map(|command| command.0).unwrap_or_default();
     agent.args = params.args.unwrap_or_default();
+    // What an agent begins is below it.
+    agent.parent = effect.call.cx.principal.agent();
     let mut options = ChatOptions::default();
     options.model = params.model.map(Into::into);
     options.system_prompt = params.system_prompt.map(Into::into);
@@ -117,18 +119,6 @@ fn when_busy(choice: wire::WhenBusy) -> WhenBusy {
     }
 }
 
-/// The chat that `asked` names: its identifier, or the last 8 characters of it.
-pub(crate) fn resolve(descartes: &Descartes, asked: &str) -> Result<ChatId, RpcError> {
-    if let Ok(chat) = asked.parse() {
-        return Ok(descartes.chat(chat)?.id);
-    }
-    let not_found = || {
-        let told = format!("there is no chat {asked:?}");
-        RpcError::new(ErrorKind::NotFound, told).with("what", "chat")
-    };
-    descartes.chat_ending(asked).ok_or_else(not_found)
-}
-
 /// `chat.cancel`
 pub(crate) async fn cancel(
     effect: Effect,
@@ -143,7 +133,7 @@ async fn cancelled(
     params: wire::CancelTurnParams,
 ) -> Result<wire::TurnCancelled, RpcError> {
     let descartes = effect.descartes();
-    let chat = resolve(descartes, &params.session_id)?;
+    let chat = effect.call.chat(&params.session_id)?.id;
     Ok(wire::TurnCancelled { cancelled: descartes.chat_cancel(chat, params.turn).await? })
 }
 
@@ -158,7 +148,7 @@ pub(crate) async fn stop(
 
 async fn stopped(effect: &Effect, asked: &str) -> Result<wire::ChatStopped, RpcError> {
     let descartes = effect.descartes();
-    let stopped = descartes.chat_stop(resolve(descartes, asked)?, effect.by()).await?;
+    let stopped = descartes.chat_stop(effect.call.chat(asked)?.id, effect.by()).await?;
     Ok(wire::ChatStopped { success: true, outcome: stopped.outcome.map(encode::outcome) })
 }
 
@@ -173,7 +163,7 @@ pub(crate) async fn update(
 
 async fn updated(effect: &Effect, params: wire::UpdateParams) -> Result<wire::Chat, RpcError> {
     let descartes = effect.descartes();
-    let chat = resolve(descartes, &params.session_id)?;
+    let chat = effect.call.chat(&params.session_id)?.id;
     let record = descartes.chat_update(chat, params.title, params.labels).await?;
     Ok(encode::chat(&record))
 }
@@ -189,10 +179,10 @@ pub(crate) async fn remove(
 
 async fn removed(effect: &Effect, asked: &str) -> Result<wire::ChatRemoved, RpcError> {
     let gone = |id: String| wire::ChatRemoved { session_id: id, removed: true };
-    let chat = match resolve(effect.descartes(), asked) {
+    let chat = match effect.call.chat(asked) {
         // It was this call that removed it, in an earlier life of the daemon.
         Err(_) if effect.interrupted().is_some() => return Ok(gone(asked.to_owned())),
-        resolved => resolved?,
+        resolved => resolved?.id,
     };
     effect.descartes().chat_remove(chat).await?;
     Ok(gone(chat.to_string()))
@@ -209,7 +199,7 @@ pub(crate) async fn upgrade_to_agent(
 
 async fn upgraded(effect: &Effect, asked: &str) -> Result<wire::Upgraded, RpcError> {
     let descartes = effect.descartes();
-    let record = descartes.chat_upgrade(resolve(descartes, asked)?, effect.by()).await?;
+    let record = descartes.chat_upgrade(effect.call.chat(asked)?.id, effect.by()).await?;
     Ok(wire::Upgraded {
         success: true,
         mode: record.mode.as_str().to_owned(),

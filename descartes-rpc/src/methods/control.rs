@@ -41,7 +41,7 @@ pub(crate) async fn stop(
 
 async fn killed(effect: &Effect, asked: &str, kill: Kill) -> Result<wire::Killed, RpcError> {
     let descartes = effect.descartes();
-    let id = descartes.resolve(asked, Want::Any)?;
+    let id = effect.call.agent(asked, Want::Any)?;
     let killed = descartes.kill(id, kill, effect.by()).await?;
     let record = &killed.record;
     let how = if killed.already_ended { "had ended already" } else { "is gone" };
@@ -67,7 +67,7 @@ pub(crate) async fn restart(
 
 async fn restarted(effect: &Effect, params: wire::StopParams) -> Result<wire::Restarted, RpcError> {
     let descartes = effect.descartes();
-    let id = descartes.resolve(&params.agent_id, Want::Any)?;
+    let id = effect.call.agent(&params.agent_id, Want::Any)?;
     let grace = params.grace_secs.map(Secs::duration);
     let record = descartes.restart(id, grace, effect.by()).await?;
     Ok(wire::Restarted {
@@ -89,7 +89,7 @@ pub(crate) async fn pause(
 
 async fn paused(effect: &Effect, params: wire::PauseParams) -> Result<wire::Paused, RpcError> {
     let descartes = effect.descartes();
-    let id = descartes.resolve(&params.agent_id, Want::Live)?;
+    let id = effect.call.agent(&params.agent_id, Want::Live)?;
     let record = descartes.pause(id, params.force.unwrap_or(false), effect.by()).await?;
     let (mode, since) = pause_of(&record);
     Ok(wire::Paused {
@@ -119,7 +119,7 @@ pub(crate) async fn resume(
 
 async fn resumed(effect: &Effect, asked: &str) -> Result<wire::Resumed, RpcError> {
     let descartes = effect.descartes();
-    let id = descartes.resolve(asked, Want::Live)?;
+    let id = effect.call.agent(asked, Want::Live)?;
     let (before, _) = descartes.agent(id)?;
     let record = descartes.resume(id, effect.by()).await?;
     Ok(wire::Resumed {
@@ -144,7 +144,7 @@ async fn signalled(
     params: wire::SignalParams,
 ) -> Result<wire::Signalled, RpcError> {
     let descartes = effect.descartes();
-    let id = descartes.resolve(&params.agent_id, Want::Live)?;
+    let id = effect.call.agent(&params.agent_id, Want::Live)?;
     descartes.signal(id, signal_of(params.signal)).await?;
     Ok(wire::Signalled { agent_id: id.to_string(), signal: params.signal })
 }
@@ -179,7 +179,7 @@ async fn written(effect: &Effect, params: wire::WriteParams) -> Result<wire::Wri
         None => return Err(ParamFault::at("text", "`text`, `data` or `close`").into()),
     };
     let descartes = effect.descartes();
-    let id = descartes.resolve(&params.agent_id, Want::Live)?;
+    let id = effect.call.agent(&params.agent_id, Want::Live)?;
     let taken = descartes.write_stdin(id, bytes, close).await?;
     Ok(wire::Written { bytes_written: u64::try_from(taken).unwrap_or(u64::MAX) })
 }

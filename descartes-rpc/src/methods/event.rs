@@ -3,10 +3,12 @@
 use std::time::Duration;
 
 use bytes::{BufMut, Bytes, BytesMut};
-use descartes_core::agent::Want;
+use descartes_core::Descartes;
+use descartes_core::agent::{Reach, Want};
 use descartes_core::event::{Topic, TopicFilter};
 use descartes_core::journal::{After, ReadRequest, SubscribeRequest};
 
+use crate::auth::{Eyes, Scope, scope_of};
 use crate::decode::ParamFault;
 use crate::error::RpcError;
 use crate::message::NotificationStream;
@@ -27,14 +29,12 @@ pub(crate) async fn subscribe(
 ) -> Result<(Subscribed, NotificationStream), RpcError> {
     let ticket = call.cx.open_subscription()?;
     let mut request =
-        request(&call, &params.topics, params.after.as_deref(), params.types.as_deref())?;
+        request(&call, &params.topics, params.after.as_deref(), params.types.as_deref()).await?;
     request.tail = params.tail;
     let topics = request.topics.iter().map(text_of).collect();
-    let attending = call
-        .cx
-        .principal
-        .has_scope(crate::auth::APPROVE)
-        .then(|| call.descartes().attendance().begin(request.topics.clone()));
+    let decides = call.cx.reach(Scope::Approve).ok();
+    let attending =
+        decides.map(|reach| call.descartes().attendance().begin(request.topics.clone(), reach));
     let journal = call.descartes().journal();
     let subscription = journal.subscribe(request).await?;
     let subscribed = Subscribed {
@@ -61,7 +61,8 @@ pub(crate) fn unsubscribe(
 /// `event.read`
 pub(crate) async fn read(call: Call, params: ReadParams) -> Result<Bytes, RpcError> {
     let wait = wait_ms(params.wait_ms)?;
-    let request = request(&call, &params.topics, params.after.as_deref(), params.types.as_deref())?;
+    let request =
+        request(&call, &params.topics, params.after.as_deref(), params.types.as_deref()).await?;
     let mut request = ReadRequest::new(request);
     request.limit = super::page_limit(params.limit)?;
     request.wait = wait;
@@ -93,7 +94,7 @@ pub(crate) fn wait_ms(wait: Option<u64>) -> Result<Duration, ParamFault> {
 }
 
 /// What both ways of reading ask the journal for, if the caller may.
-fn request(
+async fn request(
     call: &Call,
     topics: &[String],
     after: Option<&str>,
@@ -104,10 +105,10 @@ fn request(
     }
     let mut filters = Vec::with_capacity(topics.len());
     for (index, topic) in topics.iter().enumerate() {
-        call.cx.require(scope_of(topic))?;
-        filters.push(filter(call, index, topic)?);
+        filters.push(filter(call, index, topic).await?);
     }
     let mut request = SubscribeRequest::new(filters, self::after(after)?);
+    request.sight = Eyes::of(&call.cx.principal).sight(call.descartes());
     request.types = types.unwrap_or_default().iter().map(|word| word.as_str().into()).collect();
     Ok(request)
 }
@@ -124,41 +125,49 @@ fn after(text: Option<&str>) -> Result<After, ParamFault> {
     }
 }
 
-/// The right that reading `topic` needs.
-fn scope_of(topic: &str) -> &'static str {
-    match topic.split('/').next().unwrap_or_default() {
-        "agent" => "agent:read",
-        "chat" | "approval" => "chat:read",
-        "system" => "",
-        "audit" => "audit",
-        _ => "admin",
-    }
-}
-
-/// The topics that `text` means; in `agent/<name>/…` the name stands for the identifier, unless it
-/// ends in `*`: then it is taken letter by letter.
-fn filter(call: &Call, index: usize, text: &str) -> Result<TopicFilter, RpcError> {
+/// The topics that `text` means, if the caller may read topics of their kind; in `agent/<name>/…`
+/// the name stands for the identifier, unless it ends in `*`: then it is taken letter by letter, and
+/// where it stands for topics of many kinds, shows those that the caller may read.
+async fn filter(call: &Call, index: usize, text: &str) -> Result<TopicFilter, RpcError> {
     if text.is_empty() || text == "/" {
         let path = format!("topics[{index}]");
         return Err(ParamFault::at(&path, "a topic, or a prefix that ends in `/` or `*`").into());
     }
+    if text.ends_with('*') && !text.contains('/') {
+        return Ok(TopicFilter::from_text(text));
+    }
+    let reach = call.cx.reach(scope_of(text))?;
     if text.ends_with('*') {
         return Ok(TopicFilter::from_text(text));
     }
     let Some((agent, rest)) = text.strip_prefix("agent/").and_then(|rest| rest.split_once('/'))
     else {
+        look_up(call.descartes(), text, &reach).await?;
         return Ok(TopicFilter::from_text(text));
     };
-    // An identifier is taken as it is: what was removed can still be read.
     let agent = match agent.parse() {
-        Ok(agent) => agent,
-        Err(_) => call.descartes().resolve(agent, Want::Any)?,
+        // An identifier is taken as it is: what was removed can still be read.
+        Ok(agent) if call.descartes().reaches_agent(agent, &reach) => agent,
+        _ => call.descartes().resolve_within(agent, Want::Any, &reach)?,
     };
     Ok(match rest {
         "output" => TopicFilter::Exact(Topic::agent_output(agent)),
         "status" => TopicFilter::Exact(Topic::agent_status(agent)),
         rest => TopicFilter::from_text(&format!("agent/{agent}/{rest}")),
     })
+}
+
+/// Refuses the topic of one chat or approval that is out of reach as one that is not there.
+async fn look_up(descartes: &Descartes, topic: &str, reach: &Reach) -> Result<(), RpcError> {
+    if reach.is_all() {
+        return Ok(());
+    }
+    if let Some(chat) = topic.strip_prefix("chat/").and_then(|id| id.parse().ok()) {
+        descartes.chat_within(chat, reach)?;
+    } else if let Some(id) = topic.strip_prefix("approval/").and_then(|id| id.parse().ok()) {
+        descartes.approval_within(id, reach).await?;
+    }
+    Ok(())
 }
 
 /// The topics as the wire names them.
@@ -169,30 +178,5 @@ fn text_of(filter: &TopicFilter) -> Option<String> {
         TopicFilter::Prefix(beginning) => Some(format!("{beginning}*")),
         TopicFilter::All => Some("*".to_owned()),
         _ => None,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn each_topic_needs_the_right_of_its_kind() {
-        let cases = [
-            ("agent/x/output", "agent:read"),
-            ("agent/", "agent:read"),
-            ("chat/x", "chat:read"),
-            ("approval/", "chat:read"),
-            ("system", ""),
-            ("audit", "audit"),
-            ("agent/0*", "agent:read"),
-            ("agents/", "admin"),
-            ("agent*", "admin"),
-            ("*", "admin"),
-            ("app/x", "admin"),
-        ];
-        for (topic, scope) in cases {
-            assert_eq!(scope_of(topic), scope, "{topic}");
-        }
     }
 }

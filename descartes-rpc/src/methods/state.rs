@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use descartes_core::StateView;
 use descartes_core::agent::{AgentFilter, AgentId, AgentRecord, PageRequest, Want};
-use descartes_core::{Descartes, StateView};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
 use crate::decode::ParamFault;
-use crate::error::RpcError;
+use crate::error::{ErrorKind, RpcError};
 use crate::idempotency::Effect;
 use crate::router::Call;
 use crate::wire::encode;
@@ -27,15 +27,15 @@ pub(crate) async fn query(
     params: wire::QueryParams,
 ) -> Result<wire::StateView, RpcError> {
     let descartes = call.descartes();
-    let agent = target(descartes, params.agent_id.as_deref())?;
+    let agent = target(&call, params.agent_id.as_deref())?;
     let (key, prefix) = (params.key.as_deref(), params.prefix.as_deref().unwrap_or(""));
-    let view = descartes.state_query(agent, key, prefix).await?;
+    let view = descartes.state_query(agent, (key, prefix), &call.reach).await?;
     let wanted = |name: &str| key.map_or(name.starts_with(prefix), |key| key == name);
     let mut state = BTreeMap::new();
     match &view.agent {
         Some(record) => show_agent(&mut state, record, wanted)?,
         None if wanted(AGENTS) => {
-            state.insert(AGENTS.to_owned(), json(&agents(descartes)?)?);
+            state.insert(AGENTS.to_owned(), json(&agents(&call)?)?);
         }
         None => {}
     }
@@ -66,12 +66,14 @@ fn show_agent(
 }
 
 /// Every live agent in few words.
-fn agents(descartes: &Descartes) -> Result<BTreeMap<String, wire::AgentBrief>, RpcError> {
+fn agents(call: &Call) -> Result<BTreeMap<String, wire::AgentBrief>, RpcError> {
     let mut agents = BTreeMap::new();
+    let mut filter = AgentFilter::default();
+    filter.within = call.reach.clone();
     let mut page = PageRequest::default();
     page.limit = 1000;
     loop {
-        let found = descartes.list(&AgentFilter::default(), &page)?;
+        let found = call.descartes().list(&filter, &page)?;
         for view in found.agents {
             let record = view.record;
             let brief = wire::AgentBrief {
@@ -92,12 +94,16 @@ fn json(value: &impl Serialize) -> Result<Json, RpcError> {
     serde_json::value::to_raw_value(value).map(Json).map_err(|error| RpcError::internal(&error))
 }
 
-fn target(descartes: &Descartes, asked: Option<&str>) -> Result<Option<AgentId>, RpcError> {
-    Ok(asked.map(|asked| descartes.resolve(asked, Want::Any)).transpose()?)
+fn target(call: &Call, asked: Option<&str>) -> Result<Option<AgentId>, RpcError> {
+    asked.map(|asked| call.agent(asked, Want::Any)).transpose()
 }
 
 /// Whose key is written, if it may be.
-fn writable(effect: &Effect, agent: Option<&str>, key: &str) -> Result<Option<AgentId>, RpcError> {
+async fn writable(
+    effect: &Effect,
+    agent: Option<&str>,
+    key: &str,
+) -> Result<Option<AgentId>, RpcError> {
     let taken = match agent {
         Some(_) => OF_AGENT.contains(&key),
         None => key == AGENTS,
@@ -110,7 +116,24 @@ fn writable(effect: &Effect, agent: Option<&str>, key: &str) -> Result<Option<Ag
         let expected = "1 to 256 characters without control characters";
         return Err(ParamFault::at("key", expected).into());
     }
-    target(effect.descartes(), agent)
+    let call = &effect.call;
+    let agent = target(call, agent)?;
+    // Who reaches an agent reaches its values; the others are their makers'.
+    if agent.is_none() && !call.reach.is_all() {
+        let owner = effect.descartes().state_owner(None, key).await?;
+        let owner = owner.as_ref().unwrap_or_else(|| call.cx.principal.subject());
+        if !call.reach.covers_owner(owner) {
+            return Err(not_yours(call));
+        }
+    }
+    Ok(agent)
+}
+
+fn not_yours(call: &Call) -> RpcError {
+    RpcError::new(ErrorKind::Forbidden, "the value is somebody else's")
+        .reason("not_owner")
+        .with("required", crate::auth::Scope::StateWrite.as_str())
+        .with("principal", call.cx.principal.name())
 }
 
 /// `state.put`
@@ -118,7 +141,7 @@ pub(crate) async fn put(
     mut effect: Effect,
     params: wire::PutParams,
 ) -> (Effect, Result<wire::Version, RpcError>) {
-    let agent = match writable(&effect, params.agent_id.as_deref(), &params.key) {
+    let agent = match writable(&effect, params.agent_id.as_deref(), &params.key).await {
         Ok(agent) => agent,
         Err(error) => return (effect, Err(error)),
     };
@@ -136,7 +159,7 @@ pub(crate) async fn delete(
     mut effect: Effect,
     params: wire::DeleteParams,
 ) -> (Effect, Result<wire::Version, RpcError>) {
-    let agent = match writable(&effect, params.agent_id.as_deref(), &params.key) {
+    let agent = match writable(&effect, params.agent_id.as_deref(), &params.key).await {
         Ok(agent) => agent,
         Err(error) => return (effect, Err(error)),
     };

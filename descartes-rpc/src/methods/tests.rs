@@ -2,6 +2,8 @@
 
 mod actions;
 mod chats;
+mod matrix;
+mod reach;
 mod repeating;
 mod resuming;
 
@@ -292,8 +294,7 @@ async fn a_viewer_may_look_and_not_touch() {
     let topic = |topic: &str| SubscribeParams { topics: vec![topic.into()], ..Default::default() };
     viewer.subscribe(topic("agent/")).await.unwrap();
     viewer.subscribe(topic("agent/0*")).await.unwrap();
-    let refusal = refused(viewer.subscribe(topic("*")).await.map(drop));
-    assert_eq!(refusal.detail("required").unwrap(), "admin");
+    viewer.subscribe(topic("*")).await.unwrap();
     let refusal = refused(viewer.subscribe(topic("audit")).await.map(drop));
     assert_eq!(refusal.detail("required").unwrap(), "audit");
 }

@@ -7,11 +7,12 @@ use std::{
 };
 
 use bytes::Bytes;
+use descartes_core::agent::Reach;
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::dispatch::Found;
 use crate::{
-    auth::{Principal, authorize},
+    auth::{Principal, Scope, authorize},
     connection::{CallTicket, Connection, SubscriptionTicket, Turn},
     error::{ErrorKind, RpcError},
     message::{Id, NotificationStream},
@@ -77,12 +78,12 @@ impl CallContext {
         self.principal.name()
     }
 
-    /// Refuses the call unless its caller has `scope`.
+    /// How far the caller reaches with `scope`; refuses the call when it does not have that.
     ///
     /// # Errors
     ///
     /// `forbidden`, naming the scope.
-    pub fn require(&self, scope: &str) -> Result<(), RpcError> {
+    pub fn reach(&self, scope: Scope) -> Result<Reach, RpcError> {
         authorize(Some(&self.principal), scope)
     }
 

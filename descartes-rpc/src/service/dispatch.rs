@@ -6,15 +6,15 @@ use descartes_core::runner::{CallerProcess, Whereabouts};
 use futures_util::future::BoxFuture;
 
 use super::{CallContext, Outcome};
-use crate::{connection::OrderKey, error::RpcError, message::Params};
+use crate::{auth::Scope, connection::OrderKey, error::RpcError, message::Params};
 
 /// How a method is treated on its way in.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct MethodTraits {
     /// The method's name, for logs and measurements.
     pub name: &'static str,
-    /// What its caller must be allowed; empty: everybody who is known.
-    pub scope: &'static str,
+    /// What its caller must be allowed; by default what nobody has but who may do everything.
+    pub scope: Scope,
     /// It changes something.
     pub mutating: bool,
     /// It mostly waits: it gives back its slot while it does, and the request timeout is not for

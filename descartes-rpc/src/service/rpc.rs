@@ -17,7 +17,7 @@ use super::{
     methods::{self, Methods},
 };
 use crate::{
-    auth::{Policy, authorize},
+    auth::{Policy, Scope, authorize},
     connection::CallClass,
     error::{ErrorKind, RpcError},
     layer::{CatchError, LoadShed, Noted, Ordered, Slots, Timeout, Trace, panicked},
@@ -65,7 +65,7 @@ impl Rpc {
         let shared = &self.shared;
         let principal = shared.policy.principal(&request.peer);
         // Who nobody knows does not learn which methods there are.
-        authorize(principal.as_ref(), "")?;
+        authorize(principal.as_ref(), Scope::Authenticated)?;
         let found = shared.dispatch.find(&request.method).ok_or_else(|| unknown(request))?;
         authorize(principal.as_ref(), found.traits.scope)?;
         request.admission.found = Some(found);

@@ -2,6 +2,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{builder, chat, host, prompt, story, turn, until};
+use crate::agent::Reach;
 use crate::approval::{Approval, ApprovalFilter, ApprovalStatus};
 use crate::chat::{ChatError, ChatId, ChatSpec, ChatStatus};
 use crate::dialect::{ApprovalMode, Decision};

@@ -75,6 +75,6 @@ fn not_found(request_id: Option<String>) -> wire::SendCancelled {
 /// The chat of an agent.
 fn chat_of(effect: &Effect, asked: &str) -> Result<ChatId, RpcError> {
     let descartes = effect.descartes();
-    let agent = descartes.resolve(asked, Want::Any)?;
+    let agent = effect.call.agent(asked, Want::Any)?;
     Ok(descartes.chat_of(agent).ok_or(AgentError::NoTurns { id: agent })?)
 }

@@ -1,19 +1,20 @@
 //! Which agents a call means.
 
-use descartes_core::Descartes;
 use descartes_core::agent::{AgentFilter, AgentStatus, StatusFilter as Core, Want};
 
 use crate::error::RpcError;
+use crate::router::Call;
 use crate::wire::agent::{Selection, StatusFilter as Wire};
 
-/// The filter of core that means the same; live agents when no status was given.
-pub(crate) fn selection(descartes: &Descartes, select: Selection) -> Result<AgentFilter, RpcError> {
-    let parent = select.parent_agent_id.map(|asked| descartes.resolve(&asked, Want::Any));
+/// The filter of core that means the same, among what the caller reaches; live agents when no status was given.
+pub(crate) fn selection(call: &Call, select: Selection) -> Result<AgentFilter, RpcError> {
+    let parent = select.parent_agent_id.map(|asked| call.agent(&asked, Want::Any));
     let mut filter = AgentFilter::default();
     filter.status = statuses(select.status.as_ref().map(|status| &*status.0));
     filter.labels = select.labels.unwrap_or_default();
     filter.backend = select.agent_type;
     filter.parent = parent.transpose()?;
+    filter.within = call.reach.clone();
     Ok(filter)
 }
 

@@ -17,7 +17,7 @@ use crate::wire::output as wire;
 /// `agent.logs`
 pub(crate) async fn logs(call: Call, params: wire::LogsParams) -> Result<wire::Logs, RpcError> {
     let descartes = call.descartes();
-    let id = descartes.resolve(&params.agent_id, Want::Any)?;
+    let id = call.agent(&params.agent_id, Want::Any)?;
     let wait = wait_ms(params.wait_ms)?;
     let page = descartes.logs(id, &query(&params)?, wait).await?;
     Ok(wire::Logs {
@@ -91,7 +91,7 @@ pub(crate) async fn output(
     params: wire::OutputParams,
 ) -> Result<wire::OutputMatches, RpcError> {
     let descartes = call.descartes();
-    let id = descartes.resolve(&params.agent_id, Want::Any)?;
+    let id = call.agent(&params.agent_id, Want::Any)?;
     let mut search = OutputSearch::default();
     search.stream = stream(params.stream);
     search.filter = params.filter;

@@ -14,7 +14,7 @@ use crate::wire::config::{LimitsConfig, RestartConfig, RestartPolicy as When, St
 pub(super) fn spec(call: &Call, params: SpawnParams) -> Result<AgentSpec, RpcError> {
     let descartes = call.descartes();
     let config = params.config.unwrap_or_default();
-    let parent = config.parent_agent_id.map(|asked| descartes.resolve(&asked, Want::Any));
+    let parent = config.parent_agent_id.map(|asked| call.agent(&asked, Want::Any)).transpose()?;
     let mut spec = AgentSpec::default();
     spec.name = params.name;
     spec.backend = params.agent_type;
@@ -38,7 +38,8 @@ pub(super) fn spec(call: &Call, params: SpawnParams) -> Result<AgentSpec, RpcErr
     spec.chat.approvals = ceiling(&call.cx.principal, approvals, descartes)?;
     spec.chat.record = config.record.map(Into::into);
     spec.labels = config.labels.unwrap_or_default();
-    spec.parent = parent.transpose()?;
+    // What an agent begins is below it.
+    spec.parent = parent.or(call.cx.principal.agent());
     Ok(spec)
 }
 

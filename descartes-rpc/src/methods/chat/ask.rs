@@ -126,7 +126,7 @@ async fn prompted(
     params: wire::PromptParams,
 ) -> Result<wire::Prompted, RpcError> {
     let limit = wait_limit(params.timeout_secs)?;
-    let chat = super::resolve(effect.descartes(), &params.session_id)?;
+    let chat = effect.call.chat(&params.session_id)?.id;
     let request = request(params.prompt, params.when_busy, "prompt")?;
     let asked = asked(effect, chat, request).await?;
     let agent = effect.descartes().chat(chat)?.agent.to_string();

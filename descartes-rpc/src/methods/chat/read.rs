@@ -26,6 +26,7 @@ pub(crate) async fn list(
     filter.backend = params.backend;
     filter.labels = params.labels.unwrap_or_default();
     filter.include_closed = params.include_closed.unwrap_or(false);
+    filter.within = call.reach.clone();
     let mut page = PageRequest::default();
     page.limit = crate::methods::page_limit(params.limit)?;
     page.token = params.page_token;
@@ -46,10 +47,9 @@ pub(crate) async fn get(
     call: Call,
     params: wire::ChatParams,
 ) -> Result<wire::ChatDetails, RpcError> {
-    let descartes = call.descartes();
-    let cursor = descartes.journal().head().to_string();
-    let chat = super::resolve(descartes, &params.session_id)?;
-    Ok(wire::ChatDetails { chat: encode::chat(&*descartes.chat(chat)?), cursor })
+    let cursor = call.descartes().journal().head().to_string();
+    let chat = call.chat(&params.session_id)?;
+    Ok(wire::ChatDetails { chat: encode::chat(&chat), cursor })
 }
 
 /// `chat.history`
@@ -60,7 +60,7 @@ pub(crate) async fn history(
     let limit = crate::methods::page_limit(params.limit)?;
     let offset = usize::try_from(params.offset.unwrap_or(0)).unwrap_or(usize::MAX);
     let descartes = call.descartes();
-    let chat = super::resolve(descartes, &params.session_id)?;
+    let chat = call.chat(&params.session_id)?.id;
     let (all, cursor) = descartes.chat_history(chat).await?;
     let total = count(all.len());
     let mut messages = Vec::new();

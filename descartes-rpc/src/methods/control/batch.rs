@@ -23,11 +23,12 @@ pub(crate) async fn batch(
 async fn run(effect: &Effect, params: wire::BatchParams) -> Result<wire::BatchResult, RpcError> {
     let target = match (params.agent_ids, params.select) {
         (Some(asked), None) => BatchTarget::These(asked),
-        (None, Some(select)) => BatchTarget::Select(selection(effect.descartes(), select)?),
+        (None, Some(select)) => BatchTarget::Select(selection(&effect.call, select)?),
         _ => return Err(ParamFault::at("agent_ids", "either `agent_ids` or `select`").into()),
     };
     let batch = AgentBatch {
         target,
+        within: effect.call.reach.clone(),
         command: command(params.command, params.payload.unwrap_or_default())?,
         fail_fast: params.fail_fast.unwrap_or(false),
         dry_run: params.dry_run.unwrap_or(false),
