@@ -113,3 +113,24 @@ fn a_program_that_answers_lines_with_lines_is_a_chat() {
     assert_eq!(ask(&mut socket, chat, "one\ntwo"), is(("completed", both)));
     assert_eq!(chunks(&mut socket, chat, "complete"), Vec::<Value>::new(), "it is one process");
 }
+
+#[test]
+fn what_a_program_says_word_by_word_is_all_there_also_the_last() {
+    let daemon = Daemon::start();
+    let mut socket = daemon.socket();
+    let words = "i=0; while [ $i -lt 200 ]; do echo \"word $i\"; sleep 0.001; i=$((i+1)); done";
+    let script = format!("read l; {words}; printf 'no newline'");
+    let params = json!({
+        "agent_type": "line-talk", "config": {"command": ["sh", "-c", script], "approvals": "allow_all"},
+    });
+    let spawned = socket.ok("agent.spawn", params);
+    socket.ok("chat.prompt", json!({"session_id": spawned["session_id"], "prompt": "go"}));
+    let agent = &spawned["agent_id"];
+    socket.ok("agent.wait", json!({"agent_id": agent, "timeout_secs": 600}));
+    let logs = socket.ok("agent.logs", json!({"agent_id": agent, "limit": 1000}));
+    let logs = logs["logs"].as_array().expect("rows");
+    let said: Vec<_> = logs.iter().map(|row| row["message"].as_str().expect("a text")).collect();
+    let mut all: Vec<_> = (0..200).map(|word| format!("word {word}")).collect();
+    all.push("no newline".to_owned());
+    assert_eq!(said, all);
+}

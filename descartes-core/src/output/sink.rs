@@ -123,15 +123,20 @@ impl OutputSink {
     /// Takes what `stream` wrote at offset `at` of this run, and waits for room.
     pub(crate) async fn output(self: &Arc<Self>, stream: StreamName, at: u64, bytes: &[u8]) {
         self.take(stream, at, bytes);
+        if let Some(due) = self.pause() {
+            tokio::time::sleep_until(due).await;
+        }
         self.room().await;
     }
 
-    /// Waits until not too much is uncommitted, and a moment longer while an agent streams words.
+    /// Until when the agent, which streams words, is best left alone; asked once for each time that
+    /// something was taken.
+    pub(crate) fn pause(&self) -> Option<Instant> {
+        self.lock().pace.due()
+    }
+
+    /// Waits until not too much is uncommitted.
     pub(crate) async fn room(&self) {
-        let due = self.lock().pace.due();
-        if let Some(due) = due {
-            tokio::time::sleep_until(due).await;
-        }
         loop {
             let moved = self.moved.notified();
             let link = {

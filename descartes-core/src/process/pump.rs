@@ -4,8 +4,10 @@ use std::cell::RefCell;
 use std::io;
 use std::time::Duration;
 
+use rustix::fd::AsFd;
 use tokio::net::unix::pipe;
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use super::os::pipe::{resize, waiting};
 use crate::event::StreamName;
@@ -24,30 +26,37 @@ const REST: Duration = Duration::from_secs(1);
 
 /// Reads `pipe` to its end; after `ended` only what is in it, and not for long.
 pub(super) async fn pump(
-    pipe: pipe::Receiver,
+    mut pipe: pipe::Receiver,
     stream: StreamName,
     output: OutputHandle,
     mut ended: watch::Receiver<bool>,
 ) {
-    let mut pump = Pump { pipe, stream, output, at: 0, full_reads: 0, busy: false };
+    let mut pump = Pump { stream, output, at: 0, full_reads: 0, busy: false };
     loop {
         tokio::select! {
-            () = pump.readable() => {}
+            () = pump.readable(&pipe) => {}
             over = ended.wait_for(|ended| *ended) => {
                 drop(over);
                 break;
             }
         }
-        if pump.read() == Read::End {
+        let mut read = pump.read(&pipe);
+        if let Some(due) = pump.output.pause() {
+            (pipe, read) = match pump.follow(pipe, due, &ended).await {
+                Ok(followed) => followed,
+                Err(error) => return pump.fails(&error),
+            };
+        }
+        if read == Read::End {
             return;
         }
         pump.output.room().await;
     }
     // The child has ended: what it wrote is in the pipe, and is taken even while the store cannot
     // write, because it cannot stay where it is. Who holds the other end is not waited for.
-    let due = pump.at + waiting(&pump.pipe);
+    let due = pump.at + waiting(&pipe);
     let rest = async {
-        while pump.read_now() == Read::Some {
+        while pump.read_now(&pipe) == Read::Some {
             if pump.at >= due {
                 pump.output.room().await;
             }
@@ -66,7 +75,6 @@ enum Read {
 }
 
 struct Pump {
-    pipe: pipe::Receiver,
     stream: StreamName,
     output: OutputHandle,
     at: u64,
@@ -76,54 +84,79 @@ struct Pump {
 
 impl Pump {
     /// Waits until there is something to read. Cancel safe.
-    async fn readable(&mut self) {
-        if self.busy && tokio::time::timeout(REST, self.pipe.readable()).await.is_err() {
-            self.busy = !resize(&self.pipe, false);
+    async fn readable(&mut self, pipe: &pipe::Receiver) {
+        if self.busy && tokio::time::timeout(REST, pipe.readable()).await.is_err() {
+            self.busy = !resize(pipe, false);
             self.full_reads = 0;
         }
         // An error shows again when it is read.
-        drop(self.pipe.readable().await);
+        drop(pipe.readable().await);
+    }
+
+    /// Reads an agent that streams words when that is due, until it pauses or has `ended`. The
+    /// runtime does not look at the pipe meanwhile: each word would wake it, and nobody is to read
+    /// it yet.
+    async fn follow(
+        &mut self,
+        pipe: pipe::Receiver,
+        mut due: Instant,
+        ended: &watch::Receiver<bool>,
+    ) -> io::Result<(pipe::Receiver, Read)> {
+        let pipe = pipe.into_nonblocking_fd()?;
+        loop {
+            tokio::time::sleep_until(due).await;
+            let read = self.read_now(&pipe);
+            match self.output.pause() {
+                Some(next) if read == Read::Some && !*ended.borrow() => due = next,
+                _ => return Ok((pipe::Receiver::from_owned_fd_unchecked(pipe)?, read)),
+            }
+            self.output.room().await;
+        }
     }
 
     /// Moves one bufferful, when the runtime knows that there is something.
-    fn read(&mut self) -> Read {
+    fn read(&mut self, pipe: &pipe::Receiver) -> Read {
         BUFFER.with_borrow_mut(|buffer| {
-            let length = self.pipe.try_read(buffer);
-            self.take(length, buffer)
+            let length = pipe.try_read(buffer);
+            self.take(length, pipe, buffer)
         })
     }
 
     /// Moves one bufferful. Asks the system and not the runtime, which may have heard of the
     /// child's end before it hears of what the child wrote.
-    fn read_now(&mut self) -> Read {
+    fn read_now(&mut self, pipe: impl AsFd) -> Read {
         BUFFER.with_borrow_mut(|buffer| {
-            let length = rustix::io::read(&self.pipe, &mut buffer[..]).map_err(io::Error::from);
-            self.take(length, buffer)
+            let length = rustix::io::read(&pipe, &mut buffer[..]).map_err(io::Error::from);
+            self.take(length, pipe, buffer)
         })
     }
 
-    fn take(&mut self, length: io::Result<usize>, buffer: &[u8]) -> Read {
+    fn take(&mut self, length: io::Result<usize>, pipe: impl AsFd, buffer: &[u8]) -> Read {
         match length {
             Ok(0) => Read::End,
             Ok(length) => {
                 self.output.take(self.stream, self.at, &buffer[..length]);
                 self.at += length as u64;
-                self.grow(length == buffer.len());
+                self.grow(pipe, length == buffer.len());
                 Read::Some
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Read::Nothing,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => Read::Some,
             Err(error) => {
-                tracing::warn!(stream = ?self.stream, %error, "a pipe could not be read");
+                self.fails(&error);
                 Read::End
             }
         }
     }
 
-    fn grow(&mut self, full: bool) {
+    fn fails(&self, error: &io::Error) {
+        tracing::warn!(stream = ?self.stream, %error, "a pipe could not be read");
+    }
+
+    fn grow(&mut self, pipe: impl AsFd, full: bool) {
         self.full_reads = if full { self.full_reads + 1 } else { 0 };
         if self.full_reads == BUSY_READS && !self.busy {
-            self.busy = resize(&self.pipe, true);
+            self.busy = resize(pipe, true);
         }
     }
 }

@@ -101,6 +101,12 @@ impl OutputHandle {
         self.0.take(stream, at, bytes);
     }
 
+    /// Until when the agent, which streams words, is best left alone.
+    #[cfg(feature = "process")]
+    pub(crate) fn pause(&self) -> Option<tokio::time::Instant> {
+        self.0.pause()
+    }
+
     /// The second half: waits until not too much is uncommitted.
     #[cfg(feature = "process")]
     pub(crate) async fn room(&self) {
