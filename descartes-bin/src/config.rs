@@ -274,6 +274,8 @@ pub struct Retention {
     pub ended_agents_days: u64,
     /// Days other events are kept.
     pub events_days: u64,
+    /// Days events of audit are kept.
+    pub audit_days: u64,
 }
 
 impl Default for Retention {
@@ -284,6 +286,7 @@ impl Default for Retention {
             ended_agents: 10_000,
             ended_agents_days: 30,
             events_days: 90,
+            audit_days: 365,
         }
     }
 }

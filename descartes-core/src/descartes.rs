@@ -9,6 +9,7 @@ mod forget;
 mod health;
 mod maintain;
 mod output;
+mod publish;
 mod reach;
 mod recording;
 mod recover;

@@ -150,6 +150,17 @@ impl NewEvent {
 /// what an allocator adds to each of its four pieces.
 const EVENT_OVERHEAD_BYTES: usize = 384;
 
+/// Something that an application, or what is in front of this, writes into the journal.
+#[derive(Clone, Debug)]
+pub struct News {
+    /// What kind of thing it is: a name of its own, as `app.did`.
+    pub kind: Arc<str>,
+    /// The principal or agent behind it.
+    pub by: Arc<str>,
+    /// What happened, as JSON.
+    pub json: Bytes,
+}
+
 /// An event of the journal. Everything in it is shared: a clone copies no body.
 #[derive(Clone, Debug)]
 #[non_exhaustive]

@@ -362,15 +362,29 @@ pub struct Retention {
     pub output_bytes_per_agent: u64,
     /// Bytes of output in all.
     pub output_bytes_total: u64,
-    /// Events other than output older than this are forgotten.
+    /// Events other than output and audit older than this are forgotten.
     pub events_before: Timestamp,
+    /// Events of audit older than this are forgotten.
+    pub audit_before: Timestamp,
 }
 
 impl Retention {
-    /// The documented defaults: 256 MiB an agent, 10 GiB in all, other events since `events_before`.
+    /// The documented defaults: 256 MiB an agent, 10 GiB in all, other events since `events_before`,
+    /// and all of audit.
     #[must_use]
     pub fn new(events_before: Timestamp) -> Self {
-        Self { output_bytes_per_agent: 256 << 20, output_bytes_total: 10 << 30, events_before }
+        Self {
+            output_bytes_per_agent: 256 << 20,
+            output_bytes_total: 10 << 30,
+            events_before,
+            audit_before: Timestamp::from_millis(i64::MIN),
+        }
+    }
+
+    /// From when on events of `topic`, which is none of output, are kept.
+    #[must_use]
+    pub fn before(&self, topic: &Topic) -> Timestamp {
+        if topic.is_audit() { self.audit_before } else { self.events_before }
     }
 }
 

@@ -331,4 +331,45 @@ mod tests {
         assert_eq!(refused.detail("required").unwrap(), "agent:write");
         assert!(authorize(Some(&Principal::new("root", ["*"])), Scope::Admin).is_ok());
     }
+
+    #[test]
+    fn a_token_of_an_agent_is_that_agent_and_a_process_of_another_one_is_the_other() {
+        let (one, two) = (AgentId::generate(), AgentId::generate());
+        let token = Principal::new("ann", ["*"]).bound_to(one);
+        assert_eq!((token.name(), token.agent()), (&*format!("agent:{one}"), Some(one)));
+        let reach = authorize(Some(&token), Scope::AgentWrite).unwrap();
+        assert_eq!(reach, Reach::all().of_agent(one));
+        for scope in Scope::ALL.into_iter().filter(|scope| !scope.is_for_agents()) {
+            let refused = authorize(Some(&token), scope).unwrap_err();
+            assert_eq!(refused.reason_text(), Some("inside_agent"), "{scope}");
+        }
+        let found = token.found(Whereabouts::Inside(two));
+        assert_eq!((found.name(), found.agent()), (&*format!("agent:{two}"), Some(two)));
+        let own = Principal::new("ann", ["agent:read:own"]).found(Whereabouts::Inside(two));
+        let reach = authorize(Some(&own), Scope::AgentRead).unwrap();
+        assert_eq!(reach, Reach::all().owned_by("ann").of_agent(two), "both bounds hold");
+    }
+
+    #[test]
+    fn nobody_gives_what_they_do_not_have_and_an_agent_gives_itself() {
+        let agent = AgentId::generate();
+        let inside = Principal::owner().found(Whereabouts::Inside(agent));
+        for (giver, line, given) in [
+            (Principal::owner(), "* admin", Ok(None)),
+            (Principal::new("ann", ["admin", "agent:read"]), "agent:read:own", Ok(None)),
+            (Principal::new("ann", ["admin", "agent:read:own"]), "agent:read", Err("agent:read")),
+            (Principal::new("ann", ["admin"]), "chat:read", Err("chat:read")),
+            (Principal::new("ann", Scope::ALL.map(Scope::as_str)), "*", Err("admin")),
+            (inside.clone(), "agent:read chat:write:own", Ok(Some(agent))),
+            (inside.clone(), "approve", Err("approve")),
+            (inside, "*", Err("approve")),
+        ] {
+            let grants = Grants::from_line(line).unwrap();
+            let may = giver.may_give(&grants).map_err(|error| {
+                assert_eq!(error.kind(), ErrorKind::Forbidden);
+                error.detail("required").unwrap().as_str().unwrap().to_owned()
+            });
+            assert_eq!(may, given.map_err(str::to_owned), "{giver:?} gives {line}");
+        }
+    }
 }

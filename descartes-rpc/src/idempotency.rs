@@ -16,7 +16,9 @@ use descartes_core::agent::AgentId;
 use descartes_core::idempotency::{Begin, Ticket};
 use descartes_core::store::Batch;
 use descartes_core::{Caller, Descartes};
+use serde::Serialize;
 
+use crate::audit::Act;
 use crate::decode::{ParamFault, decode};
 use crate::error::{ErrorKind, RpcError};
 use crate::message::Params;
@@ -99,11 +101,13 @@ where
         return Err(fault.into());
     }
     let method = M::DECLARATION.name;
+    let act = Act::of::<M>(&call, &raw);
     match given {
         Some(key) => {
             call.cx.announce_key(&key);
             let digest = call.host.digest.of(call.descartes(), &params).await?;
-            let task = tokio::spawn(keyed::<M, F>(call, key, digest, params, run));
+            let run = move |effect, params| noted(act, run(effect, params));
+            let task = tokio::spawn(keyed::<M, _>(call, key, digest, params, run));
             task.await.unwrap_or_else(|lost| Err(RpcError::internal(&lost)))
         }
         None => {
@@ -112,12 +116,29 @@ where
             let left = running::Left { host: Arc::clone(&call.host), by: call.by(), method, key };
             running::attended::<M>(left, raw, async move {
                 let effect = Effect { call, ticket: None, interrupted: None };
-                let (_effect, result) = run(effect, params).await;
+                let (_effect, result) = noted(act, run(effect, params)).await;
                 result.and_then(|result| encode(&result))
             })
             .await
         }
     }
+}
+
+/// An effect that is written down for audit when it has ended.
+async fn noted<T: Serialize>(
+    act: Option<Act>,
+    effect: impl Future<Output = (Effect, Result<T, RpcError>)>,
+) -> (Effect, Result<T, RpcError>) {
+    let (effect, result) = effect.await;
+    if let Some(act) = act {
+        let outcome = result.as_ref().map_or_else(|error| error.kind().as_str(), |_| "ok");
+        let act = match &result {
+            Ok(made) => act.made(made),
+            Err(_) => act,
+        };
+        effect.call.host.audit.done(act, outcome);
+    }
+    (effect, result)
 }
 
 /// The effect under a key that its caller chose.

@@ -1,5 +1,6 @@
 //! JSON-RPC 2.0 in front of a Descartes: messages, methods, subscriptions, authorisation, client.
 
+mod audit;
 pub mod auth;
 pub mod client;
 pub mod codec;

@@ -63,6 +63,17 @@ pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 /// set while they are waited for.
 pub const EXPIRY_LOOK: Duration = Duration::from_secs(60);
 
+/// Refusals of one kind that follow the first within this time are counted together.
+pub const AUDIT_WINDOW: Duration = Duration::from_secs(10);
+/// Kinds of refusals that are counted apart; those of further kinds are one kind.
+pub const AUDIT_KINDS: usize = 256;
+/// Entries of audit that wait to be written; more are counted and not kept.
+pub const AUDIT_QUEUE: usize = 4096;
+/// How long to wait before a store is asked again that did not take them.
+pub const AUDIT_RETRY: Duration = Duration::from_secs(1);
+/// Characters of what a refused call names: it is whatever its caller wrote.
+pub const AUDIT_RESOURCE_CHARS: usize = 128;
+
 /// Bytes that one end of an in-memory connection may have under way.
 pub const MEMORY_PAIR_BYTES: usize = 256 * KIB;
 

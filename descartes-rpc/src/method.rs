@@ -36,6 +36,36 @@ pub trait Method: 'static {
     const DECLARATION: Declaration;
 }
 
+/// What a method does that is written down for audit, whatever becomes of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Audited {
+    /// It starts a process.
+    Spawn,
+    /// It ends or signals one.
+    Kill,
+    /// It decides what an agent asks.
+    Decision,
+    /// It makes or ends credentials.
+    Key,
+    /// It changes how the daemon works.
+    Configuration,
+}
+
+impl Audited {
+    /// The type of its events.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Spawn => "audit.spawn",
+            Self::Kill => "audit.kill",
+            Self::Decision => "audit.decision",
+            Self::Key => "audit.key",
+            Self::Configuration => "audit.configuration",
+        }
+    }
+}
+
 /// What is declared of a method beside its types.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
@@ -61,6 +91,8 @@ pub struct Declaration {
     pub carries_key: bool,
     /// Whether nobody can tell its outcome if the daemon dies while it is under way.
     pub unknowable: bool,
+    /// What is written down of its calls.
+    pub audit: Option<Audited>,
     /// The errors of its own, beside those that every method has.
     pub errors: &'static [ErrorKind],
     /// The notifications that follow its response.
@@ -82,6 +114,7 @@ impl Declaration {
             ordered: false,
             carries_key: false,
             unknowable: false,
+            audit: None,
             errors: &[],
             notifications: &[],
         }
@@ -121,6 +154,26 @@ impl Declaration {
     #[must_use]
     pub const fn unknowable(self) -> Self {
         Self { unknowable: true, ..self }
+    }
+
+    /// The same, whose calls are written down.
+    #[must_use]
+    pub const fn audited(self, what: Audited) -> Self {
+        Self { audit: Some(what), ..self }
+    }
+
+    /// What is written down of its calls: whatever changes something and is for `admin`, is.
+    #[must_use]
+    pub fn audit(&self) -> Option<Audited> {
+        let credentials = ["auth.token.", "auth.key."];
+        match self.audit {
+            None if !self.mutating => None,
+            None if credentials.iter().any(|room| self.name.starts_with(room)) => {
+                Some(Audited::Key)
+            }
+            None => (self.scope == Scope::Admin).then_some(Audited::Configuration),
+            declared => declared,
+        }
     }
 
     /// The same, with these errors of its own.

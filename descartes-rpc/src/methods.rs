@@ -19,7 +19,7 @@ mod table;
 pub(crate) use table::encode;
 
 use crate::error::ErrorKind as E;
-use crate::method::{Declaration, Scope};
+use crate::method::{Audited, Declaration, Scope};
 use crate::wire::action as x;
 use crate::wire::agent as a;
 use crate::wire::approval as p;
@@ -83,7 +83,7 @@ table::methods! {
     ///
     /// What the program is and how it is talked to is up to its backend (`backend.list`).
     AgentSpawn "agent.spawn" agent_spawn(a::SpawnParams) -> a::Spawned = effect agent::spawn,
-        Declaration::mutating(Scope::AgentWrite).carries_key().fails_with(&[
+        Declaration::mutating(Scope::AgentWrite).carries_key().audited(Audited::Spawn).fails_with(&[
             E::SpawnFailed, E::AgentNotFound, E::NotFound, E::Conflict, E::ResourceExhausted,
             E::StateError, E::ConnectionLost,
         ]);
@@ -98,20 +98,20 @@ table::methods! {
     ///
     /// Killing an agent that has ended succeeds and says so.
     AgentKill "agent.kill" agent_kill(c::KillParams) -> c::Killed = effect control::kill,
-        Declaration::mutating(Scope::AgentWrite).control().fails_with(&[
+        Declaration::mutating(Scope::AgentWrite).control().audited(Audited::Kill).fails_with(&[
             E::AgentNotFound, E::KillFailed, E::ConnectionLost,
         ]);
 
     /// Ends an agent with grace: `agent.kill` without `force`.
     AgentStop "agent.stop" agent_stop(c::StopParams) -> c::Killed = effect control::stop,
-        Declaration::mutating(Scope::AgentWrite).control().fails_with(&[
+        Declaration::mutating(Scope::AgentWrite).control().audited(Audited::Kill).fails_with(&[
             E::AgentNotFound, E::KillFailed,
         ]);
 
     /// Ends the agent's run, if there is one, and starts the next: same identifier, same
     /// specification.
     AgentRestart "agent.restart" agent_restart(c::StopParams) -> c::Restarted = effect control::restart,
-        ACT.unknowable().fails_with(&[
+        ACT.unknowable().audited(Audited::Spawn).fails_with(&[
             E::AgentNotFound, E::SpawnFailed, E::KillFailed, E::Conflict, E::ResourceExhausted,
             E::StateError,
         ]);
@@ -126,7 +126,7 @@ table::methods! {
 
     /// Sends a signal to the group of the agent's first process.
     AgentSignal "agent.signal" agent_signal(c::SignalParams) -> c::Signalled = effect control::signal,
-        ACT.unknowable();
+        ACT.unknowable().audited(Audited::Kill);
 
     /// Writes to the agent's standard input, exactly what is given.
     AgentWriteStdin "agent.write_stdin" agent_write_stdin(c::WriteParams) -> c::Written
@@ -195,7 +195,7 @@ table::methods! {
 
     /// Makes a chat and asks it its first prompt.
     ChatStart "chat.start" chat_start(t::StartParams) -> t::Created = effect chat::start,
-        Declaration::mutating(Scope::ChatWrite).carries_key().fails_with(OF_TALK);
+        Declaration::mutating(Scope::ChatWrite).carries_key().audited(Audited::Spawn).fails_with(OF_TALK);
 
     /// Asks for a turn; answers when it has begun or waits in line, or, with `wait`, when it ended.
     ChatPrompt "chat.prompt" chat_prompt(t::PromptParams) -> t::Prompted = effect chat::prompt,
@@ -210,7 +210,7 @@ table::methods! {
 
     /// Ends a chat and answers when nothing of its agent runs.
     ChatStop "chat.stop" chat_stop(t::ChangeParams) -> t::ChatStopped = effect chat::stop,
-        Declaration::mutating(Scope::ChatWrite).control().fails_with(OF_TALK);
+        Declaration::mutating(Scope::ChatWrite).control().audited(Audited::Kill).fails_with(OF_TALK);
 
     /// Lists chats, newest first; without `include_closed` those that are open.
     ChatList "chat.list" chat_list(t::ChatListParams) -> t::ChatList = read chat::list, CHAT;
@@ -230,7 +230,7 @@ table::methods! {
 
     /// Makes a chat a supervised agent of the same conversation.
     ChatUpgradeToAgent "chat.upgrade_to_agent" chat_upgrade_to_agent(t::ChangeParams) -> t::Upgraded
-        = effect chat::upgrade_to_agent, TALK;
+        = effect chat::upgrade_to_agent, TALK.audited(Audited::Spawn);
 
     /// Lists approvals, oldest first.
     ApprovalList "approval.list" approval_list(p::ApprovalListParams) -> p::ApprovalList
@@ -243,7 +243,7 @@ table::methods! {
     /// Decides an approval; the first decision wins.
     ApprovalDecide "approval.decide" approval_decide(p::DecideParams) -> p::Approval
         = effect approval::decide,
-        Declaration::mutating(Scope::Approve).control().fails_with(&[
+        Declaration::mutating(Scope::Approve).control().audited(Audited::Decision).fails_with(&[
             E::NotFound, E::Conflict, E::StateError,
         ]);
 

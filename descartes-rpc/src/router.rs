@@ -12,11 +12,13 @@ use descartes_core::agent::{Reach, Want};
 use descartes_core::runner::{CallerProcess, Whereabouts};
 use futures_util::future::BoxFuture;
 
-use crate::auth::authorize;
+use crate::audit::{self, Audit};
+use crate::auth::{Principal, authorize};
 use crate::connection::OrderKey;
 use crate::decode;
+use crate::error::RpcError;
 use crate::idempotency::{DigestKey, Running};
-use crate::message::Params;
+use crate::message::{Params, Request};
 use crate::methods;
 use crate::requests::Requests;
 use crate::service::{CallContext, Dispatch, Dispatched, Found, MethodTraits, Rpc, RpcBuilder};
@@ -32,6 +34,8 @@ pub(crate) struct Call {
     pub(crate) cx: CallContext,
     /// What of what is there exists for the caller.
     pub(crate) reach: Reach,
+    /// What was called.
+    pub(crate) method: &'static str,
 }
 
 impl Call {
@@ -59,6 +63,8 @@ pub(crate) struct Host {
     pub(crate) digest: DigestKey,
     /// The names of requests to agents.
     pub(crate) requests: Requests,
+    /// What is written down of who did what.
+    pub(crate) audit: Audit,
     /// The OpenRPC document, once somebody asked.
     document: OnceLock<Bytes>,
 }
@@ -82,8 +88,9 @@ impl Router {
     pub fn new(descartes: Descartes, about: About) -> Self {
         let (running, digest) = (Running::default(), DigestKey::default());
         let requests = Requests::default();
-        let document = OnceLock::new();
-        Self { host: Arc::new(Host { descartes, about, running, digest, requests, document }) }
+        let (document, audit) = (OnceLock::new(), Audit::new(descartes.clone()));
+        let host = Host { descartes, about, running, digest, requests, audit, document };
+        Self { host: Arc::new(host) }
     }
 
     /// The names of all methods, in the order of the document.
@@ -140,6 +147,20 @@ impl Dispatch for Router {
         }
     }
 
+    fn refused(
+        &self,
+        found: Option<Found>,
+        principal: Option<&Principal>,
+        request: &Request,
+        error: &RpcError,
+    ) {
+        let entry = found.and_then(|found| methods::ENTRIES.get(found.index));
+        let method = entry.map_or("", |entry| entry.declaration.name);
+        let resource = entry.and_then(|entry| audit::named(entry.members, &request.params));
+        let who = (principal, &request.peer);
+        self.host.audit.denied(who, method, resource.as_deref(), error.kind());
+    }
+
     fn has_agents(&self) -> bool {
         self.host.descartes.has_live_agents()
     }
@@ -155,7 +176,8 @@ impl Dispatch for Router {
             Ok(reach) => reach,
             Err(error) => return Dispatched::Now(Err(error)),
         };
-        (entry.run)(Call { host: Arc::clone(&self.host), cx, reach }, params)
+        let (host, method) = (Arc::clone(&self.host), entry.declaration.name);
+        (entry.run)(Call { host, cx, reach, method }, params)
     }
 }
 

@@ -14,8 +14,10 @@ use descartes_core::{
     journal::{EventBatch, Item, Journal, Subscription},
 };
 use futures_core::Stream;
+use futures_util::future::BoxFuture;
 
 use crate::{
+    auth::{Over, Validity},
     connection::SubscriptionTicket,
     message::{EndReason, Notification, Text},
 };
@@ -37,6 +39,8 @@ pub(crate) struct Notifications {
     ended: bool,
     /// Its reader may decide approvals that it is told of.
     attending: Option<Attending>,
+    /// Ready when its reader is believed no longer; none when that never comes.
+    over: Option<BoxFuture<'static, Over>>,
 }
 
 impl Notifications {
@@ -46,7 +50,36 @@ impl Notifications {
         ticket: SubscriptionTicket,
         encode: Encode,
     ) -> Self {
-        Self { journal, subscription, ticket, encode, batch: None, ended: false, attending: None }
+        Self {
+            journal,
+            subscription,
+            ticket,
+            encode,
+            batch: None,
+            ended: false,
+            attending: None,
+            over: None,
+        }
+    }
+
+    /// The same, which ends when its reader's credentials do.
+    pub(crate) fn valid_for(mut self, validity: &Validity) -> Self {
+        if *validity != Validity::default() {
+            let validity = validity.clone();
+            self.over = Some(Box::pin(async move { validity.over().await }));
+        }
+        self
+    }
+
+    /// Ready when its reader is believed no longer, with the reason that it is told.
+    fn poll_over(&mut self, cx: &mut Context<'_>) -> Poll<EndReason> {
+        let Some(over) = &mut self.over else { return Poll::Pending };
+        let over = std::task::ready!(over.as_mut().poll(cx));
+        self.over = None;
+        Poll::Ready(match over {
+            Over::Expired => EndReason::TokenExpired,
+            Over::Revoked => EndReason::Forbidden,
+        })
     }
 
     /// The same, whose reader may decide what it is told of as long as this lives.
@@ -117,6 +150,9 @@ impl Stream for Notifications {
             return Poll::Ready(None);
         }
         if let Poll::Ready(reason) = this.ticket.poll_ended(cx) {
+            return Poll::Ready(Some(this.end(reason)));
+        }
+        if let Poll::Ready(reason) = this.poll_over(cx) {
             return Poll::Ready(Some(this.end(reason)));
         }
         loop {

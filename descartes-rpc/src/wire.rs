@@ -10,6 +10,7 @@ mod shape;
 pub mod action;
 pub mod agent;
 pub mod approval;
+pub mod audit;
 pub mod backend;
 pub mod chat;
 pub mod chunk;

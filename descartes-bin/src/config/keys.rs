@@ -75,6 +75,7 @@ pub(super) const KEYS: &[Key] = keys! {
         ended_agents,
         ended_agents_days,
         events_days,
+        audit_days,
     }
     agents { default_backend, default_dir, max_running, stop_grace_secs }
     chats { default_backend, turn_timeout_secs, stall_secs, idle_stop_secs }

@@ -203,6 +203,7 @@ fn retention(config: &Config) -> RetentionPolicy {
     retention.ended_agents = size(given.ended_agents);
     retention.ended_age = Duration::from_secs(given.ended_agents_days.saturating_mul(DAY_SECS));
     retention.events_age = Duration::from_secs(given.events_days.saturating_mul(DAY_SECS));
+    retention.audit_age = Duration::from_secs(given.audit_days.saturating_mul(DAY_SECS));
     retention
 }
 

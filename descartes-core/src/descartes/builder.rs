@@ -35,8 +35,10 @@ pub struct RetentionPolicy {
     pub ended_agents: usize,
     /// How long ended agents are kept.
     pub ended_age: Duration,
-    /// How long events other than output are kept.
+    /// How long events other than output and audit are kept.
     pub events_age: Duration,
+    /// How long events of audit are kept.
+    pub audit_age: Duration,
 }
 
 impl Default for RetentionPolicy {
@@ -48,6 +50,7 @@ impl Default for RetentionPolicy {
             ended_agents: 10_000,
             ended_age: days(30),
             events_age: days(90),
+            audit_age: days(365),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! What is done beside the work: retention, and forgetting what is too old.
 
 use std::sync::{Arc, PoisonError, Weak};
+use std::time::Duration;
 
 use tokio::time::Instant;
 
@@ -43,9 +44,12 @@ async fn maintain(host: Weak<Core>) {
 async fn trim(core: &Core) -> bool {
     let policy = &core.retention;
     let now = core.clock.now();
-    let age = i64::try_from(policy.events_age.as_millis()).unwrap_or(i64::MAX);
-    let before = Timestamp::from_millis(now.as_millis().saturating_sub(age));
-    let mut retention = Retention::new(before);
+    let before = |age: Duration| {
+        let age = i64::try_from(age.as_millis()).unwrap_or(i64::MAX);
+        Timestamp::from_millis(now.as_millis().saturating_sub(age))
+    };
+    let mut retention = Retention::new(before(policy.events_age));
+    retention.audit_before = before(policy.audit_age);
     retention.output_bytes_per_agent = policy.output_bytes_per_agent;
     retention.output_bytes_total = policy.output_bytes_total;
     match core.journal.store().trim(&retention).await {

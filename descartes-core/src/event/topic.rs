@@ -7,6 +7,9 @@ use crate::agent::AgentId;
 use crate::approval::ApprovalId;
 use crate::chat::ChatId;
 
+/// The one topic of its kind.
+const AUDIT: &str = "audit";
+
 /// The name of one ordered stream of events, such as `agent/<id>/output`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Topic(Arc<str>);
@@ -46,6 +49,18 @@ impl Topic {
     #[must_use]
     pub fn system() -> Self {
         Self("system".into())
+    }
+
+    /// Who did what: calls that were refused, and those that matter.
+    #[must_use]
+    pub fn audit() -> Self {
+        Self(AUDIT.into())
+    }
+
+    /// Whether this is the topic of [`audit`](Self::audit), which has a retention of its own.
+    #[must_use]
+    pub fn is_audit(&self) -> bool {
+        &*self.0 == AUDIT
     }
 
     /// Whether this is a topic of agents' output, which has a retention of its own.

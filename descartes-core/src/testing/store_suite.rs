@@ -59,6 +59,7 @@ pub async fn check(fresh: impl AsyncFn() -> Arc<dyn StateStore>) -> Vec<Failure>
         retention::output_over_the_limit_of_one_agent_goes_oldest_first,
         retention::output_over_the_limit_of_all_goes_oldest_first,
         retention::old_events_go_and_output_does_not,
+        retention::audit_has_a_time_of_its_own,
         retention::a_gap_tells_exactly_what_a_reader_misses,
         retention::a_forgotten_topic_is_gone_at_once_and_its_offsets_go_on,
     }

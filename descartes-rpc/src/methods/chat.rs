@@ -83,7 +83,8 @@ fn spec(effect: &Effect, params: wire::CreateParams) -> Result<ChatSpec, RpcErro
     options.thinking = thinking(params.enable_thinking, params.thinking_level);
     options.max_turns = params.max_turns;
     let approvals = params.approvals.map(mode);
-    options.approvals = ceiling(&effect.call.cx.principal, approvals, effect.descartes())?;
+    options.approvals = ceiling(&effect.call.cx.principal, approvals, effect.descartes())
+        .map_err(|error| effect.call.denied(None, error))?;
     options.when_busy = params.when_busy.map_or_else(WhenBusy::default, when_busy);
     options.turn_timeout = params.turn_timeout_secs.map(|secs| secs.duration());
     options.record = params.record.map(Into::into);

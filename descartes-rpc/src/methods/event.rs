@@ -10,7 +10,7 @@ use descartes_core::journal::{After, ReadRequest, SubscribeRequest};
 
 use crate::auth::{Eyes, Scope, scope_of};
 use crate::decode::ParamFault;
-use crate::error::RpcError;
+use crate::error::{ErrorKind, RpcError};
 use crate::message::NotificationStream;
 use crate::router::Call;
 use crate::subscription::Notifications;
@@ -44,7 +44,8 @@ pub(crate) async fn subscribe(
     };
     let notifications =
         Notifications::new(journal.clone(), subscription, ticket, encode::event_json)
-            .attending(attending);
+            .attending(attending)
+            .valid_for(call.cx.principal.validity());
     Ok((subscribed, Box::pin(notifications)))
 }
 
@@ -105,7 +106,10 @@ async fn request(
     }
     let mut filters = Vec::with_capacity(topics.len());
     for (index, topic) in topics.iter().enumerate() {
-        filters.push(filter(call, index, topic).await?);
+        filters.push(filter(call, index, topic).await.map_err(|error| {
+            let denied = error.kind() == ErrorKind::Forbidden;
+            if denied { call.denied(Some(topic), error) } else { error }
+        })?);
     }
     let mut request = SubscribeRequest::new(filters, self::after(after)?);
     request.sight = Eyes::of(&call.cx.principal).sight(call.descartes());

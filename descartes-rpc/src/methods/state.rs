@@ -123,7 +123,7 @@ async fn writable(
         let owner = effect.descartes().state_owner(None, key).await?;
         let owner = owner.as_ref().unwrap_or_else(|| call.cx.principal.subject());
         if !call.reach.covers_owner(owner) {
-            return Err(not_yours(call));
+            return Err(call.denied(Some(key), not_yours(call)));
         }
     }
     Ok(agent)

@@ -81,6 +81,7 @@ pub(crate) async fn info(call: Call, _: wire::NoParams) -> Result<wire::Info, Rp
         config_file: about.config_file.clone(),
         data_dir: about.data_dir.clone(),
         hosting: "in_process".to_owned(),
+        agent_boundary: "tree".to_owned(),
         store: wire::StoreInfo {
             format: about.store.as_ref().to_owned(),
             bytes: Some(usage.bytes),
@@ -112,6 +113,10 @@ fn named<const N: usize>(entries: [(&str, u64); N]) -> BTreeMap<String, u64> {
     entries.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
 }
 
+fn days(age: std::time::Duration) -> u64 {
+    age.as_secs() / (24 * 3600)
+}
+
 /// What is kept, by configuration key.
 fn retention(descartes: &Descartes) -> BTreeMap<String, u64> {
     let kept = descartes.retention();
@@ -119,6 +124,9 @@ fn retention(descartes: &Descartes) -> BTreeMap<String, u64> {
         ("output_bytes_per_agent", kept.output_bytes_per_agent),
         ("output_bytes_total", kept.output_bytes_total),
         ("ended_agents", number(kept.ended_agents)),
+        ("ended_agents_days", days(kept.ended_age)),
+        ("events_days", days(kept.events_age)),
+        ("audit_days", days(kept.audit_age)),
     ])
 }
 

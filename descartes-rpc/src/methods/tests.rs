@@ -1,6 +1,7 @@
 //! Every method over the client in memory, with a fake runner and a store in memory.
 
 mod actions;
+mod audit;
 mod chats;
 mod matrix;
 mod reach;

@@ -12,7 +12,14 @@ use crate::error::{ErrorKind, RpcError};
 impl Call {
     /// The agent that `asked` means.
     pub(crate) fn agent(&self, asked: &str, want: Want) -> Result<AgentId, RpcError> {
-        Ok(self.descartes().resolve_within(asked, want, &self.reach)?)
+        let descartes = self.descartes();
+        descartes.resolve_within(asked, want, &self.reach).map_err(|error| {
+            let error = RpcError::from(error);
+            let hidden = error.kind() == ErrorKind::AgentNotFound
+                && !self.reach.is_all()
+                && descartes.resolve(asked, Want::Any).is_ok();
+            if hidden { self.denied(Some(asked), error) } else { error }
+        })
     }
 
     /// The chat that `asked` names: its identifier, or the last 8 characters of it.
@@ -20,7 +27,10 @@ impl Call {
         let descartes = self.descartes();
         let named = asked.parse::<ChatId>().ok();
         match named.or_else(|| descartes.chat_ending(asked, &self.reach)) {
-            Some(chat) => Ok(descartes.chat_within(chat, &self.reach)?),
+            Some(chat) => descartes.chat_within(chat, &self.reach).map_err(|error| {
+                let hidden = descartes.chat(chat).is_ok();
+                if hidden { self.denied(Some(asked), error.into()) } else { error.into() }
+            }),
             None => Err(not_found("chat", asked)),
         }
     }
@@ -30,9 +40,22 @@ impl Call {
         let descartes = self.descartes();
         let named = asked.parse::<ApprovalId>().ok();
         match named.or_else(|| descartes.approval_ending(asked, &self.reach)) {
-            Some(approval) => Ok(descartes.approval_within(approval, &self.reach).await?),
+            Some(id) => match descartes.approval_within(id, &self.reach).await {
+                Ok(approval) => Ok(approval),
+                Err(error) if descartes.approval(id).await.is_ok() => {
+                    Err(self.denied(Some(asked), error.into()))
+                }
+                Err(error) => Err(error.into()),
+            },
             None => Err(not_found("approval", asked)),
         }
+    }
+
+    /// Writes down for audit that the call is refused, or that what it names is out of reach.
+    pub(crate) fn denied(&self, resource: Option<&str>, error: RpcError) -> RpcError {
+        let who = (Some(&self.cx.principal), &self.cx.peer);
+        self.host.audit.denied(who, self.method, resource, error.kind());
+        error
     }
 }
 

@@ -6,7 +6,12 @@ use descartes_core::runner::{CallerProcess, Whereabouts};
 use futures_util::future::BoxFuture;
 
 use super::{CallContext, Outcome};
-use crate::{auth::Scope, connection::OrderKey, error::RpcError, message::Params};
+use crate::{
+    auth::{Principal, Scope},
+    connection::OrderKey,
+    error::RpcError,
+    message::{Params, Request},
+};
 
 /// How a method is treated on its way in.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -49,6 +54,18 @@ pub trait Dispatch: Send + Sync + 'static {
     fn order_key(&self, found: Found, params: &Params) -> Option<OrderKey> {
         let (_, _) = (found, params);
         None
+    }
+
+    /// Is told of a call that was refused because of who its caller is; `found` unless no method has
+    /// the name, or nobody knows the caller. It must not block.
+    fn refused(
+        &self,
+        found: Option<Found>,
+        principal: Option<&Principal>,
+        request: &Request,
+        error: &RpcError,
+    ) {
+        let (_, _, _, _) = (found, principal, request, error);
     }
 
     /// Whether any process can be an agent's at this moment; asked at the first call of each

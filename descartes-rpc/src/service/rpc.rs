@@ -65,9 +65,15 @@ impl Rpc {
         let shared = &self.shared;
         let principal = shared.policy.principal(&request.peer);
         // Who nobody knows does not learn which methods there are.
-        authorize(principal.as_ref(), Scope::Authenticated)?;
+        let refused = |found, error| {
+            shared.dispatch.refused(found, principal.as_ref(), request, &error);
+            error
+        };
+        authorize(principal.as_ref(), Scope::Authenticated)
+            .map_err(|error| refused(None, error))?;
         let found = shared.dispatch.find(&request.method).ok_or_else(|| unknown(request))?;
-        authorize(principal.as_ref(), found.traits.scope)?;
+        authorize(principal.as_ref(), found.traits.scope)
+            .map_err(|error| refused(Some(found), error))?;
         request.admission.found = Some(found);
         request.admission.principal = principal;
         if found.traits.immediate {

@@ -113,6 +113,9 @@ shape! {
         data_dir?: String,
         /// Where agents live: `in_process` agents end with the daemon.
         hosting: String,
+        /// What keeps agents to themselves. `tree`: a process that descends from an agent or bears
+        /// its marks is that agent; it stops accidents, not a program that means to get out.
+        agent_boundary: String,
         /// The store.
         store: StoreInfo,
         /// How long what is kept, by configuration key.

@@ -1,4 +1,5 @@
-//! Whoever an agent has started is that agent, by whatever door it comes and however it left.
+//! Whoever an agent has started is that agent, by whatever door it comes and however it left: it
+//! decides nothing, and what is not its own is not there for it.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -131,4 +132,64 @@ fn no_process_of_an_agent_decides_by_any_door_and_a_person_does() {
     socket.ok("approval.decide", denied);
     asking.answer(asked).expect("the turn ends");
     assert_eq!(ask(&mut socket, &chat, "on")["content"], "you said: on");
+}
+
+#[test]
+fn by_every_door_an_agent_reaches_itself_and_what_it_began_and_nothing_else() {
+    let setup = Setup::new();
+    let setup = if has_transport("http") { setup.flag("--ws-port=0") } else { setup };
+    let setup = if has_transport("zmq") { setup.flag("--zmq-port=0") } else { setup };
+    let daemon = setup.start();
+    let mut socket = daemon.socket();
+    let other = spawn(&mut socket, &shell("exec sleep 1000"));
+    let named = json!({"agent_id": other}).to_string();
+    let child = json!({"agent_type": "process", "config": {"command": ["sleep", "1000"]}});
+    let child = child.to_string();
+    let topics = json!({"topics": ["agent/"], "limit": 1000}).to_string();
+    // What is called, and the exit code that it comes to.
+    let asked: [(&str, &str, &str); 6] = [
+        ("agent.list", "{}", "0"),
+        ("event.read", &topics, "0"),
+        ("agent.spawn", &child, "0"),
+        ("agent.get", &named, "3"),
+        ("agent.kill", &named, "3"),
+        ("system.shutdown", "{}", "5"),
+    ];
+    let mut calls = Vec::new();
+    for door in doors(&daemon) {
+        for (method, params, _) in asked {
+            let mut words: Vec<&str> = door.iter().map(String::as_str).collect();
+            words.extend(["call", method, params]);
+            calls.push(Call::new(&daemon, calls.len(), MANNERS[0], &words));
+        }
+    }
+    let lines: Vec<_> = calls.iter().map(Call::line).collect();
+    let agent = spawn(&mut socket, &shell(&format!("{}\nexec sleep 1000", lines.join("\n"))));
+    for (call, (method, _, expected)) in calls.iter().zip(asked.iter().cycle()) {
+        let (code, said) = call.ended();
+        assert_eq!(code, *expected, "{method}: {}: {said}", call.line());
+        if *expected == "0" {
+            assert!(!said.contains(&other), "{method}: {said}");
+        }
+        if ["agent.list", "event.read"].contains(method) {
+            assert!(said.contains(&agent), "{method}: {said}");
+        }
+    }
+    let children = socket.ok("agent.list", json!({"parent_agent_id": agent}));
+    let owners: Vec<&Value> =
+        children["agents"].as_array().expect("agents").iter().map(|one| &one["owner"]).collect();
+    assert_eq!(owners, vec![&json!("local"); calls.len() / asked.len()], "{children}");
+    assert_eq!(socket.ok("agent.get", json!({"agent_id": other}))["status"], "running");
+    let denied = json!({"topics": ["audit"], "types": ["audit.denied"], "limit": 1000});
+    let wanted = format!("agent:{agent}");
+    processes::eventually("refusals are written down", || {
+        let page = socket.ok("event.read", denied.clone());
+        let events = page["events"].as_array().expect("events").clone();
+        let of = |method: &str| {
+            events.iter().any(|event| {
+                event["by"] == json!(wanted) && event["data"]["method"] == json!(method)
+            })
+        };
+        of("system.shutdown") && of("agent.kill")
+    });
 }

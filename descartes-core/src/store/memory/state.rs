@@ -282,11 +282,11 @@ impl State {
             let oldest = outputs().filter(|(_, log)| !log.kept.is_empty());
             return oldest.min_by_key(|(_, log)| log.kept[0]).map(|(topic, _)| topic.clone());
         }
-        let old = |log: &TopicLog| {
+        let old = |topic: &Topic, log: &TopicLog| {
             let first = log.kept.front().and_then(|position| self.events.get(position));
-            first.is_some_and(|event| event.at < retention.events_before)
+            first.is_some_and(|event| event.at < retention.before(topic))
         };
         let mut others = self.topics.iter().filter(|(topic, _)| !topic.is_output());
-        others.find(|(_, log)| old(log)).map(|(topic, _)| topic.clone())
+        others.find(|(topic, log)| old(topic, log)).map(|(topic, _)| topic.clone())
     }
 }

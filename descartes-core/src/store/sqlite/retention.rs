@@ -15,6 +15,12 @@ use crate::limits::STORE_TRIM_EVENTS;
 use crate::store::lost::{LOST_BLOCKS_PER_TOPIC, LostBlock};
 use crate::store::{Retention, Trimmed};
 
+/// A topic whose first event is old.
+const OLD: &str = "SELECT name FROM topics WHERE NOT output AND name <> 'audit' AND id > 0 \
+                   AND first_seq > 0 AND first_at < ?1 LIMIT 1";
+/// The same of audit.
+const OLD_AUDIT: &str = "SELECT name FROM topics WHERE name = 'audit' AND first_seq > 0 \
+                         AND first_at < ?1 LIMIT 1";
 /// How long a piece may hold the writer.
 const PIECE_TIME: Duration = Duration::from_millis(12);
 /// Segment files that one call deletes: each can take a millisecond.
@@ -138,10 +144,14 @@ fn due(conn: &Connection, keep: &Retention) -> Result<Option<(Topic, Goal)>, Fai
     if total > keep.output_bytes_total {
         return oldest_output(conn, total - keep.output_bytes_total);
     }
-    let old = "SELECT name FROM topics \
-               WHERE NOT output AND id > 0 AND first_seq > 0 AND first_at < ?1 LIMIT 1";
-    let before = keep.events_before.as_millis();
-    Ok(named(conn, old, Some(before))?.map(|topic| (topic, Goal::Before(before))))
+    // Audit has a time of its own; it is asked first, because it is one row.
+    for (old, before) in [(OLD_AUDIT, keep.audit_before), (OLD, keep.events_before)] {
+        let before = before.as_millis();
+        if let Some(topic) = named(conn, old, Some(before))? {
+            return Ok(Some((topic, Goal::Before(before))));
+        }
+    }
+    Ok(None)
 }
 
 /// The topic with the oldest output goes until another one has the oldest.

@@ -138,3 +138,16 @@ pub(super) async fn a_forgotten_topic_is_gone_at_once_and_its_offsets_go_on(
     }
     Ok(())
 }
+
+pub(super) async fn audit_has_a_time_of_its_own(store: &dyn StateStore) -> Claim {
+    for at in 1..=6 {
+        let topics = [Topic::audit(), Topic::system()];
+        let events = topics.iter().map(|topic| event(topic, at, bytes(0, 8)));
+        store.commit(batch(events)).await?;
+    }
+    let mut retention = keep(u64::MAX, u64::MAX, 5);
+    retention.audit_before = Timestamp::from_millis(3);
+    trim(store, &retention).await?;
+    same("audit", &state(store, &Topic::audit()).await?.first_offset, &2)?;
+    same("the others", &state(store, &Topic::system()).await?.first_offset, &4)
+}

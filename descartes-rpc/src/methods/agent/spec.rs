@@ -35,7 +35,8 @@ pub(super) fn spec(call: &Call, params: SpawnParams) -> Result<AgentSpec, RpcErr
     spec.chat.model = config.model.map(Into::into);
     spec.chat.system_prompt = config.system_prompt.map(Into::into);
     let approvals = config.approvals.map(crate::methods::chat::mode);
-    spec.chat.approvals = ceiling(&call.cx.principal, approvals, descartes)?;
+    spec.chat.approvals = ceiling(&call.cx.principal, approvals, descartes)
+        .map_err(|error| call.denied(None, error))?;
     spec.chat.record = config.record.map(Into::into);
     spec.labels = config.labels.unwrap_or_default();
     // What an agent begins is below it.

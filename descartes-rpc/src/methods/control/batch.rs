@@ -4,9 +4,11 @@ use bytes::BytesMut;
 use descartes_core::{AgentBatch, BatchCommand, BatchEntry, BatchTarget};
 
 use super::{input, signal_of};
+use crate::audit::Act;
 use crate::decode::ParamFault;
 use crate::error::RpcError;
 use crate::idempotency::Effect;
+use crate::method::Audited;
 use crate::methods::agent::selection;
 use crate::wire::control as wire;
 use crate::wire::encode;
@@ -33,10 +35,21 @@ async fn run(effect: &Effect, params: wire::BatchParams) -> Result<wire::BatchRe
         fail_fast: params.fail_fast.unwrap_or(false),
         dry_run: params.dry_run.unwrap_or(false),
     };
+    let kills = !batch.dry_run
+        && matches!(
+            batch.command,
+            BatchCommand::Stop | BatchCommand::Kill | BatchCommand::Signal(_)
+        );
     let entries = effect.descartes().batch(batch, effect.by()).await?;
     let mut results = Vec::with_capacity(entries.len());
     for entry in entries {
-        results.push(shown(entry)?);
+        let entry = shown(entry)?;
+        if kills {
+            let outcome = if entry.success { "ok" } else { "failed" };
+            let act = Act::new(Audited::Kill, &effect.call, Some(entry.agent_id.clone()));
+            effect.call.host.audit.done(act, outcome);
+        }
+        results.push(entry);
     }
     let failed = results.iter().filter(|entry| !entry.success).count();
     let number = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);

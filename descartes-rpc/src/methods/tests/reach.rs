@@ -5,14 +5,15 @@ use std::sync::Arc;
 use descartes_core::Descartes;
 use descartes_core::runner::Whereabouts;
 use descartes_core::testing::FakeChat;
+use descartes_core::time::{Clock, Timestamp};
 use serde_json::{Value, json};
 
 use super::{params, refused};
-use crate::auth::Principal;
-use crate::client::Client;
+use crate::auth::{Principal, Revocation, Validity};
+use crate::client::{Client, Update};
 use crate::error::ErrorKind;
 use crate::service::Rpc;
-use crate::wire::event::{Event, EventPage};
+use crate::wire::event::{EndReason, Event, EventPage};
 
 async fn rpc() -> Rpc {
     let builder = Descartes::builder().runner(Arc::new(FakeChat::runner()));
@@ -298,4 +299,33 @@ async fn each_topic_of_a_subscription_needs_its_scope() {
         topic.starts_with("agent/") || topic == "system"
     };
     assert!(page.events.len() > 1 && page.events.iter().all(seen));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_ends_when_its_reader_is_believed_no_longer_and_says_why() {
+    let rpc = rpc().await;
+    let clock = Clock::fake(Timestamp::from_millis(0));
+    let hour = Validity::until(Timestamp::from_millis(3_600_000), clock);
+    let revocation = Revocation::default();
+    let revocable = Validity::default().revoked_by(revocation.clone());
+    for (validity, reason) in [(hour, EndReason::TokenExpired), (revocable, EndReason::Forbidden)] {
+        let principal = Principal::new("ann", ["agent:read"]).valid_for(validity);
+        let client = Client::in_memory_as(rpc.clone(), principal);
+        let follow = params(json!({"topics": ["agent/"]}));
+        let mut events = client.subscribe(follow).await.unwrap();
+        spawn(&Client::in_memory(rpc.clone()), "a").await;
+        if reason == EndReason::Forbidden {
+            revocation.make();
+        }
+        let ended = loop {
+            if let Update::Ended { reason, .. } = events.next().await.unwrap().unwrap() {
+                break reason;
+            }
+        };
+        assert_eq!(ended, reason);
+        assert_eq!(
+            refused(client.agent_list(params(json!({}))).await).kind(),
+            ErrorKind::Unauthenticated
+        );
+    }
 }

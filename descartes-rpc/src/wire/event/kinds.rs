@@ -7,12 +7,13 @@ use super::{
     AgentExited, EventHead, NoData, OutputBlock, StatusChanged, SystemDegraded, SystemStarted,
 };
 use crate::wire::agent::Agent;
+use crate::wire::audit::AuditEntry;
 
 /// A row: the type on the wire, the name of its schema, and the schema of its data.
 type Row = (&'static str, &'static str, fn(&mut SchemaGenerator) -> Schema);
 
 /// What this daemon writes. An application that embeds it may add types of its own.
-const TYPES: [Row; 9] = [
+const TYPES: [Row; 16] = [
     ("agent.spawned", "AgentSpawnedEvent", data::<Agent>),
     ("agent.status_changed", "AgentStatusChangedEvent", data::<StatusChanged>),
     ("agent.exited", "AgentExitedEvent", data::<AgentExited>),
@@ -22,6 +23,13 @@ const TYPES: [Row; 9] = [
     ("system.degraded", "SystemDegradedEvent", data::<SystemDegraded>),
     ("system.recovered", "SystemRecoveredEvent", data::<NoData>),
     ("system.draining", "SystemDrainingEvent", data::<NoData>),
+    ("audit.denied", "AuditDeniedEvent", data::<AuditEntry>),
+    ("audit.dropped", "AuditDroppedEvent", data::<AuditEntry>),
+    ("audit.spawn", "AuditSpawnEvent", data::<AuditEntry>),
+    ("audit.kill", "AuditKillEvent", data::<AuditEntry>),
+    ("audit.decision", "AuditDecisionEvent", data::<AuditEntry>),
+    ("audit.key", "AuditKeyEvent", data::<AuditEntry>),
+    ("audit.configuration", "AuditConfigurationEvent", data::<AuditEntry>),
 ];
 
 fn data<T: JsonSchema>(generator: &mut SchemaGenerator) -> Schema {

@@ -1,0 +1,74 @@
+//! A call that is written down, from its beginning to its outcome.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::peer_text;
+use crate::decode::member_of;
+use crate::message::Params;
+use crate::method::{Audited, Method, MethodParams};
+use crate::router::Call;
+use crate::wire::audit::AuditEntry;
+
+/// The members that name what a call is about.
+const NAMES: [&str; 4] = ["agent_id", "session_id", "approval_id", "key_id"];
+
+/// A call that is written down.
+pub(crate) struct Act {
+    what: Audited,
+    principal: Arc<str>,
+    method: &'static str,
+    resource: Option<String>,
+    peer: String,
+}
+
+/// What a result says of the thing that was made.
+#[derive(Default, Deserialize)]
+struct Made {
+    agent_id: Option<String>,
+    session_id: Option<String>,
+    key_id: Option<String>,
+}
+
+impl Act {
+    /// The act that a call of `M` is, if that is written down.
+    pub(crate) fn of<M: Method>(call: &Call, params: &Params) -> Option<Self> {
+        let what = M::DECLARATION.audit()?;
+        Some(Self::new(what, call, named(M::Params::MEMBERS, params)))
+    }
+
+    pub(crate) fn new(what: Audited, call: &Call, resource: Option<String>) -> Self {
+        let peer = peer_text(&call.cx.peer);
+        Self { what, principal: call.by(), method: call.method, resource, peer }
+    }
+
+    /// The same, about what it made, where it named nothing.
+    pub(crate) fn made(mut self, result: &impl Serialize) -> Self {
+        if self.resource.is_some() {
+            return self;
+        }
+        let json = serde_json::to_vec(result).unwrap_or_default();
+        let made: Made = serde_json::from_slice(&json).unwrap_or_default();
+        self.resource = made.agent_id.or(made.session_id).or(made.key_id);
+        self
+    }
+
+    /// Its type and what is written.
+    pub(super) fn entry(self, outcome: &str) -> (&'static str, AuditEntry) {
+        let entry = AuditEntry {
+            principal: self.principal.as_ref().to_owned(),
+            method: self.method.to_owned(),
+            resource: self.resource,
+            outcome: outcome.to_owned(),
+            peer: self.peer,
+            count: None,
+        };
+        (self.what.as_str(), entry)
+    }
+}
+
+/// What a call is about, as its parameters name it.
+pub(crate) fn named(members: &[&str], params: &Params) -> Option<String> {
+    NAMES.iter().find_map(|name| member_of(name, members, params))
+}
