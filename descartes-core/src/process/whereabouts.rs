@@ -108,14 +108,17 @@ impl Known {
         if let Some(run) = leads.into_iter().find_map(|id| claims.by_leader(id)) {
             return Some(self.owned(Owner::Run(run)));
         }
-        if let Some(tag) = look.tag(entry) {
-            if let Some(owner) = claims.by_tag(tag) {
-                return Some(self.owned(owner));
-            }
-            if marker::is_of_instance(tag, self.instance) {
-                return Some(Whereabouts::Unknown);
-            }
+        let tag = look.tag(entry);
+        if let Some(owner) = tag.and_then(|tag| claims.by_tag(tag)) {
+            return Some(self.owned(owner));
         }
+        // Of a run that has ended, or that was just started and is claimed in a moment.
+        let ours = tag.is_some_and(|tag| marker::is_of_instance(tag, self.instance));
+        self.marked(look, entry).or_else(|| ours.then_some(Whereabouts::Unknown))
+    }
+
+    /// Whose `entry` is by the marker in its environment.
+    fn marked(&self, look: &dyn Look, entry: &Entry) -> Option<Whereabouts> {
         let marker = look.marker(entry)?;
         let mut entries = marker::entries(&marker);
         let own = entries.find(|entry| entry.instance == self.instance)?;
@@ -290,6 +293,17 @@ mod tests {
         let mut table = Table::line(&[1, 30]);
         table.tags.insert(30, marker::tag(INSTANCE, AgentId::generate()));
         assert_eq!(host.find(&table, 30), Whereabouts::Unknown);
+    }
+
+    #[test]
+    fn an_agent_that_is_not_claimed_yet_is_known_by_its_marker() {
+        let host = host();
+        let young = AgentId::generate();
+        let mut table = Table::line(&[1, 30]);
+        table.tags.insert(30, marker::tag(INSTANCE, young));
+        let marker = Marker { instance: INSTANCE, agent: young, run: 1 };
+        table.markers.insert(30, marker.value(None));
+        assert_eq!(host.find(&table, 30), Whereabouts::Inside(young));
     }
 
     #[test]

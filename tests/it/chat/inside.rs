@@ -164,7 +164,10 @@ fn by_every_door_an_agent_reaches_itself_and_what_it_began_and_nothing_else() {
         }
     }
     let lines: Vec<_> = calls.iter().map(Call::line).collect();
-    let agent = spawn(&mut socket, &shell(&format!("{}\nexec sleep 1000", lines.join("\n"))));
+    let script = format!("read go\n{}\nexec sleep 1000", lines.join("\n"));
+    let agent = spawn(&mut socket, &shell(&script));
+    // Its own beginning is over: it is known by all its marks.
+    socket.ok("agent.write_stdin", json!({"agent_id": agent, "text": "go\n"}));
     for (call, (method, _, expected)) in calls.iter().zip(asked.iter().cycle()) {
         let (code, said) = call.ended();
         assert_eq!(code, *expected, "{method}: {}: {said}", call.line());
