@@ -1,6 +1,8 @@
 //! The OpenRPC 1.3 document, made from the declarations.
 
 mod errors;
+#[cfg(test)]
+mod reference;
 mod tidy;
 
 use bytes::Bytes;
@@ -140,6 +142,13 @@ mod tests {
         let now = format!("{:#}\n", document());
         let this = (env!("CARGO_MANIFEST_DIR"), env!("CARGO_PKG_NAME"));
         published::assert_unchanged(this, "openrpc.json", &now);
+    }
+
+    #[test]
+    fn the_published_reference_is_made_of_the_document() {
+        let page = super::reference::page(&document());
+        let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/api.md");
+        published::assert_file_unchanged(file, env!("CARGO_PKG_NAME"), &page);
     }
 
     #[test]

@@ -62,6 +62,16 @@ fn sources() -> Vec<SourceFile> {
     found
 }
 
+/// The text of every Rust file, with texts that go over several lines in one piece.
+pub(crate) fn source_texts() -> Vec<String> {
+    let joined = |file: SourceFile| {
+        let mut pieces = file.text.split("\\\n");
+        let first = pieces.next().unwrap_or_default().to_owned();
+        pieces.fold(first, |text, piece| text + piece.trim_start())
+    };
+    sources().into_iter().filter(|file| !file.path.starts_with("tests/")).map(joined).collect()
+}
+
 fn collect(folder: &Path, found: &mut Vec<SourceFile>) {
     let entries = fs::read_dir(folder).unwrap_or_else(|e| panic!("{}: {e}", folder.display()));
     for entry in entries {

@@ -10,18 +10,26 @@ use serde_json::Value;
 /// When they differ.
 #[track_caller]
 pub fn assert_unchanged((root, package): (&str, &str), name: &str, now: &str) {
-    let path = format!("{root}/golden/{name}");
+    assert_file_unchanged(&format!("{root}/golden/{name}"), package, now);
+}
+
+/// The same with a file anywhere.
+///
+/// # Panics
+///
+/// When they differ.
+#[track_caller]
+pub fn assert_file_unchanged(path: &str, package: &str, now: &str) {
     if std::env::var_os("DESCARTES_BLESS").is_some() {
-        std::fs::write(&path, now).expect("the golden file is written");
+        std::fs::write(path, now).expect("the golden file is written");
     }
-    let golden = std::fs::read_to_string(&path).unwrap_or_default();
+    let golden = std::fs::read_to_string(path).unwrap_or_default();
     let first = golden.lines().zip(now.lines()).find(|(old, new)| old != new);
     assert!(
         golden == now,
-        "golden/{name} has changed, first here: {first:#?}. Within version 1 nothing may be \
-         removed, renamed or made required. If the change is meant: DESCARTES_BLESS=1 cargo test \
-         -p {package} published, for descartes-rpc before what is made of it, and commit \
-         golden/{name}"
+        "{path} has changed, first here: {first:#?}. Within version 1 nothing may be removed, \
+         renamed or made required. If the change is meant: DESCARTES_BLESS=1 cargo test -p {package} \
+         published, for descartes-rpc before what is made of it, and commit it"
     );
 }
 
