@@ -204,7 +204,9 @@ table::methods! {
             E::ResourceExhausted, E::StateError, E::ConnectionLost,
         ]);
 
-    /// Cancels a turn and answers when it has ended. What was said is kept.
+    /// Cancels a turn and answers when it has ended. What was said is kept. A prompt that still
+    /// waits says at once that its turn was started and cancelled: those two chunks, which bear its
+    /// own `turn`, may stand among those of the turn that is under way.
     ChatCancel "chat.cancel" chat_cancel(t::CancelTurnParams) -> t::TurnCancelled
         = effect chat::cancel, Declaration::mutating(Scope::ChatWrite).control().fails_with(OF_TALK);
 

@@ -55,11 +55,14 @@ pub struct ToolCall {
     pub is_error: bool,
 }
 
-/// Folds chunks into messages, oldest first.
+/// Folds chunks into messages, in the order of the turns. A prompt that is cancelled while it waits
+/// says so at once, in the middle of the turn before it.
 #[derive(Debug, Default)]
 pub struct ChatHistory {
     messages: Vec<Message>,
-    /// For each piece of the last message: its offset in the topic and where it begins in the text.
+    /// The turn that said the pieces.
+    speaking: u32,
+    /// For each piece of its answer: its offset in the topic and where it begins in the text.
     pieces: Vec<(u64, usize)>,
 }
 
@@ -69,17 +72,23 @@ impl ChatHistory {
         if chunk.parent_tool_id.is_some() {
             return;
         }
+        let turn = chunk.turn;
         match &chunk.body {
             ChunkBody::TurnStarted { prompt, .. } => {
-                self.messages.push(message(chunk.turn, Role::User, prompt));
-                self.pieces.clear();
+                let end = self.end_of(turn);
+                self.messages.insert(end, message(turn, Role::User, prompt));
             }
             ChunkBody::Text { content, .. } => {
-                let begin = self.answer(chunk.turn).content.len();
+                if self.speaking != turn {
+                    self.speaking = turn;
+                    self.pieces.clear();
+                }
+                let text = &mut self.answer(turn).content;
+                let begin = text.len();
+                text.push_str(content);
                 self.pieces.push((offset, begin));
-                self.answer(chunk.turn).content.push_str(content);
             }
-            ChunkBody::Retracted { from_offset } => self.retract(*from_offset),
+            ChunkBody::Retracted { from_offset } => self.retract(turn, *from_offset),
             ChunkBody::ToolUseStart { tool_name, tool_id } => {
                 let call = ToolCall {
                     id: Arc::clone(tool_id),
@@ -88,15 +97,15 @@ impl ChatHistory {
                     result: None,
                     is_error: false,
                 };
-                self.answer(chunk.turn).tool_calls.push(call);
+                self.answer(turn).tool_calls.push(call);
             }
             ChunkBody::ToolUseInput { tool_id, input: Some(input), .. } => {
-                if let Some(call) = self.call(tool_id) {
+                if let Some(call) = self.call(turn, tool_id) {
                     call.input = Some(input.clone());
                 }
             }
             ChunkBody::ToolResult { tool_id, result, is_error } => {
-                if let Some(call) = self.call(tool_id) {
+                if let Some(call) = self.call(turn, tool_id) {
                     (call.result, call.is_error) = (Some(Arc::clone(result)), *is_error);
                 }
             }
@@ -110,26 +119,38 @@ impl ChatHistory {
         self.messages
     }
 
-    fn answer(&mut self, turn: u32) -> &mut Message {
-        let known = self.messages.last().is_some_and(|last| last.role == Role::Assistant);
-        if !known {
-            self.messages.push(message(turn, Role::Assistant, ""));
-            self.pieces.clear();
-        }
-        self.messages.last_mut().expect("one is there")
+    /// Behind the messages of `turn`, and before those of later ones.
+    fn end_of(&self, turn: u32) -> usize {
+        let before = self.messages.iter().rposition(|known| known.turn <= turn);
+        before.map_or(0, |last| last + 1)
     }
 
-    fn retract(&mut self, from: u64) {
+    /// What the agent says in `turn`; it begins when there is nothing yet.
+    fn answer(&mut self, turn: u32) -> &mut Message {
+        let end = self.end_of(turn);
+        let last = end.checked_sub(1).filter(|last| {
+            let known = &self.messages[*last];
+            known.role == Role::Assistant && known.turn == turn
+        });
+        let place = last.unwrap_or_else(|| {
+            self.messages.insert(end, message(turn, Role::Assistant, ""));
+            end
+        });
+        &mut self.messages[place]
+    }
+
+    fn retract(&mut self, turn: u32, from: u64) {
         let keep = self.pieces.partition_point(|(offset, _)| *offset < from);
         let Some((_, begin)) = self.pieces.get(keep).copied() else { return };
-        self.pieces.truncate(keep);
-        if let Some(last) = self.messages.last_mut() {
-            last.content.truncate(begin);
+        if self.speaking == turn {
+            self.pieces.truncate(keep);
+            self.answer(turn).content.truncate(begin);
         }
     }
 
-    fn call(&mut self, id: &str) -> Option<&mut ToolCall> {
-        let last = self.messages.last_mut()?;
+    fn call(&mut self, turn: u32, id: &str) -> Option<&mut ToolCall> {
+        let end = self.end_of(turn);
+        let last = self.messages[..end].last_mut()?;
         last.tool_calls.iter_mut().rev().find(|call| &*call.id == id)
     }
 }
@@ -164,5 +185,29 @@ mod tests {
         assert_eq!(messages.len(), 2);
         assert_eq!((messages[0].role, &*messages[0].content), (Role::User, "go"));
         assert_eq!((messages[1].role, &*messages[1].content), (Role::Assistant, "kept, said"));
+    }
+
+    #[test]
+    fn a_prompt_that_is_cancelled_while_it_waits_does_not_tear_the_turn_before_it() {
+        let prompt =
+            |text: &str| ChunkBody::TurnStarted { prompt: text.into(), by: None, queued: false };
+        let chunks = [
+            (1, prompt("go")),
+            (1, text("one ")),
+            (2, prompt("never")),
+            (1, text("void")),
+            (1, ChunkBody::Retracted { from_offset: 3 }),
+            (1, text("two")),
+            (3, prompt("on")),
+            (3, text("three")),
+        ];
+        let mut history = ChatHistory::default();
+        for (offset, (turn, body)) in chunks.into_iter().enumerate() {
+            history.take(offset as u64, &StreamChunk::new(turn, body));
+        }
+        let messages = history.into_messages();
+        let said: Vec<_> =
+            messages.iter().map(|message| (message.turn, &*message.content)).collect();
+        assert_eq!(said, [(1, "go"), (1, "one two"), (2, "never"), (3, "on"), (3, "three")]);
     }
 }
