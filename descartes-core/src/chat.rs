@@ -9,6 +9,7 @@ mod history;
 mod id;
 mod link;
 mod list;
+mod manager;
 mod record;
 mod recover;
 mod registry;
@@ -16,16 +17,18 @@ mod spec;
 #[cfg(test)]
 mod tests;
 
+pub use crate::descartes::Conversations;
 use crate::dialect::Dialect;
 
 pub use conversation::{Accepted, ChatTimes, Stopped, TurnResult};
-pub(crate) use conversation::{Answer, Command, Conversation, put_approval, put_chat};
+pub(crate) use conversation::{Answer, Asked, Command, Conversation, put_approval, put_chat};
 pub use error::ChatError;
 pub use history::{ChatHistory, Message, Role, ToolCall};
 pub use id::{ChatId, NotAChatId};
 pub(crate) use link::{Heard, Link};
 pub(crate) use list::Listed;
 pub use list::{ChatFilter, ChatPage};
+pub use manager::{ChatChange, ChatManager, DefaultChatManager, PromptCall};
 pub use record::{ChatMode, ChatRecord, ChatStatus, QueuedPrompt, SessionAllow};
 pub(crate) use recover::{Interrupted, interrupt};
 pub(crate) use registry::Chats;

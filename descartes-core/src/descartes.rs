@@ -5,6 +5,7 @@ mod builder;
 mod caller;
 mod chat;
 mod control;
+mod conversations;
 mod forget;
 mod health;
 mod maintain;
@@ -32,6 +33,8 @@ pub use builder::{Builder, RetentionPolicy, StartError};
 pub use caller::Caller;
 pub use chat::{ChatOpened, DecideRequest, PromptRequest};
 pub use control::{Kill, Killed, WaitFor};
+pub use conversations::Conversations;
+pub(crate) use conversations::conversation_of;
 pub use forget::Prune;
 pub use health::{AgentCounts, Health, HealthStatus};
 pub use output::OutputExtent;
@@ -45,7 +48,7 @@ use crate::agent::{
 };
 use crate::approval::Attendance;
 use crate::backend::{Backend, BackendStatus, Probes};
-use crate::chat::{ChatTimes, Chats};
+use crate::chat::{ChatManager, ChatTimes, Chats};
 use crate::cursor::Cursor;
 use crate::dialect::ApprovalMode;
 use crate::idempotency::Idempotency;
@@ -88,6 +91,7 @@ pub(crate) struct Core {
     pub(crate) default_dir: Option<PathBuf>,
     pub(crate) actions: Actions,
     pub(crate) chats: Chats,
+    chat_manager: Arc<dyn ChatManager>,
     pub(crate) chat_times: ChatTimes,
     pub(crate) approval_mode: ApprovalMode,
     pub(crate) attendance: Attendance,

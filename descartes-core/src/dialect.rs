@@ -45,6 +45,7 @@ pub use gemini::Gemini;
 pub use line_talk::LineTalk;
 pub use lines::{Lines, PauseWords};
 pub use opencode::OpenCode;
+pub(crate) use raw::cut;
 pub use session::{ApprovalMode, LaunchWords, Prompt, PromptPart, SessionSpec, Thinking};
 
 use crate::agent::Activity;

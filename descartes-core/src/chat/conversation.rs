@@ -20,27 +20,28 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::link::Link;
-use super::{ChatError, ChatRecord, WhenBusy};
+use super::{ChatError, ChatRecord};
 use crate::agent::AgentError;
 use crate::approval::{Approval, ApprovalId};
 use crate::descartes::{Core, Descartes, Killed};
 use crate::dialect::{AskToken, Decision, Dialect, Prompt};
 use crate::event::{ChunkError, TurnOutcome, Usage};
 use crate::recording::Recorder;
-use crate::store::{Batch, Put};
+use crate::store::Batch;
 use step::Step;
 pub(crate) use step::{put_approval, put_chat};
+pub(crate) use turn::Asked;
 
 /// What was asked of a chat, and where the answer goes.
 pub(crate) enum Command {
     Prompt {
-        prompt: Prompt,
-        when_busy: Option<WhenBusy>,
-        by: Arc<str>,
-        /// The record of an idempotent call, committed with the turn.
-        begun: Option<Put>,
-        /// Where the turn's result goes, when somebody waits for it.
-        done: Option<oneshot::Sender<TurnResult>>,
+        asked: Asked,
+        answer: Answer<Accepted>,
+    },
+    /// A prompt that was answered already, without the agent.
+    Answered {
+        asked: Asked,
+        text: Arc<str>,
         answer: Answer<Accepted>,
     },
     Cancel {
@@ -331,9 +332,9 @@ impl Conversation {
     async fn obey(&mut self, command: Command) {
         self.heard_at = Instant::now();
         match command {
-            Command::Prompt { prompt, when_busy, by, begun, done, answer } => {
-                let asked = turn::Asked { prompt, when_busy, by, begun, done };
-                self.prompted(asked, answer).await;
+            Command::Prompt { asked, answer } => self.prompted(asked, answer).await,
+            Command::Answered { asked, text, answer } => {
+                self.answered(asked, &text, answer).await;
             }
             Command::Cancel { turn, answer } => self.cancel(turn, answer).await,
             Command::Decide { approval, decision, expected_digest, by, answer } => {

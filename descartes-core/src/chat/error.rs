@@ -29,6 +29,14 @@ pub enum ChatError {
         /// Which.
         id: ChatId,
     },
+    /// The host's [`ChatManager`](super::ChatManager) does not do that.
+    #[error("refused: {rule}")]
+    Refused {
+        /// Who asked.
+        by: Arc<str>,
+        /// Why not.
+        rule: Arc<str>,
+    },
     /// A turn is under way, and the prompt was not to wait.
     #[error("turn {turn} is under way")]
     Busy {

@@ -2,6 +2,7 @@
 
 mod approvals;
 mod ends;
+mod managers;
 mod recorded;
 mod turns;
 mod unkillable;
@@ -42,7 +43,8 @@ async fn prompt(host: &Descartes, chat: ChatId, text: &str) -> oneshot::Receiver
 
 /// Asks for a turn and waits for its end.
 async fn turn(host: &Descartes, chat: ChatId, text: &str) -> TurnResult {
-    prompt(host, chat, text).await.await.expect("it ends")
+    let asked = async { prompt(host, chat, text).await.await.expect("it ends") };
+    tokio::time::timeout(Duration::from_secs(3600), asked).await.expect("it ends in time")
 }
 
 /// Everything that was said in a chat.

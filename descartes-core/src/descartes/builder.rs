@@ -12,7 +12,7 @@ use crate::action::{ActionContext, ActionError, Actions};
 use crate::agent::registry::Registry;
 use crate::approval::Attendance;
 use crate::backend::{Backend, BasicProgram, Probes};
-use crate::chat::{ChatTimes, Chats};
+use crate::chat::{ChatManager, ChatTimes, Chats, DefaultChatManager};
 use crate::dialect::ApprovalMode;
 use crate::idempotency::Idempotency;
 use crate::journal::Journal;
@@ -69,6 +69,7 @@ pub struct Builder {
     secrets: Option<PathBuf>,
     limits: Limits,
     retention: RetentionPolicy,
+    chat_manager: Option<Arc<dyn ChatManager>>,
     chat_times: ChatTimes,
     approval_mode: ApprovalMode,
     deny_when_unattended: bool,
@@ -219,6 +220,14 @@ impl Builder {
         self
     }
 
+    /// Has `manager` decide what becomes of what is asked of chats; every prompt goes to the chat's
+    /// agent when not said.
+    #[must_use]
+    pub fn chat_manager(mut self, manager: Arc<dyn ChatManager>) -> Self {
+        self.chat_manager = Some(manager);
+        self
+    }
+
     /// Other waits of chats than the default ones.
     #[must_use]
     pub fn chat_times(mut self, times: ChatTimes) -> Self {
@@ -299,6 +308,7 @@ impl Builder {
             default_dir: self.default_dir,
             actions: self.actions,
             chats: Chats::default(),
+            chat_manager: self.chat_manager.unwrap_or_else(|| Arc::new(DefaultChatManager)),
             chat_times: self.chat_times,
             approval_mode: self.approval_mode,
             attendance: Attendance::default(),

@@ -1,25 +1,22 @@
 //! Chats of a host: what applications and the API ask of them.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 
-use super::{Caller, Core, Descartes};
-use crate::agent::registry::Reservation;
-use crate::agent::{AgentError, AgentId, AgentRecord, AgentSpec, PageRequest, Reach};
+use super::{Caller, Conversations, Descartes};
+use crate::agent::{AgentId, PageRequest, Reach};
 use crate::approval::{Approval, ApprovalFilter, ApprovalId};
-use crate::backend::{Backend, CHAT_APPROVALS};
 use crate::chat::{
-    Accepted, Answer, ChatError, ChatFilter, ChatHistory, ChatId, ChatPage, ChatRecord, ChatSpec,
-    ChatStatus, Command, Conversation, Link, Message, Stopped, TurnResult, WhenBusy, put_chat,
+    Accepted, ChatChange, ChatError, ChatFilter, ChatHistory, ChatId, ChatManager, ChatPage,
+    ChatRecord, ChatSpec, Command, Message, PromptCall, Stopped, TurnResult, WhenBusy,
 };
 use crate::cursor::{Cursor, Position};
-use crate::dialect::{Decision, Prompt, SessionSpec};
-use crate::event::{EventBody, Topic, TopicFilter};
+use crate::dialect::{Decision, Prompt};
+use crate::event::{EventBody, Topic};
 use crate::limits::{READ_PAGE_BYTES, READ_PAGE_EVENTS};
 use crate::store::format::decode_approval;
-use crate::store::{Batch, Key, KeyRange, Space, StoreError, TopicQuery};
+use crate::store::{Key, KeyRange, Space, StoreError, TopicQuery};
 
 /// Approvals read at once.
 const PAGE: usize = 1000;
@@ -82,55 +79,21 @@ impl Descartes {
     /// Makes a chat; no process begins before its first prompt.
     ///
     /// # Errors
-    /// When the specification is wrong, or its backend has no turns.
+    /// When the specification is wrong, its backend has no turns, or the
+    /// [`ChatManager`](crate::chat::ChatManager) refuses it.
     pub async fn chat_create(
         &self,
         spec: ChatSpec,
         caller: &mut Caller,
     ) -> Result<ChatOpened, ChatError> {
-        let core = &self.core;
-        core.check_open()?;
-        let mut spec = spec;
-        if let Some(parent) = spec.agent.parent {
-            core.check_depth(parent)?;
-        }
-        let backend = core.chat_backend_for(spec.agent.backend.as_deref())?;
-        let asked = spec.agent.cwd.take().filter(|cwd| cwd.as_os_str() != ".");
-        spec.agent.cwd = core.directory_of(&backend, asked);
-        spec.agent.check()?;
-        backend.check(&spec.agent)?;
-        let mode = spec.agent.chat.approvals.unwrap_or(core.approval_mode);
-        backend.check_approvals(mode, CHAT_APPROVALS)?;
-        let names = spec.agent.env.keys().map(|name| (name.clone(), String::new())).collect();
-        let env = std::mem::replace(&mut spec.agent.env, names);
-        let owner = Arc::clone(&caller.owner);
-        let record = ChatRecord::new(spec, Arc::clone(backend.name()), owner, core.clock.now());
-        core.begin_recording(&backend, &record.spec.agent).await?;
-        core.secrets.write(record.agent, &env).await.map_err(|source| {
-            let what = format!("secret values could not be written: {source}").into();
-            StoreError::Unavailable { what }
-        })?;
-        let mut batch = Batch::control().put(put_chat(&record));
-        batch.puts.extend(caller.ticket.as_mut().map(|ticket| ticket.begun(Some(record.agent))));
-        let (registry, shown) = (Arc::clone(core), record.clone());
-        let apply = Box::new(move |_: &_| registry.chats.add(shown));
-        match core.journal.commit_then(batch, Some(apply)).await {
-            Ok(committed) => {
-                let cursor = core.journal.cursor(committed.head);
-                Ok(ChatOpened { record: Arc::new(record), cursor })
-            }
-            Err(error) => {
-                core.secrets.forget(record.agent).await;
-                core.discard_recording(&record.spec.agent).await;
-                Err(error.into())
-            }
-        }
+        self.manager().create(&self.conversations(), spec, caller).await
     }
 
     /// Asks for a turn; returns when it has begun, or waits in line. `done` is given its result.
     ///
     /// # Errors
-    /// When the chat is closed or busy, or its agent could not be started: no turn begins then.
+    /// When the chat is closed or busy, its agent could not be started, or the manager refuses it:
+    /// no turn begins then.
     ///
     /// # Cancel safety
     /// Once asked for it happens, also when this is dropped.
@@ -141,15 +104,8 @@ impl Descartes {
         caller: &mut Caller,
         done: Option<oneshot::Sender<TurnResult>>,
     ) -> Result<Accepted, ChatError> {
-        if request.prompt.parts.is_empty() {
-            let spec = crate::agent::SpecError::new("prompt", "something to ask");
-            return Err(spec.into());
-        }
-        let agent = self.chat(chat)?.agent;
-        let begun = caller.ticket.as_mut().map(|ticket| ticket.begun(Some(agent)));
-        let (by, PromptRequest { prompt, when_busy }) = (Arc::clone(&caller.by), request);
-        let command = |answer| Command::Prompt { prompt, when_busy, by, begun, done, answer };
-        self.tell_chat(chat, command).await
+        let call = PromptCall::new(chat, request, caller, done);
+        self.manager().prompt(&self.conversations(), call).await
     }
 
     /// Cancels a turn (the one that is under way when none is named); returns, when it has ended,
@@ -158,7 +114,7 @@ impl Descartes {
     /// # Errors
     /// When there is no such chat.
     pub async fn chat_cancel(&self, chat: ChatId, turn: Option<u32>) -> Result<bool, ChatError> {
-        self.tell_chat(chat, |answer| Command::Cancel { turn, answer }).await
+        self.manager().cancel(&self.conversations(), chat, turn).await
     }
 
     /// Ends a chat: returns when nothing of its agent runs. Ending a closed one succeeds.
@@ -170,8 +126,7 @@ impl Descartes {
         chat: ChatId,
         by: impl Into<Arc<str>>,
     ) -> Result<Stopped, ChatError> {
-        let by = by.into();
-        self.tell_chat(chat, |answer| Command::Stop { by, answer }).await
+        self.manager().stop(&self.conversations(), chat, by.into()).await
     }
 
     /// Changes a chat's title and labels; what is none stays.
@@ -181,16 +136,9 @@ impl Descartes {
     pub async fn chat_update(
         &self,
         chat: ChatId,
-        title: Option<String>,
-        labels: Option<std::collections::BTreeMap<String, String>>,
+        change: ChatChange,
     ) -> Result<Arc<ChatRecord>, ChatError> {
-        let change = Box::new(move |record: &mut ChatRecord| {
-            record.spec.title = title.or(record.spec.title.take());
-            if let Some(labels) = labels {
-                record.spec.agent.labels = labels;
-            }
-        });
-        self.tell_chat(chat, |answer| Command::Change { change, answer }).await
+        self.manager().update(&self.conversations(), chat, change).await
     }
 
     /// Makes a chat a supervised agent of the same conversation: returns when the agent runs, and
@@ -203,8 +151,7 @@ impl Descartes {
         chat: ChatId,
         by: impl Into<Arc<str>>,
     ) -> Result<Arc<ChatRecord>, ChatError> {
-        let by = by.into();
-        self.tell_chat(chat, |answer| Command::Upgrade { by, answer }).await
+        self.manager().upgrade(&self.conversations(), chat, by.into()).await
     }
 
     /// Forgets a closed chat and its chunks.
@@ -212,18 +159,15 @@ impl Descartes {
     /// # Errors
     /// When there is no such chat, or it is not closed.
     pub async fn chat_remove(&self, chat: ChatId) -> Result<(), ChatError> {
-        let record = self.chat(chat)?;
-        if record.status != ChatStatus::Closed {
-            let turn = record.turn.unwrap_or(record.turns);
-            return Err(ChatError::Busy { turn, status: record.status });
-        }
-        let mut batch = Batch::control().delete(Key::new(Space::CHAT, chat.to_string()));
-        batch.forget.push(Topic::chat(chat));
-        let core = Arc::clone(&self.core);
-        let apply = Box::new(move |_: &_| core.chats.remove(chat));
-        self.core.journal.commit_then(batch, Some(apply)).await?;
-        self.core.secrets.forget(record.agent).await;
-        Ok(())
+        self.manager().remove(&self.conversations(), chat).await
+    }
+
+    fn manager(&self) -> &dyn ChatManager {
+        &*self.core.chat_manager
+    }
+
+    fn conversations(&self) -> Conversations {
+        Conversations::new(self.clone())
     }
 
     /// A chat as it is now.
@@ -373,74 +317,11 @@ impl Descartes {
         let by = by.into();
         let asked =
             |answer| Command::Decide { approval: id, decision, expected_digest, by, answer };
-        match self.tell_chat(pending.chat, asked).await {
+        match self.conversations().tell(pending.chat, asked).await {
             // Somebody was faster: what they decided is known.
             Err(ChatError::AlreadyDecided { .. }) => Err(decided(&*self.approval(id).await?)),
             other => other,
         }
-    }
-
-    /// Gives a command to the task of a chat, which begins if it rests.
-    async fn tell_chat<T>(
-        &self,
-        chat: ChatId,
-        command: impl FnOnce(Answer<T>) -> Command,
-    ) -> Result<T, ChatError> {
-        let (answer, answered) = oneshot::channel();
-        let mut command = command(answer);
-        loop {
-            let Some(commands) = conversation_of(&self.core, chat) else {
-                return Err(ChatError::NotFound { asked: chat.to_string() });
-            };
-            match commands.send(command).await {
-                Ok(()) => break,
-                // It went to rest in this moment.
-                Err(back) => command = back.0,
-            }
-        }
-        answered.await.unwrap_or_else(|_| Err(AgentError::Draining.into()))
-    }
-
-    /// Begins a process of a chat's agent.
-    pub(crate) async fn begin_chat_agent(
-        &self,
-        record: &ChatRecord,
-        by: &Arc<str>,
-    ) -> Result<(), ChatError> {
-        if self.core.registry.get(record.agent).is_some() {
-            self.restart(record.agent, None, Arc::clone(by)).await?;
-            return Ok(());
-        }
-        let (spec, place) = self.chat_agent(record)?;
-        let env = self.core.secrets.read(record.agent).await.ok().flatten();
-        let missing = env.is_none() && !spec.env.is_empty();
-        if missing {
-            let names = spec.env.keys().cloned().collect();
-            return Err(AgentError::EnvMissing { names }.into());
-        }
-        let backend = self.core.backend_for(Some(&record.backend))?;
-        let names = (Arc::from(agent_name(record)), Arc::clone(&record.backend));
-        let owner = Arc::clone(&record.owner);
-        let agent = AgentRecord::new(record.agent, names, spec, owner, self.core.clock.now());
-        let plan = super::spawn::Plan {
-            record: agent,
-            backend,
-            env: env.unwrap_or_default(),
-            place,
-            chat: None,
-            by: Arc::clone(by),
-        };
-        super::spawn::begin(Arc::clone(&self.core), plan, None).await?;
-        Ok(())
-    }
-
-    /// What the agent of a chat is asked to be, and a place for it.
-    fn chat_agent(&self, record: &ChatRecord) -> Result<(AgentSpec, Reservation), AgentError> {
-        let spec = record.spec.agent.clone();
-        let name: Arc<str> = agent_name(record).into();
-        let running = self.core.limits.agents_running;
-        let place = self.core.registry.reserve(name, spec.unique_name, running)?;
-        Ok((spec, place))
     }
 }
 
@@ -454,90 +335,6 @@ fn ends_with(id: &str, tail: &str) -> bool {
 fn only<T>(mut all: impl Iterator<Item = T>) -> Option<T> {
     let first = all.next()?;
     all.next().is_none().then_some(first)
-}
-
-fn agent_name(record: &ChatRecord) -> String {
-    record.spec.agent.name.clone().unwrap_or_else(|| {
-        let id = record.agent.to_string();
-        format!("{}-{}", record.backend, &id[id.len() - 8..])
-    })
-}
-
-/// Where commands for a chat go; its task begins if it rests. None when there is no such chat.
-pub(super) fn conversation_of(core: &Arc<Core>, chat: ChatId) -> Option<mpsc::Sender<Command>> {
-    core.chats.commands(chat, |record, commands| begin_conversation(core, &record, commands))
-}
-
-fn begin_conversation(
-    core: &Arc<Core>,
-    record: &ChatRecord,
-    commands: mpsc::Receiver<Command>,
-) -> Arc<Link> {
-    let backend = core.backend_for(Some(&record.backend)).ok();
-    let (command, all) = (record.spec.agent.command.clone(), core.backends.clone());
-    let maker = Backend::session_maker(backend, command, all);
-    let link = Link::new(core.session_of(record), maker);
-    let work = Conversation::new(Arc::clone(core), record, Arc::clone(&link), commands);
-    tokio::spawn(work.work());
-    link
-}
-
-impl Core {
-    /// The backend of chats that name it, which has turns.
-    fn chat_backend_for(&self, name: Option<&str>) -> Result<Backend, ChatError> {
-        let backend = self.backend_for(name.or(self.chat_backend.as_deref()))?;
-        if backend.has_turns() {
-            return Ok(backend);
-        }
-        Err(ChatError::NoTurns { backend: Arc::clone(backend.name()) })
-    }
-
-    /// Whether nobody says that the agent of a chat cannot take it up again.
-    pub(crate) fn resumes(&self, record: &ChatRecord) -> bool {
-        self.backend_for(Some(&record.backend)).is_ok_and(|backend| backend.may_resume())
-    }
-
-    /// Whether nobody says that the agent of a chat cannot cancel a turn.
-    pub(crate) fn cancels(&self, record: &ChatRecord) -> bool {
-        self.backend_for(Some(&record.backend)).is_ok_and(|backend| backend.may_cancel())
-    }
-
-    /// Where agents of `backend` converse, decided once for each chat: programs find a conversation
-    /// again by its directory.
-    pub(super) fn directory_of(
-        &self,
-        backend: &Backend,
-        asked: Option<PathBuf>,
-    ) -> Option<PathBuf> {
-        let here = backend.runner().is_none();
-        asked.or_else(|| self.default_dir.clone().filter(|_| here))
-    }
-
-    /// What the next process of a chat is asked to be.
-    fn session_of(&self, record: &ChatRecord) -> SessionSpec {
-        let spec = &record.spec.agent;
-        let cwd = spec.cwd.clone().or_else(|| self.default_dir.clone());
-        let cwd = cwd.unwrap_or_else(|| PathBuf::from("/"));
-        let mut session = SessionSpec::new(record.id.as_uuid(), cwd);
-        session.native = record.native.clone().filter(|_| self.resumes(record));
-        session.model.clone_from(&spec.chat.model);
-        session.system_prompt.clone_from(&spec.chat.system_prompt);
-        session.thinking = spec.chat.thinking;
-        session.max_turns = spec.chat.max_turns;
-        session.approvals = spec.chat.approvals.unwrap_or(self.approval_mode);
-        session
-    }
-
-    /// The offset that the next event of `topic` will have.
-    pub(crate) async fn next_offset(&self, topic: &Topic) -> Result<u64, StoreError> {
-        let topics = self.journal.store().topics(&TopicFilter::Exact(topic.clone())).await?;
-        Ok(topics.first().map_or(0, |state| state.next_offset))
-    }
-
-    /// Whether somebody may be expected to decide an approval.
-    pub(crate) fn is_attended(&self, approval: &Approval) -> bool {
-        !self.deny_when_unattended || self.attendance.covers(approval)
-    }
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "it is what errors are mapped with")]

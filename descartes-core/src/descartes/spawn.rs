@@ -251,7 +251,7 @@ pub(super) async fn begin(
     let _conversation = chat.and_then(|chat| {
         let chat_id = chat.id;
         core.chats.add(chat);
-        super::chat::conversation_of(&core, chat_id)
+        super::conversations::conversation_of(&core, chat_id)
     });
     let sink = core.sink(&record, &backend, OutputMark::default());
     let output = Arc::clone(&sink);

@@ -12,7 +12,7 @@ pub(super) fn raw(turn: u32, line: &[u8]) -> StreamChunk {
 }
 
 /// The beginning of `text`, of at most `bytes` bytes.
-pub(super) fn cut(text: &str, bytes: usize) -> &str {
+pub(crate) fn cut(text: &str, bytes: usize) -> &str {
     let end = (0..=bytes.min(text.len())).rev().find(|at| text.is_char_boundary(*at));
     &text[..end.unwrap_or(0)]
 }

@@ -4,8 +4,7 @@ mod ask;
 mod read;
 
 use descartes_core::ChatOpened;
-use descartes_core::chat::WhenBusy;
-use descartes_core::chat::{ChatOptions, ChatSpec};
+use descartes_core::chat::{ChatChange, ChatOptions, ChatSpec, WhenBusy};
 use descartes_core::dialect::{ApprovalMode, Thinking};
 
 use crate::auth::ceiling;
@@ -165,7 +164,9 @@ pub(crate) async fn update(
 async fn updated(effect: &Effect, params: wire::UpdateParams) -> Result<wire::Chat, RpcError> {
     let descartes = effect.descartes();
     let chat = effect.call.chat(&params.session_id)?.id;
-    let record = descartes.chat_update(chat, params.title, params.labels).await?;
+    let mut change = ChatChange::default();
+    (change.title, change.labels) = (params.title, params.labels);
+    let record = descartes.chat_update(chat, change).await?;
     Ok(encode::chat(&record))
 }
 

@@ -233,6 +233,9 @@ impl From<ChatError> for RpcError {
             ChatError::Closed { id } => {
                 of(Kind::Conflict).reason("closed").with("session_id", id.to_string())
             }
+            ChatError::Refused { by, rule } => {
+                of(Kind::Forbidden).with("required", rule.as_ref()).with("principal", by.as_ref())
+            }
             ChatError::Busy { turn, status } => of(Kind::Conflict)
                 .reason("busy")
                 .with("turn", turn)

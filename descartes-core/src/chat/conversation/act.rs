@@ -45,7 +45,7 @@ impl Conversation {
         }
     }
 
-    fn heard(&mut self, chunk: StreamChunk) {
+    pub(super) fn heard(&mut self, chunk: StreamChunk) {
         if let (ChunkBody::Text { content, .. }, None) = (&chunk.body, &chunk.parent_tool_id)
             && let Some(turn) = &mut self.turn
             && turn.content.len() + content.len() <= TURN_CONTENT_BYTES
@@ -77,7 +77,7 @@ impl Conversation {
     }
 
     /// A turn ended; what its end really was, if we had a hand in it.
-    fn turn_ended(&mut self, mut end: TurnEnd) {
+    pub(super) fn turn_ended(&mut self, mut end: TurnEnd) {
         if self.turn.as_ref().is_none_or(|turn| turn.number != end.turn) {
             tracing::warn!(chat = %self.record.id, turn = end.turn, "the end of no open turn");
             return;

@@ -8,18 +8,20 @@ use tokio::time::Instant;
 
 use super::{Accepted, Answer, Conversation, OpenTurn, TurnResult};
 use crate::chat::{ChatError, ChatStatus, QueuedPrompt, WhenBusy};
-use crate::dialect::{Input, Prompt, TurnEnd};
+use crate::dialect::{Input, Prompt, TurnEnd, cut};
 use crate::event::{ChunkBody, StreamChunk, TurnOutcome};
-use crate::limits::{CANCEL_PATIENCE, CHAT_QUEUE};
+use crate::limits::{CANCEL_PATIENCE, CHAT_QUEUE, OUTPUT_CHUNK_BYTES};
 use crate::store::Put;
 
 /// A prompt as it was asked for.
-pub(super) struct Asked {
-    pub(super) prompt: Prompt,
-    pub(super) when_busy: Option<WhenBusy>,
-    pub(super) by: Arc<str>,
-    pub(super) begun: Option<Put>,
-    pub(super) done: Option<oneshot::Sender<TurnResult>>,
+pub(crate) struct Asked {
+    pub(crate) prompt: Prompt,
+    pub(crate) when_busy: Option<WhenBusy>,
+    pub(crate) by: Arc<str>,
+    /// The record of an idempotent call, committed with the turn.
+    pub(crate) begun: Option<Put>,
+    /// Where the turn's result goes, when somebody waits for it.
+    pub(crate) done: Option<oneshot::Sender<TurnResult>>,
 }
 
 impl Conversation {
@@ -72,6 +74,28 @@ impl Conversation {
         self.commit().await;
     }
 
+    /// Somebody else than the agent has answered: a turn of its own, unless one is under way.
+    pub(super) async fn answered(&mut self, asked: Asked, text: &str, answer: Answer<Accepted>) {
+        if let Err(error) = self.check_open() {
+            return drop(answer.send(Err(error)));
+        }
+        if let Some(turn) = self.turn.as_ref().map(|turn| turn.number) {
+            let status = self.record.status;
+            return drop(answer.send(Err(ChatError::Busy { turn, status })));
+        }
+        let turn = self.record.turns + 1;
+        self.record.turns = turn;
+        self.step.batch.puts.extend(asked.begun);
+        self.open_turn((turn, &asked.prompt), asked.by, asked.done, false);
+        let piece = |content: Arc<str>| ChunkBody::Text { content, block: 0 };
+        for content in pieces(text) {
+            self.heard(StreamChunk::new(turn, piece(content.into())));
+        }
+        self.turn_ended(TurnEnd::new(turn, TurnOutcome::Completed));
+        self.step.answer(answer, Ok(Accepted { turn, queued: false }));
+        self.commit().await;
+    }
+
     /// Begins the next turn that waits, ends the chat that is to end: what was in the way may be
     /// gone.
     pub(super) async fn go_on(&mut self) {
@@ -103,12 +127,27 @@ impl Conversation {
         queued: bool,
     ) {
         let QueuedPrompt { turn, prompt, by } = next;
+        self.open_turn((turn, &prompt), by, done, queued);
+        if let Some(turn) = &mut self.turn {
+            turn.prompt = Some(prompt);
+        }
+        self.give_prompt();
+    }
+
+    /// Opens turn `number`, which `prompt` asks for.
+    fn open_turn(
+        &mut self,
+        (number, prompt): (u32, &Prompt),
+        by: Arc<str>,
+        done: Option<oneshot::Sender<TurnResult>>,
+        queued: bool,
+    ) {
         let timeout = self.record.spec.agent.chat.turn_timeout;
         let timeout = timeout.or(self.core.chat_times.turn_timeout);
         let now = Instant::now();
         self.heard_at = now;
         self.turn = Some(OpenTurn {
-            number: turn,
+            number,
             cancelled: None,
             patience: None,
             due: timeout.map(|timeout| now + timeout),
@@ -120,12 +159,8 @@ impl Conversation {
             done,
         });
         let body = ChunkBody::TurnStarted { prompt: prompt.as_text().into(), by: Some(by), queued };
-        self.emit(StreamChunk::new(turn, body));
+        self.emit(StreamChunk::new(number, body));
         self.step.touch();
-        if let Some(turn) = &mut self.turn {
-            turn.prompt = Some(prompt);
-        }
-        self.give_prompt();
     }
 
     /// Gives the turn's prompt to the process, once that can take it.
@@ -205,4 +240,14 @@ impl Conversation {
         }
         Ok(self.core.check_open()?)
     }
+}
+
+/// `text` in pieces of the size that chunks of output have, cut between characters.
+fn pieces(text: &str) -> impl Iterator<Item = &str> {
+    let mut rest = text;
+    std::iter::from_fn(move || {
+        let (piece, behind) = rest.split_at(cut(rest, OUTPUT_CHUNK_BYTES).len());
+        rest = behind;
+        (!piece.is_empty()).then_some(piece)
+    })
 }

@@ -3,6 +3,9 @@
 use std::sync::Arc;
 
 use descartes_core::Descartes;
+use descartes_core::chat::{
+    Accepted, ChatError, ChatId, ChatManager, Conversations, PromptCall, Stopped,
+};
 use descartes_core::runner::Whereabouts;
 use descartes_core::testing::FakeChat;
 use serde_json::{Value, json};
@@ -243,4 +246,59 @@ async fn an_agent_cannot_decide_nor_give_others_more_than_it_has() {
     let decided = owner.approval_decide(params(allow)).await.unwrap();
     assert_eq!(decided.decided_by.as_deref(), Some("local"));
     assert_eq!(turn.await.unwrap().unwrap().content.as_deref(), Some("allowed"));
+}
+
+/// Answers `ping` itself and refuses everything else, and lets nobody cancel or end anything.
+struct Porter;
+
+#[async_trait::async_trait]
+impl ChatManager for Porter {
+    async fn prompt(
+        &self,
+        chats: &Conversations,
+        call: PromptCall<'_>,
+    ) -> Result<Accepted, ChatError> {
+        match &*call.request.prompt.as_text() {
+            "ping" => chats.answer(call, "pong").await,
+            _ => Err(call.refused("only ping")),
+        }
+    }
+
+    async fn cancel(
+        &self,
+        _: &Conversations,
+        _: ChatId,
+        _: Option<u32>,
+    ) -> Result<bool, ChatError> {
+        Err(ChatError::Refused { by: "me".into(), rule: "no cancel".into() })
+    }
+
+    async fn stop(&self, _: &Conversations, _: ChatId, by: Arc<str>) -> Result<Stopped, ChatError> {
+        Err(ChatError::Refused { by, rule: "no end".into() })
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_asked_of_chats_and_of_their_agents_is_asked_of_the_chat_manager() {
+    let builder = Descartes::builder().runner(Arc::new(FakeChat::runner()));
+    let builder = builder.backend(FakeChat::backend()).default_backend("fake");
+    let descartes = builder.chat_manager(Arc::new(Porter)).build().await.unwrap();
+    let client = Client::in_memory(Rpc::builder(descartes).build());
+    let id = chat(&client).await;
+    let answered = client.chat_prompt(params(asks(&id, "ping"))).await.unwrap();
+    assert_eq!(answered.content.as_deref(), Some("pong"));
+    let error = refused(client.chat_prompt(params(asks(&id, "say a"))).await);
+    assert_eq!(error.kind(), ErrorKind::Forbidden);
+    assert_eq!(error.data()["required"], "only ping");
+    let cancel = refused(client.chat_cancel(params(json!({"session_id": id}))).await);
+    assert_eq!(cancel.data()["required"], "no cancel");
+    let stop = refused(client.chat_stop(params(json!({"session_id": id}))).await);
+    assert_eq!(stop.data()["required"], "no end");
+    assert_eq!(stop.data()["principal"], "local");
+
+    let agent = client.agent_spawn(params(json!({}))).await.unwrap().agent_id;
+    let send = json!({"agent_id": agent, "content": "ping"});
+    assert_eq!(client.agent_send(params(send)).await.unwrap().content, "pong");
+    let cancel = refused(client.agent_cancel(params(json!({"agent_id": agent}))).await);
+    assert_eq!(cancel.data()["required"], "no cancel");
 }
