@@ -194,6 +194,7 @@ pub enum ChunkBody {
     },
     /// A chunk of a later daemon.
     #[serde(other)]
+    #[schemars(skip)]
     Unknown,
 }
 

@@ -7,18 +7,23 @@ use super::{
     AgentExited, EventHead, NoData, OutputBlock, StatusChanged, SystemDegraded, SystemStarted,
 };
 use crate::wire::agent::Agent;
+use crate::wire::approval::Approval;
 use crate::wire::audit::AuditEntry;
+use crate::wire::chunk::Chunk;
 
 /// A row: the type on the wire, the name of its schema, and the schema of its data.
 type Row = (&'static str, &'static str, fn(&mut SchemaGenerator) -> Schema);
 
 /// What this daemon writes. An application that embeds it may add types of its own.
-const TYPES: [Row; 16] = [
+const TYPES: [Row; 19] = [
     ("agent.spawned", "AgentSpawnedEvent", data::<Agent>),
     ("agent.status_changed", "AgentStatusChangedEvent", data::<StatusChanged>),
     ("agent.exited", "AgentExitedEvent", data::<AgentExited>),
     ("agent.output", "AgentOutputEvent", data::<OutputBlock>),
     ("agent.removed", "AgentRemovedEvent", data::<NoData>),
+    ("chat.chunk", "ChatChunkEvent", data::<Chunk>),
+    ("approval.requested", "ApprovalRequestedEvent", data::<Approval>),
+    ("approval.resolved", "ApprovalResolvedEvent", data::<Approval>),
     ("system.started", "SystemStartedEvent", data::<SystemStarted>),
     ("system.degraded", "SystemDegradedEvent", data::<SystemDegraded>),
     ("system.recovered", "SystemRecoveredEvent", data::<NoData>),
