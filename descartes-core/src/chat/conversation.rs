@@ -274,7 +274,7 @@ impl Conversation {
 
     fn leave(&mut self) {
         self.link.close();
-        self.core.chats.rest(self.record.id, &mut self.commands);
+        self.core.chats.rest((self.record.id, &self.link), &mut self.commands);
     }
 
     /// Whether there is nothing to do until somebody asks for something.
@@ -286,7 +286,7 @@ impl Conversation {
             && self.stopping.is_none()
             && self.kills.is_empty()
             && self.link.is_silent();
-        idle && self.core.chats.rest(self.record.id, &mut self.commands)
+        idle && self.core.chats.rest((self.record.id, &self.link), &mut self.commands)
     }
 
     async fn handle(&mut self, event: Event) -> std::ops::ControlFlow<()> {

@@ -103,7 +103,11 @@ impl Chats {
     }
 
     /// Takes leave of a conversation that has nothing to do, unless a command is on its way.
-    pub(crate) fn rest(&self, id: ChatId, commands: &mut mpsc::Receiver<Command>) -> bool {
+    pub(crate) fn rest(
+        &self,
+        (id, link): (ChatId, &Arc<Link>),
+        commands: &mut mpsc::Receiver<Command>,
+    ) -> bool {
         let mut state = self.lock();
         // Who holds a sender besides is about to send something, or to begin a process.
         if !commands.is_empty() || commands.sender_strong_count() > 1 {
@@ -113,7 +117,10 @@ impl Chats {
         if !commands.is_empty() {
             return false;
         }
-        if let Some(entry) = state.all.get_mut(&id) {
+        // Another may have begun since this one took its leave.
+        let own =
+            |entry: &&mut Entry| entry.link.as_ref().is_some_and(|known| Arc::ptr_eq(known, link));
+        if let Some(entry) = state.all.get_mut(&id).filter(own) {
             entry.commands = None;
             entry.link = None;
         }

@@ -16,6 +16,7 @@ use super::chunker::{Chunk, Chunker, advance};
 use super::observer::Observer;
 use super::pace::Pace;
 use crate::agent::AgentId;
+use crate::chat::Link;
 use crate::event::{EventBody, NewEvent, OutputChunk, StreamName, Topic};
 use crate::journal::Journal;
 use crate::limits::{
@@ -223,6 +224,11 @@ impl OutputSink {
     /// Looks at what is written from now on through the agent's dialect, where it has one.
     pub(crate) fn observe<T>(&self, look: impl FnOnce(&mut Observer) -> T) -> Option<T> {
         self.lock().observer.as_mut().map(look)
+    }
+
+    /// Shows what is written from now on to the conversation behind `link`.
+    pub(crate) fn converse(&self, link: Arc<Link>) {
+        self.lock().observer = Some(Observer::conversation(link));
     }
 
     /// Takes what `stream` wrote at offset `at` of this run.

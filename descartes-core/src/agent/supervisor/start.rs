@@ -53,6 +53,8 @@ impl Supervisor {
 
     /// Starts the program of the record's run.
     pub(crate) async fn start(&mut self) -> Result<Started, SpawnError> {
+        // Held until the conversation has been told of the run: without one it rests.
+        let _conversation = self.join();
         let launch = self.launch();
         self.output.begin_run(self.record.run, self.record.spec.limits.output_bytes);
         let (run, driver) = self.open();
@@ -67,6 +69,22 @@ impl Supervisor {
         self.record.pid = started.pid;
         self.record.reference.clone_from(&started.reference);
         Ok(started)
+    }
+
+    /// Joins the run that is about to begin and the conversation with the agent: between runs that
+    /// may have gone to rest, and then another one takes its place.
+    fn join(&mut self) -> Option<mpsc::Sender<crate::chat::Command>> {
+        let chat = self.core.chats.of_agent(self.record.id)?;
+        if self.core.chats.get(chat).is_none_or(|chat| !chat.is_open()) {
+            return None;
+        }
+        let conversation = crate::descartes::conversation_of(&self.core, chat);
+        let link = self.core.chats.link_of(self.record.id)?;
+        if self.link.as_ref().is_none_or(|known| !Arc::ptr_eq(known, &link)) {
+            self.output.converse(Arc::clone(&link));
+            self.link = Some(link);
+        }
+        conversation
     }
 
     /// The program can be written to: those who talk with it may, for the agent is known to all.

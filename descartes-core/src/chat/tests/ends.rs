@@ -141,6 +141,57 @@ async fn an_agent_that_one_can_converse_with_has_a_chat_and_is_asked_its_task_th
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_agent_that_its_policy_starts_again_is_asked_in_its_new_run() {
+    let host = host().await;
+    let mut spec = crate::agent::AgentSpec::backend("fake");
+    spec.restart.when = crate::agent::RestartWhen::OnFailure;
+    spec.restart.max_restarts = 3;
+    let spawned = host.spawn(spec, "me").await.expect("it begins");
+    let (agent, chat) = (spawned.record.id, spawned.chat.expect("a chat"));
+    assert_eq!(turn(&host, chat, "die").await.outcome, TurnOutcome::Interrupted);
+    let running = |run| {
+        let record = host.agent(agent).expect("the agent").0.record;
+        record.run == run && record.status == crate::agent::AgentStatus::Running
+    };
+    eventually(|| running(2)).await;
+    assert_eq!(&*turn(&host, chat, "say on").await.content, "on");
+    assert!(running(2), "its program was not started once more");
+    // Asked while the next run is not due yet: it begins at once.
+    assert_eq!(turn(&host, chat, "die").await.outcome, TurnOutcome::Interrupted);
+    assert_eq!(&*turn(&host, chat, "say sooner").await.content, "sooner");
+    assert!(running(3));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_agent_that_was_started_again_by_hand_is_asked_in_its_new_run() {
+    let host = host().await;
+    let chat = chat(&host).await;
+    turn(&host, chat, "say once").await;
+    let agent = host.chat(chat).expect("the chat").agent;
+    host.kill(agent, crate::Kill::default(), "me").await.expect("it ends");
+    until(&host, chat, |record| !record.is_active).await;
+    host.restart(agent, None, "me").await.expect("it begins again");
+    assert_eq!(&*turn(&host, chat, "say twice").await.content, "twice");
+    assert_eq!(host.agent(agent).expect("the agent").0.record.run, 2);
+    let native = host.chat(chat).expect("the chat").native.clone();
+    host.chat_stop(chat, "me").await.expect("it ends");
+    host.restart(agent, None, "me").await.expect("it begins again, with nobody to talk to");
+    assert_eq!(story(&host, chat).await.last().map(String::as_str), Some("2 closed"));
+    assert_eq!(host.chat(chat).expect("the chat").native, native);
+}
+
+/// Waits for what a paused clock brings about.
+async fn eventually(mut is_so: impl FnMut() -> bool) {
+    for _ in 0..100_000 {
+        if is_so() {
+            return;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+    panic!("it never comes about");
+}
+
+#[tokio::test(start_paused = true)]
 async fn fifty_chats_at_once_do_not_disturb_each_other() {
     let host = host().await;
     let mut chats = Vec::new();
