@@ -358,6 +358,79 @@ def question_open_when_the_daemon_is_killed(stage):
     chat.stop()
 
 
+class Replayed:
+    """What was recorded of a program, in its place."""
+
+    def __init__(self, program, file):
+        self.program, self.file = program, file
+
+    def create(self, **more):
+        params = self.program.create(**more)
+        del params["env"]
+        return {**params, "backend": "replay", "command": [str(self.file)]}
+
+
+def quiet(chat):
+    """Reads until nothing more comes: whoever acts now acts at the same place in every telling."""
+    known = None
+    while known != len(chat.chunks):
+        known = len(chat.chunks)
+        chat.read()
+        chat.read()
+
+
+def converse(chat, allowed, denied, is_replay):
+    """Words, thoughts, a tool that is allowed, one that is denied, a cancel, words, the end."""
+    chat.ask('[[stub:think n=3 say="thought and said"]]')
+    for file, decision in ((allowed, "allow_once"), (denied, "deny")):
+        quiet(chat)
+        turn = chat.prompt(f'[[stub:tool cmd="touch {file}"]] {DONE}')
+        chat.until(lambda: turn.asked or turn.outcome, "it asks")
+        holds(turn.asked, f"it did not ask, and ended {turn.outcome} {turn.error} {turn.text()!r}")
+        quiet(chat)
+        chat.decide(turn.asked[0], decision)
+        chat.end(turn)
+    quiet(chat)
+    turn = chat.prompt("[[stub:never ms=50]]")
+    chat.until(lambda: turn.outcome or "tick 3 " in turn.text(), "it speaks")
+    if is_replay:
+        quiet(chat)
+    chat.daemon.call("chat.cancel", session_id=chat.id)
+    same(chat.end(turn).outcome, "cancelled")
+    quiet(chat)
+    completed(chat, chat.ask('[[stub:text say="after the cancel"]]'), "after the cancel")
+    quiet(chat)
+    chat.stop()
+    chat.until(lambda: chat.chunks[-1]["type"] == "closed", "it is closed")
+    own = ("approval_id", "agent_id", "session_id", "requested_at", "deadline")
+    return [{name: value for name, value in chunk.items() if name not in own}
+            for chunk in chat.chunks]
+
+
+def recorded_and_replayed_to_the_same_chunks(stage):
+    number = next(fresh)
+    record = stage.program.home / f"session-{number}.jsonl"
+    allowed, denied = (stage.program.work / f"{word}-{number}" for word in ("allowed", "denied"))
+    chat = Chat(stage.daemon, stage.program, record=str(record))
+    recorded = converse(chat, allowed, denied, is_replay=False)
+    holds(allowed.exists() and not denied.exists(), "decisions were not kept to")
+    allowed.unlink()
+    asked = len(stage.stub.requests())
+    program = Replayed(stage.program, record)
+    replayed = converse(Chat(stage.daemon, program), allowed, denied, is_replay=True)
+    for at, (told, expected) in enumerate(zip(replayed, recorded)):
+        same(told, expected, f"chunk {at}:")
+    same(len(replayed), len(recorded), "chunks:")
+    same(len(stage.stub.requests()), asked, "what the model was asked during the replay:")
+    holds(not allowed.exists(), "a replay ran a tool")
+    other = Chat(stage.daemon, program)
+    turn = other.ask("something else")
+    same(turn.outcome, "failed")
+    holds("recorded" in turn.error["message"], f"it does not say what differs: {turn.error}")
+    other.stop()
+    return f"{len(recorded)} chunks"
+
+
 def nothing_is_left(stage):
     agents = [chat["agent_id"] for chat in
               stage.daemon.call("chat.list", include_closed=True)["sessions"] if chat.get("agent_id")]
@@ -372,4 +445,5 @@ SCENARIOS = [plain_answer, answer_of_2000_chunks, thinking, tool_allowed, tool_d
              stream_cut_in_the_middle, stream_failed_in_the_middle, stream_always_cut,
              endless_stream_ends_by_its_timeout, shell_tool_running_when_killed,
              stopped_in_mid_stream, resumed_after_kill_9_of_the_daemon,
-             question_open_when_the_daemon_is_killed, nothing_is_left]
+             question_open_when_the_daemon_is_killed, recorded_and_replayed_to_the_same_chunks,
+             nothing_is_left]
