@@ -335,15 +335,24 @@ pub(super) struct Wait {
     /// Which agents
     #[arg(required = true, value_name = "AGENT")]
     pub(super) agents: Vec<String>,
-    /// Wait for the end of the present run only, not of all restarts
-    #[arg(long)]
-    pub(super) run: bool,
+    /// For what: the end of the agent, of its present run only, of the turn that is under way or
+    /// about to begin, or of everything that it was asked
+    #[arg(long, value_name = "WHAT", value_enum, default_value_t = Await::Exit)]
+    pub(super) r#for: Await,
     /// Give up after so many seconds
     #[arg(long, value_name = "SECS")]
     pub(super) timeout: Option<u32>,
     /// Exit as the agent did
     #[arg(long)]
     pub(super) exit_code: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Await {
+    Exit,
+    Run,
+    Turn,
+    Idle,
 }
 
 #[derive(Debug, Args)]

@@ -7,7 +7,7 @@ use descartes_rpc::client::{Client, ClientError};
 use descartes_rpc::error::ErrorKind;
 use descartes_rpc::wire::agent::{AgentStatus, WaitFor, WaitParams, Waited};
 
-use super::arguments::Wait;
+use super::arguments::{Await, Wait};
 use super::failure::Failure;
 use super::{show, which};
 use crate::exit::Code;
@@ -22,20 +22,27 @@ pub(super) async fn wait(
     output: &Output,
 ) -> Result<ExitCode, Failure> {
     let limit = asked.timeout.map(|secs| Duration::from_secs(secs.into()));
-    let r#for = asked.run.then_some(WaitFor::Run);
+    let r#for = match asked.r#for {
+        Await::Exit => WaitFor::Exit,
+        Await::Run => WaitFor::Run,
+        Await::Turn => WaitFor::Turn,
+        Await::Idle => WaitFor::Idle,
+    };
     let act = async |agent_id| {
-        until(client, WaitParams { agent_id, r#for, timeout_secs: None }, limit).await
+        until(client, WaitParams { agent_id, r#for: Some(r#for), timeout_secs: None }, limit).await
     };
     let mut agents_own = 0;
     let code = which::for_each((client, output), &asked.agents, act, |name, waited| {
         output.result(&waited, || {
             let exit = waited.exit.as_ref();
-            format!("{name}: {} ({})", waited.status, show::exit(exit))
+            let how = exit.map(|exit| format!(" ({})", show::exit(Some(exit))));
+            format!("{name}: {}{}", waited.status, how.unwrap_or_default())
         })?;
         if agents_own == 0 {
             agents_own = exit_code(&waited);
         }
-        let failed = !matches!(waited.status, AgentStatus::Completed) && r#for.is_none();
+        let exits = asked.r#for == Await::Exit;
+        let failed = exits && !matches!(waited.status, AgentStatus::Completed);
         let failed = failed && !asked.exit_code;
         Ok(if failed { Code::Failed } else { Code::Done })
     })
