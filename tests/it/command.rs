@@ -161,6 +161,8 @@ fn each_failure_has_its_exit_code() {
     prints(home, &["write", "w", "go"]);
     exits(home, 42, &["wait", "--exit-code", "w"]);
     exits(home, 1, &["wait", "w"]);
+    assert_eq!(prints(home, &["wait", "--for", "run", "w"]), "w: failed (42)\n");
+    exits(home, 2, &["wait", "--for", "ever", "w"]);
     let several = exits(home, 3, &["get", "w", "nobody"]);
     assert!(!several.stdout.is_empty(), "one of them is there");
     let failure = exits(home, 3, &["--json", "get", "nobody"]);

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use descartes_rpc::router::PUBLISHER;
 use descartes_transport_zmq::{PublishConfig, PublishTransport};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
@@ -11,7 +12,7 @@ use super::taken::UsualPort;
 use super::{Door, Ground, Listener, places};
 use crate::daemon::Failure;
 
-const PORT: UsualPort = UsualPort { name: "pub", key: "pub_port", flag: "--pub-port" };
+const PORT: UsualPort = UsualPort { name: PUBLISHER, key: "pub_port", flag: "--pub-port" };
 
 /// Takes the port and the socket.
 pub(super) fn open<'a>(ground: &'a Ground<'a>) -> BoxFuture<'a, Result<Vec<Door>, Failure>> {

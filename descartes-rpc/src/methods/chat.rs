@@ -22,7 +22,7 @@ pub(crate) async fn create(
     params: wire::CreateParams,
 ) -> (Effect, Result<wire::Created, RpcError>) {
     let (effect, opened) = opened(effect, params).await;
-    let created = opened.map(|opened| created(&opened));
+    let created = opened.map(|opened| created(&effect, &opened));
     (effect, created)
 }
 
@@ -52,11 +52,12 @@ fn earlier(effect: &Effect) -> Option<ChatOpened> {
     Some(ChatOpened::again(record, descartes))
 }
 
-fn created(opened: &ChatOpened) -> wire::Created {
+fn created(effect: &Effect, opened: &ChatOpened) -> wire::Created {
     let record = &opened.record;
     wire::Created {
         session_id: record.id.to_string(),
         topic: format!("chat/{}", record.id),
+        pub_endpoint: effect.call.host.about.transports.publisher(),
         cursor: opened.cursor.to_string(),
         turn: None,
         agent_id: record.has_agent.then(|| record.agent.to_string()),

@@ -75,6 +75,9 @@ impl fmt::Debug for About {
     }
 }
 
+/// The name of the transport that publishes every event.
+pub const PUBLISHER: &str = "pub";
+
 /// What an application listens on; clones share the list, which may grow while it runs.
 #[derive(Clone, Debug, Default)]
 pub struct Transports(Arc<RwLock<Vec<TransportInfo>>>);
@@ -83,6 +86,13 @@ impl Transports {
     /// Adds one.
     pub fn add(&self, transport: TransportInfo) {
         self.0.write().unwrap_or_else(PoisonError::into_inner).push(transport);
+    }
+
+    /// Where every event is published: the first address of the transport [`PUBLISHER`].
+    #[must_use]
+    pub fn publisher(&self) -> Option<String> {
+        let all = self.list();
+        all.into_iter().filter(|listed| listed.name == PUBLISHER).find_map(|listed| listed.address)
     }
 
     /// All of them.

@@ -53,7 +53,7 @@ shape! {
         runner: String,
         /// Whether it can be used.
         available: bool,
-        /// Why not: `not_found`, `too_old`, `not_executable`, `probe_failed`.
+        /// Why not: `not_found`, `not_executable`, `probe_failed`.
         reason?: String,
         /// Its program.
         program?: String,

@@ -144,6 +144,8 @@ shape! {
         session_id: String,
         /// Where its chunks are read.
         topic: String,
+        /// Where every event is published, its chunks among them, when the daemon does so.
+        pub_endpoint?: String,
         /// Where its chunks begin: follow the topic after this and miss nothing.
         cursor: String,
         /// The turn that was begun with it.

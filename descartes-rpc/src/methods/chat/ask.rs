@@ -51,7 +51,7 @@ async fn begun(
     opened: descartes_core::ChatOpened,
     request: PromptRequest,
 ) -> Result<wire::Created, RpcError> {
-    let (chat, mut created) = (opened.record.id, super::created(&opened));
+    let (chat, mut created) = (opened.record.id, super::created(effect, &opened));
     let turn = match opened.record.turns {
         0 => match asked(effect, chat, request).await {
             Ok(asked) => asked.accepted.turn,

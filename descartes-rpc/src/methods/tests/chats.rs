@@ -14,8 +14,10 @@ use super::{params, refused};
 use crate::auth::Principal;
 use crate::client::{Client, Update};
 use crate::error::ErrorKind;
+use crate::router::{About, PUBLISHER};
 use crate::service::Rpc;
 use crate::wire::chunk::{Chunk, ChunkBody, TurnOutcome};
+use crate::wire::system::TransportInfo;
 
 async fn rpc() -> Rpc {
     let builder = Descartes::builder().runner(Arc::new(FakeChat::runner()));
@@ -246,6 +248,23 @@ async fn an_agent_cannot_decide_nor_give_others_more_than_it_has() {
     let decided = owner.approval_decide(params(allow)).await.unwrap();
     assert_eq!(decided.decided_by.as_deref(), Some("local"));
     assert_eq!(turn.await.unwrap().unwrap().content.as_deref(), Some("allowed"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_chat_says_where_it_is_published_when_it_is() {
+    let builder = Descartes::builder().runner(Arc::new(FakeChat::runner()));
+    let builder = builder.backend(FakeChat::backend()).default_backend("fake");
+    let about = About::default();
+    let transports = about.transports.clone();
+    let descartes = builder.build().await.unwrap();
+    let client = Client::in_memory(Rpc::described(descartes, about).build());
+    transports.add(TransportInfo::listening("http", "http://127.0.0.1:1"));
+    let created = client.chat_create(params(json!({}))).await.unwrap();
+    assert_eq!(created.pub_endpoint, None);
+    transports.add(TransportInfo::listening(PUBLISHER, "tcp://127.0.0.1:2"));
+    transports.add(TransportInfo::listening(PUBLISHER, "ipc:///tmp/pub"));
+    let started = client.chat_start(params(json!({"initial_prompt": "say a"}))).await.unwrap();
+    assert_eq!(started.pub_endpoint.as_deref(), Some("tcp://127.0.0.1:2"));
 }
 
 /// Answers `ping` itself and refuses everything else, and lets nobody cancel or end anything.
