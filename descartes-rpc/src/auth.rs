@@ -1,8 +1,16 @@
 //! Who may do what, decided in one place: [`authorize`].
 
+mod authenticator;
 mod ceiling;
+pub(crate) mod grant;
+pub(crate) mod key;
+mod revoked;
 mod scope;
+mod secret;
 mod sight;
+pub(crate) mod subject;
+mod throttle;
+pub(crate) mod token;
 mod validity;
 
 use std::{fmt, sync::Arc};
@@ -12,9 +20,12 @@ use descartes_core::{
     runner::Whereabouts,
 };
 
+pub use authenticator::{AuthSettings, Authenticator};
 pub(crate) use ceiling::ceiling;
 pub use scope::{Extent, Grants, Role, Scope, UnknownScope};
+pub use secret::Secret;
 pub(crate) use sight::{Eyes, scope_of};
+pub use token::{ShortSecret, TOKEN_SECRET_BYTES, TokenKey};
 pub use validity::{Over, Revocation, Validity};
 
 use crate::{
@@ -106,6 +117,11 @@ impl Principal {
             Whereabouts::Inside(agent) => Some(agent),
             Whereabouts::Outside | Whereabouts::Unknown => self.bound,
         }
+    }
+
+    /// Somebody who has not said who it is; may do nothing.
+    pub(crate) fn nobody() -> Self {
+        Self::new("nobody", [])
     }
 
     /// The name that records and events carry.
@@ -216,7 +232,7 @@ impl Policy {
 pub fn authorize(principal: Option<&Principal>, scope: Scope) -> Result<Reach, RpcError> {
     let Some(principal) = principal else {
         return Err(RpcError::new(ErrorKind::Unauthenticated, "credentials are needed")
-            .hint("connect as the user that runs the daemon"));
+            .hint("connect as the user that runs the daemon, or send a key or token"));
     };
     if let Some(over) = principal.validity.is_over() {
         return Err(over.error());

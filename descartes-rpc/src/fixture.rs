@@ -33,6 +33,7 @@ const PLAIN: MethodTraits = MethodTraits {
     control: false,
     immediate: false,
     ordered: false,
+    open: false,
 };
 const NOW: MethodTraits = MethodTraits { immediate: true, ..PLAIN };
 const ORDERED: MethodTraits = MethodTraits { ordered: true, mutating: true, ..PLAIN };

@@ -179,7 +179,7 @@ where
     }
     let (mut effect, result) = run(effect, params).await;
     let answer = result.and_then(|result| encode(&result));
-    outcome::store(effect.ticket.take(), answer).await
+    outcome::store_of::<M>(effect.ticket.take(), answer).await
 }
 
 impl Effect {

@@ -73,6 +73,37 @@ pub const AUDIT_QUEUE: usize = 4096;
 pub const AUDIT_RETRY: Duration = Duration::from_secs(1);
 /// Characters of what a refused call names: it is whatever its caller wrote.
 pub const AUDIT_RESOURCE_CHARS: usize = 128;
+/// A token: room for some dozens of scopes; a longer one is not looked at.
+pub const TOKEN_BYTES: usize = 8 * KIB;
+/// Scopes of one token or key: more than there are.
+pub const TOKEN_SCOPES: usize = 64;
+/// How far the clock of whoever made a token may go before ours.
+pub const TOKEN_CLOCK_SKEW: Duration = Duration::from_secs(60);
+/// How long a token lasts that is made here, at most; a key may last for ever, because it can be
+/// listed and revoked by its name.
+pub const TOKEN_AGE: Duration = Duration::from_secs(366 * 24 * 3600);
+/// How long a token lasts unless somebody says (`auth.token_expiry_secs`).
+pub const TOKEN_EXPIRY: Duration = Duration::from_secs(3600);
+/// Keys that are kept: all are in memory, and a list of them is one message.
+pub const KEYS: usize = 1000;
+/// Revoked tokens that are remembered until they expire.
+pub const REVOKED_TOKENS: usize = 10_000;
+/// Failed logins of one address that are answered at once, for people who mistype.
+pub const FREE_FAILURES: u32 = 8;
+/// How long the first failed login after these waits for its answer; each one after it twice as
+/// long, up to [`FAILURE_PAUSE_MOST`].
+pub const FAILURE_PAUSE: Duration = Duration::from_millis(50);
+/// The longest that a failed login waits for its answer.
+pub const FAILURE_PAUSE_MOST: Duration = Duration::from_millis(500);
+/// Failed logins of one address that wait at once; beyond it none of that address is looked at, so
+/// that an address tries at most so many in [`FAILURE_PAUSE_MOST`].
+pub const FAILURES_WAITING: u32 = 16;
+/// How long a failed login is held against its address.
+pub const FAILURE_MEMORY: Duration = Duration::from_secs(60);
+/// Addresses whose failed logins are counted apart; those beyond share one count.
+pub const FAILURE_ADDRESSES: usize = 4096;
+/// How long a connection on which nobody has logged in may wait for `auth.login`.
+pub const LOGIN_DEADLINE: Duration = Duration::from_secs(10);
 
 /// Bytes that one end of an in-memory connection may have under way.
 pub const MEMORY_PAIR_BYTES: usize = 256 * KIB;

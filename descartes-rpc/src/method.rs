@@ -93,6 +93,10 @@ pub struct Declaration {
     pub unknowable: bool,
     /// What is written down of its calls.
     pub audit: Option<Audited>,
+    /// Whether its result has a secret in it, which is not kept for a call that is repeated.
+    pub secret: bool,
+    /// Whether a connection may call it on which nobody has said who it is.
+    pub open: bool,
     /// The errors of its own, beside those that every method has.
     pub errors: &'static [ErrorKind],
     /// The notifications that follow its response.
@@ -115,6 +119,8 @@ impl Declaration {
             carries_key: false,
             unknowable: false,
             audit: None,
+            secret: false,
+            open: false,
             errors: &[],
             notifications: &[],
         }
@@ -174,6 +180,18 @@ impl Declaration {
             None => (self.scope == Scope::Admin).then_some(Audited::Configuration),
             declared => declared,
         }
+    }
+
+    /// The same, whose result has a secret in it.
+    #[must_use]
+    pub const fn secret(self) -> Self {
+        Self { secret: true, ..self }
+    }
+
+    /// The same, which a connection may call on which nobody has said who it is.
+    #[must_use]
+    pub const fn open(self) -> Self {
+        Self { open: true, ..self }
     }
 
     /// The same, with these errors of its own.

@@ -6,6 +6,7 @@
 pub(crate) mod action;
 pub(crate) mod agent;
 pub(crate) mod approval;
+pub(crate) mod auth;
 pub(crate) mod backend;
 pub(crate) mod chat;
 pub(crate) mod control;
@@ -23,6 +24,7 @@ use crate::method::{Audited, Declaration, Scope};
 use crate::wire::action as x;
 use crate::wire::agent as a;
 use crate::wire::approval as p;
+use crate::wire::auth as u;
 use crate::wire::backend as b;
 use crate::wire::chat as t;
 use crate::wire::control as c;
@@ -297,6 +299,47 @@ table::methods! {
     /// Stops the daemon in order: calls end, agents are stopped with their grace.
     SystemShutdown "system.shutdown" system_shutdown(y::ShutdownParams) -> y::ShutdownAccepted
         = effect system::shutdown, Declaration::mutating(Scope::Admin).control();
+
+    /// Says who calls, and what that one may do.
+    AuthWhoami "auth.whoami" auth_whoami(y::NoParams) -> u::WhoAmI = now auth::whoami, OPEN;
+
+    /// Logs in on this connection: what it sends after this is the new principal's.
+    ///
+    /// A failure changes nothing, never says why, and is answered late when there were many.
+    AuthLogin "auth.login" auth_login(u::LoginParams) -> u::WhoAmI = barrier auth::login,
+        OPEN.control().open().fails_with(&[
+            E::InvalidRequest, E::Unauthenticated, E::ResourceExhausted,
+        ]);
+
+    /// Makes a token for somebody, who may do at most what the caller may.
+    ///
+    /// It is shown once; no call tells it again.
+    AuthTokenCreate "auth.token.create" auth_token_create(u::TokenCreateParams) -> u::TokenCreated
+        = effect auth::create_token,
+        Declaration::mutating(Scope::Admin).secret().fails_with(&[E::Forbidden, E::Other, E::StateError]);
+
+    /// Revokes a token, or one of which only the identifier is known, and ends what it is used for.
+    AuthTokenRevoke "auth.token.revoke" auth_token_revoke(u::TokenRevokeParams) -> u::TokenRevoked
+        = effect auth::revoke_token,
+        Declaration::mutating(Scope::Admin).control().fails_with(&[E::ResourceExhausted, E::StateError]);
+
+    /// Makes a key, whose bearer may do at most what the caller may.
+    ///
+    /// It is shown once; no call tells it again.
+    AuthKeyCreate "auth.key.create" auth_key_create(u::KeyCreateParams) -> u::KeyCreated
+        = effect auth::create_key,
+        Declaration::mutating(Scope::Admin).secret().fails_with(&[
+            E::Forbidden, E::ResourceExhausted, E::StateError,
+        ]);
+
+    /// Lists the keys that were made and not revoked, oldest first, without the keys themselves.
+    AuthKeyList "auth.key.list" auth_key_list(y::NoParams) -> u::KeyList = read auth::list_keys,
+        Declaration::reading(Scope::Admin).fails_with(&[E::StateError]);
+
+    /// Revokes a key at once, and ends what it is used for.
+    AuthKeyRevoke "auth.key.revoke" auth_key_revoke(u::KeyRevokeParams) -> u::KeyRevoked
+        = effect auth::revoke_key,
+        Declaration::mutating(Scope::Admin).control().fails_with(&[E::NotFound, E::StateError]);
 
     /// This document: OpenRPC 1.3.
     RpcDiscover "rpc.discover" rpc_discover(y::NoParams) -> s::Json = raw rpc::discover, OPEN;

@@ -4,13 +4,17 @@ mod standing;
 
 use std::{
     fmt,
-    sync::{Arc, PoisonError, RwLock},
-    time::Instant,
+    sync::Arc,
+    time::{Duration, Instant},
 };
 
 use descartes_core::runner::Whereabouts;
+use tokio::sync::watch;
 
-use crate::auth::Principal;
+use crate::{
+    auth::{Over, Principal},
+    message::EndReason,
+};
 use standing::Process;
 pub(crate) use standing::Standing;
 
@@ -18,7 +22,7 @@ pub(crate) use standing::Standing;
 ///
 /// A fresh peer has no authority; a transport vouches for it with [`Peer::with_uid`] or
 /// [`Peer::with_principal`]. Clones share the principal, which a login replaces for the whole
-/// connection.
+/// connection: a duplex connection needs a peer of its own.
 ///
 /// Where a transport also tells the peer's process ([`Peer::with_pid`], [`Peer::with_socket`]), the
 /// service finds out whether that is one of an agent's. A peer of which it is not told counts as
@@ -29,7 +33,7 @@ pub struct Peer {
     address: Option<Arc<str>>,
     credentials: Option<Credentials>,
     standing: Option<Arc<Standing>>,
-    principal: Arc<RwLock<Option<Principal>>>,
+    principal: Arc<watch::Sender<Option<Principal>>>,
 }
 
 /// What the operating system says of a peer's process.
@@ -46,7 +50,7 @@ impl Peer {
     /// A peer of `transport` without any authority.
     #[must_use]
     pub fn new(transport: &'static str) -> Self {
-        let principal = Arc::new(RwLock::new(None));
+        let principal = Arc::new(watch::Sender::new(None));
         Self { transport, address: None, credentials: None, standing: None, principal }
     }
 
@@ -56,10 +60,12 @@ impl Peer {
         Self::new(transport).with_principal(Principal::owner())
     }
 
-    /// The same peer on a connection that goes on as another transport.
+    /// The same peer on a connection that goes on as another transport; who logs in on it changes no
+    /// other clone.
     #[must_use]
-    pub const fn over(mut self, transport: &'static str) -> Self {
+    pub fn over(mut self, transport: &'static str) -> Self {
         self.transport = transport;
+        self.principal = Arc::new(watch::Sender::new(self.principal()));
         self
     }
 
@@ -108,7 +114,7 @@ impl Peer {
     /// Vouches that the peer is `principal`.
     #[must_use]
     pub fn with_principal(mut self, principal: Principal) -> Self {
-        self.principal = Arc::new(RwLock::new(Some(principal)));
+        self.principal = Arc::new(watch::Sender::new(Some(principal)));
         self
     }
 
@@ -145,7 +151,55 @@ impl Peer {
     /// Who it was vouched for as, or has logged in as.
     #[must_use]
     pub fn principal(&self) -> Option<Principal> {
-        self.principal.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.principal.borrow().clone()
+    }
+
+    /// Resolves when it is known who it is: at once, or when somebody has logged in. Cancel safe.
+    pub async fn known(&self) {
+        let mut principal = self.principal.subscribe();
+        // It cannot fail: the sender is here, in self.
+        drop(principal.wait_for(Option::is_some).await);
+    }
+
+    /// Resolves when the credentials that it came or has logged in with are over; never where they
+    /// have no bound. Cancel safe.
+    pub async fn validity_over(&self) {
+        self.departs(None).await;
+    }
+
+    /// Makes it `principal` for everything that its connection sends from now on; gives back whom
+    /// that makes it, which inside of an agent is the agent.
+    pub(crate) fn log_in(&self, principal: Principal) -> Principal {
+        self.principal.send_replace(Some(principal.clone()));
+        match self.whereabouts() {
+            Whereabouts::Outside => principal,
+            found => principal.found(found),
+        }
+    }
+
+    /// Resolves when its connection is to end: the credentials that it came or has logged in with
+    /// are over, or it has none when the time to log in is over. Cancel safe.
+    pub(crate) async fn departs(&self, login: Option<Duration>) -> EndReason {
+        let mut principal = self.principal.subscribe();
+        if let Some(deadline) = login {
+            let known = principal.wait_for(Option::is_some);
+            if tokio::time::timeout(deadline, known).await.is_err() {
+                return EndReason::Forbidden;
+            }
+        }
+        loop {
+            let validity = principal.borrow_and_update().as_ref().map(|one| one.validity().clone());
+            let validity = validity.unwrap_or_default();
+            tokio::select! {
+                over = validity.over() => return match over {
+                    Over::Expired => EndReason::TokenExpired,
+                    Over::Revoked => EndReason::Forbidden,
+                },
+                changed = principal.changed() => {
+                    changed.expect("the sender is here, in self");
+                }
+            }
+        }
     }
 }
 
@@ -158,5 +212,20 @@ impl fmt::Debug for Peer {
             .field("standing", &self.standing)
             .field("principal", &self.principal())
             .finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_login_is_for_all_clones_of_one_connection_and_for_no_other() {
+        let first = Peer::owner("http");
+        let (same, other) = (first.clone(), first.clone().over("ws"));
+        first.log_in(Principal::new("ann", []));
+        let name = |peer: &Peer| peer.principal().unwrap().name().to_owned();
+        assert_eq!((name(&same).as_str(), name(&other).as_str()), ("ann", "local"));
+        assert_eq!(other.transport(), "ws");
     }
 }

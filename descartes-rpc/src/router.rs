@@ -130,6 +130,7 @@ impl Dispatch for Router {
             control: declared.control,
             immediate: entry.immediate,
             ordered: declared.ordered,
+            open: declared.open,
         };
         Some(Found { index, traits })
     }

@@ -11,6 +11,7 @@ pub mod action;
 pub mod agent;
 pub mod approval;
 pub mod audit;
+pub mod auth;
 pub mod backend;
 pub mod chat;
 pub mod chunk;

@@ -126,6 +126,11 @@ impl Revocation {
         self.0.cancel();
     }
 
+    /// Whether somebody else has it.
+    pub(super) fn is_held(&self) -> bool {
+        Arc::strong_count(&self.0) > 1
+    }
+
     /// Whether it was revoked.
     #[must_use]
     pub fn is_made(&self) -> bool {

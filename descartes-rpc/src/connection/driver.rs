@@ -31,7 +31,8 @@ use crate::{
     service::RpcService,
 };
 
-/// Serves one duplex connection until its peer leaves or `shutdown` completes and all is said.
+/// Serves one duplex connection until its peer leaves, its credentials are over, or `shutdown`
+/// completes, and all is said.
 ///
 /// Calls start in the order of arrival and run concurrently; answers go out as they are ready,
 /// many with one flush; notifications follow their subscription's response. `io` yields messages,
@@ -57,7 +58,14 @@ where
     T: Stream<Item = io::Result<M>> + Sink<Bytes, Error = io::Error> + Send,
     M: Into<Arrival>,
 {
-    serve_language(JsonRpc::new(service, peer), io, limits, shutdown).await
+    let departure = peer.clone();
+    let end = async {
+        tokio::select! {
+            () = shutdown => EndReason::Shutdown,
+            reason = departure.departs(limits.login) => reason,
+        }
+    };
+    serve(JsonRpc::new(service, peer), io, limits, end).await
 }
 
 /// Serves one duplex connection on which `language` is spoken, just as [`serve_connection`] does
@@ -77,11 +85,32 @@ where
     T: Stream<Item = io::Result<M>> + Sink<Bytes, Error = io::Error> + Send,
     M: Into<Arrival>,
 {
+    let end = async {
+        shutdown.await;
+        EndReason::Shutdown
+    };
+    serve(language, io, limits, end).await
+}
+
+/// Serves until the peer leaves or `end` says why nothing more is read.
+async fn serve<L, T, M>(
+    language: L,
+    io: T,
+    limits: ConnectionLimits,
+    end: impl Future<Output = EndReason> + Send,
+) -> io::Result<()>
+where
+    L: Language,
+    T: Stream<Item = io::Result<M>> + Sink<Bytes, Error = io::Error> + Send,
+    M: Into<Arrival>,
+{
     let mut driver = Driver::new(language, limits);
-    let (mut io, mut shutdown) = (pin!(io), pin!(shutdown));
+    let (mut io, mut end) = (pin!(io), pin!(end));
     poll_fn(|cx| {
-        if driver.phase == Phase::Open && shutdown.as_mut().poll(cx).is_ready() {
-            driver.drain();
+        if driver.phase == Phase::Open
+            && let Poll::Ready(reason) = end.as_mut().poll(cx)
+        {
+            driver.drain(reason);
         }
         driver.poll(io.as_mut(), cx)
     })
@@ -137,10 +166,10 @@ impl<L: Language> Driver<L> {
     }
 
     /// Reads nothing more; waits and streams end and say why.
-    fn drain(&mut self) {
+    fn drain(&mut self, reason: EndReason) {
         self.phase = Phase::Draining;
         self.connection.end_waits(WaitEnd::Draining);
-        self.connection.end_streams(EndReason::Shutdown);
+        self.connection.end_streams(reason);
     }
 
     fn poll<T, M>(&mut self, mut io: Pin<&mut T>, cx: &mut Context<'_>) -> Poll<io::Result<()>>

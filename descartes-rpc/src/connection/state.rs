@@ -44,6 +44,8 @@ pub struct ConnectionLimits {
     pub stall_draining: Duration,
     /// A connection on which nothing is under way for so long is closed; `None`: never.
     pub idle: Option<Duration>,
+    /// How long a peer that nobody knows may take to log in; `None`: it is known by other means.
+    pub login: Option<Duration>,
     /// Whether a peer that sends no more may still listen, as on a socket of which one side can be
     /// closed. Where the end is the end of both, streams and waits end with it.
     pub half_close: bool,
@@ -62,6 +64,7 @@ impl Default for ConnectionLimits {
             stall: limits::STALL,
             stall_draining: limits::STALL_DRAINING,
             idle: None,
+            login: None,
             half_close: true,
         }
     }
@@ -76,6 +79,7 @@ pub struct Connection {
 
 struct Shared {
     limits: ConnectionLimits,
+    duplex: bool,
     calls: AtomicUsize,
     control: AtomicUsize,
     batches: AtomicUsize,
@@ -96,12 +100,17 @@ pub(crate) enum CallClass {
 }
 
 impl Connection {
-    /// A connection of its own, with nothing on it yet.
+    /// A duplex connection of its own, with nothing on it yet.
     #[must_use]
     pub fn new(limits: ConnectionLimits) -> Self {
+        Self::of(limits, true)
+    }
+
+    fn of(limits: ConnectionLimits, duplex: bool) -> Self {
         Self {
             shared: Arc::new(Shared {
                 limits,
+                duplex,
                 calls: AtomicUsize::new(0),
                 control: AtomicUsize::new(0),
                 batches: AtomicUsize::new(0),
@@ -116,6 +125,12 @@ impl Connection {
     #[must_use]
     pub fn limits(&self) -> &ConnectionLimits {
         &self.shared.limits
+    }
+
+    /// Whether messages come both ways for as long as it lasts, so that somebody can log in on it.
+    #[must_use]
+    pub fn is_duplex(&self) -> bool {
+        self.shared.duplex
     }
 
     /// Ends the waiting call `id` with `cancelled`; false when none of that name waits.
@@ -204,9 +219,10 @@ impl Connection {
     }
 }
 
+/// The connection of one message.
 impl Default for Connection {
     fn default() -> Self {
-        Self::new(ConnectionLimits::default())
+        Self::of(ConnectionLimits::default(), false)
     }
 }
 

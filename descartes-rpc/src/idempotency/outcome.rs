@@ -7,7 +7,8 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 use super::Answer;
-use crate::error::RpcError;
+use crate::error::{ErrorKind, RpcError};
+use crate::method::Method;
 
 #[derive(Deserialize)]
 struct Kept<'a> {
@@ -34,6 +35,23 @@ pub(super) fn read(kept: &Bytes) -> Answer {
         (Some(result), None) => Ok(kept.slice_ref(result.get().as_bytes())),
         (None, None) => Ok(Bytes::from_static(b"null")),
     }
+}
+
+/// Keeps the answer of `M` under its key; a result with a secret in it is not kept, only that it was
+/// given.
+pub(super) async fn store_of<M: Method>(ticket: Option<Ticket>, answer: Answer) -> Answer {
+    if !M::DECLARATION.secret || answer.is_err() {
+        return store(ticket, answer).await;
+    }
+    drop(store(ticket, Err(given())).await);
+    answer
+}
+
+fn given() -> RpcError {
+    RpcError::new(ErrorKind::StateError, "this call was answered, and its secret is not kept")
+        .reason("secret_not_kept")
+        .retryable(false)
+        .hint("revoke what was made, if its secret is lost, and call again with a new key")
 }
 
 /// Keeps `answer` under its key, or gives the key free where another try may help.

@@ -69,7 +69,7 @@ impl Left {
         let digest = self.host.digest.of(descartes, &params).await?;
         let names = (self.method, &*self.key);
         if let Begin::New(ticket) = descartes.idempotency().begin(&self.by, names, &digest).await? {
-            drop(outcome::store(Some(ticket), answer).await);
+            drop(outcome::store_of::<M>(Some(ticket), answer).await);
         }
         Ok(())
     }

@@ -52,6 +52,32 @@ pub(crate) fn now<M: Method>(
     Dispatched::Now(answer().map(Outcome::of))
 }
 
+/// The answer of a method that is a barrier.
+pub(crate) enum Barrier<R> {
+    /// It is there.
+    Now(Result<R, RpcError>),
+    /// Everything is decided, and only the answer comes later.
+    Later(BoxFuture<'static, Result<R, RpcError>>),
+}
+
+/// A method that has its effect before any later call of its connection begins.
+pub(crate) fn barrier<M: Method>(
+    call: Call,
+    params: &Params,
+    run: impl FnOnce(Call, M::Params) -> Barrier<M::Result>,
+) -> Dispatched {
+    let params = match decode::<M::Params>(params) {
+        Ok(params) => params,
+        Err(fault) => return Dispatched::Now(Err(fault.into())),
+    };
+    match run(call, params) {
+        Barrier::Now(result) => {
+            Dispatched::Now(result.and_then(|result| encode(&result)).map(Outcome::of))
+        }
+        Barrier::Later(result) => later(async move { encode(&result.await?).map(Outcome::of) }),
+    }
+}
+
 /// A method that reads.
 pub(crate) fn read<M, F>(
     call: Call,
@@ -190,6 +216,9 @@ macro_rules! call {
     (now $Method:ty, $call:expr, $params:expr, $run:path) => {
         table::now::<$Method>(&$call, &$params, $run)
     };
+    (barrier $Method:ty, $call:expr, $params:expr, $run:path) => {
+        table::barrier::<$Method>($call, &$params, $run)
+    };
     ($via:ident $Method:ty, $call:expr, $params:expr, $run:path) => {
         table::$via::<$Method, _>($call, $params, $run)
     };
@@ -198,6 +227,9 @@ macro_rules! call {
 /// Whether such a row is answered on the spot.
 macro_rules! immediate {
     (now) => {
+        true
+    };
+    (barrier) => {
         true
     };
     ($via:ident) => {

@@ -2,6 +2,7 @@
 
 mod actions;
 mod audit;
+mod auth;
 mod chats;
 mod matrix;
 mod reach;

@@ -5,6 +5,7 @@ use std::fmt;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
+use crate::auth::Authenticator;
 use crate::wire::system::{SystemUse, TransportInfo};
 
 /// What was asked of `system.shutdown`.
@@ -43,6 +44,8 @@ pub struct About {
     pub retention: BTreeMap<String, u64>,
     /// What it listens on.
     pub transports: Transports,
+    /// Tells who has which credentials; the transports are given the same one.
+    pub auth: Authenticator,
     /// Measures its use of the machine.
     pub usage: Option<UsageProbe>,
     /// Stops it; without one `system.shutdown` is not accepted.
@@ -60,6 +63,7 @@ impl Default for About {
             limits: BTreeMap::new(),
             retention: BTreeMap::new(),
             transports: Transports::default(),
+            auth: Authenticator::default(),
             usage: None,
             shutdown: None,
         }

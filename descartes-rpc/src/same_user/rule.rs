@@ -94,6 +94,20 @@ impl SameUser {
         Ok(found.with_socket(number, held))
     }
 
+    /// The other end of a TCP connection as one that nobody vouches for, and who may have
+    /// credentials. Where it is a process of an agent is found out all the same.
+    #[must_use]
+    pub fn unknown(&self, peer: SocketAddr, server: SocketAddr) -> Peer {
+        let socket = PeerSocket::new(peer, server);
+        let unknown = Peer::new(self.transport).with_address(peer.to_string());
+        let owner = socket.is_loopback().then(|| self.lookup.owner_of(&socket).ok().flatten());
+        let Some(owner) = owner.flatten() else { return unknown };
+        let Some(number) = owner.number else { return unknown };
+        let lookup = Arc::clone(&self.lookup);
+        let held = move || matches!(lookup.owner_of(&socket), Ok(again) if again == Some(owner));
+        unknown.with_socket(number, held)
+    }
+
     /// Who is at the other end of a Unix socket, by the credentials that the kernel tells of it.
     ///
     /// # Errors

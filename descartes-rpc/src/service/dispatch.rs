@@ -27,9 +27,11 @@ pub struct MethodTraits {
     pub waits: bool,
     /// It gets through when others are shed, and does not wait for its turn.
     pub control: bool,
-    /// It never waits: [`Dispatch::call`] answers with [`Dispatched::Now`], and the call takes no
-    /// slot.
+    /// It has its effect on the spot: [`Dispatch::call`] answers with [`Dispatched::Now`], or only
+    /// the answer comes later. The call takes no slot.
     pub immediate: bool,
+    /// It may be called on a connection that nobody is known on yet.
+    pub open: bool,
     /// Calls of one connection that change the same thing take effect in the order sent; the
     /// dispatch tells the thing by [`Dispatch::order_key`].
     pub ordered: bool,

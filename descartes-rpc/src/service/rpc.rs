@@ -17,7 +17,7 @@ use super::{
     methods::{self, Methods},
 };
 use crate::{
-    auth::{Policy, Scope, authorize},
+    auth::{Policy, Principal, Scope, authorize},
     connection::CallClass,
     error::{ErrorKind, RpcError},
     layer::{CatchError, LoadShed, Noted, Ordered, Slots, Timeout, Trace, panicked},
@@ -63,17 +63,26 @@ impl Rpc {
     /// Finds out whom and what a call is for, and takes its places; refuses it otherwise.
     fn admit(&self, request: &mut Request) -> Result<Admitted, RpcError> {
         let shared = &self.shared;
-        let principal = shared.policy.principal(&request.peer);
-        // Who nobody knows does not learn which methods there are.
+        let found = shared.dispatch.find(&request.method);
+        let opens = found.is_some_and(|found| found.traits.open) && request.connection.is_duplex();
+        let mut principal = shared.policy.principal(&request.peer);
+        if opens {
+            principal.get_or_insert_with(Principal::nobody);
+        }
         let refused = |found, error| {
             shared.dispatch.refused(found, principal.as_ref(), request, &error);
             error
         };
-        authorize(principal.as_ref(), Scope::Authenticated)
-            .map_err(|error| refused(None, error))?;
-        let found = shared.dispatch.find(&request.method).ok_or_else(|| unknown(request))?;
-        authorize(principal.as_ref(), found.traits.scope)
-            .map_err(|error| refused(Some(found), error))?;
+        if !opens {
+            // Who nobody knows does not learn which methods there are.
+            authorize(principal.as_ref(), Scope::Authenticated)
+                .map_err(|error| refused(None, error))?;
+        }
+        let found = found.ok_or_else(|| unknown(request))?;
+        if !opens {
+            authorize(principal.as_ref(), found.traits.scope)
+                .map_err(|error| refused(Some(found), error))?;
+        }
         request.admission.found = Some(found);
         request.admission.principal = principal;
         if found.traits.immediate {

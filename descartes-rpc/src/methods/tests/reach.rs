@@ -323,9 +323,9 @@ async fn a_stream_ends_when_its_reader_is_believed_no_longer_and_says_why() {
             }
         };
         assert_eq!(ended, reason);
-        assert_eq!(
-            refused(client.agent_list(params(json!({}))).await).kind(),
-            ErrorKind::Unauthenticated
-        );
+        // Its connection has ended too, or is about to.
+        let refused = client.agent_list(params(json!({}))).await.unwrap_err().kind();
+        let kinds = [ErrorKind::Unauthenticated, ErrorKind::ConnectionLost];
+        assert!(kinds.contains(&refused), "{refused}");
     }
 }

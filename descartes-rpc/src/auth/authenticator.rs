@@ -1,0 +1,268 @@
+//! Who has these credentials: configured keys, made keys and tokens, in one place.
+
+mod issue;
+
+use std::{
+    collections::HashMap,
+    fmt,
+    sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock},
+    time::Duration,
+};
+
+use descartes_core::{
+    Descartes,
+    store::{Document, KeyRange, Space, StoreError},
+    time::Clock,
+};
+use tokio::sync::OnceCell;
+
+use super::{
+    Principal,
+    key::{self, KeyRecord},
+    revoked::{self, Revoked},
+    secret::Secret,
+    throttle::Throttle,
+    token::{Flaw, TokenKey},
+    validity::{Revocation, Validity},
+};
+use crate::{
+    error::{ErrorKind, RpcError},
+    limits::{TOKEN_BYTES, TOKEN_EXPIRY},
+};
+
+/// Documents that are read at once.
+const PAGE: usize = 500;
+
+/// What an [`Authenticator`] goes by.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct AuthSettings {
+    /// Whether everybody over TCP needs credentials, the same user too.
+    pub required: bool,
+    /// What tokens are signed and checked with; without it there are none.
+    pub tokens: Option<TokenKey>,
+    /// How long a token lasts that is made here unless somebody says.
+    pub token_expiry: Duration,
+    /// A key that may do everything.
+    pub api_key: Option<Secret>,
+    /// What tells when something has expired.
+    pub clock: Clock,
+}
+
+impl Default for AuthSettings {
+    fn default() -> Self {
+        Self {
+            required: false,
+            tokens: None,
+            token_expiry: TOKEN_EXPIRY,
+            api_key: None,
+            clock: Clock::system(),
+        }
+    }
+}
+
+/// Tells who has which credentials, makes them and revokes them. Cheap to clone; clones are one.
+///
+/// An application gives it to its transports, which ask it, and to the service
+/// ([`About::auth`](crate::router::About)), whose methods make keys and tokens with it. What is kept
+/// in the store is known after [`load`](Self::load). The default knows nobody.
+#[derive(Clone, Default)]
+pub struct Authenticator(Arc<Inner>);
+
+#[derive(Default)]
+struct Inner {
+    settings: AuthSettings,
+    loaded: OnceCell<()>,
+    keys: RwLock<HashMap<Arc<str>, HeldKey>>,
+    revoked: Mutex<Revoked>,
+    throttle: Throttle,
+}
+
+struct HeldKey {
+    record: KeyRecord,
+    revocation: Revocation,
+}
+
+/// Why nobody has these credentials: for the log, never for whoever sent them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Unknown {
+    TooLong,
+    NoSuchKey,
+    WrongKey,
+    ExpiredKey,
+    NoTokensHere,
+    Token(Flaw),
+    RevokedToken,
+}
+
+/// Credentials that did not fit; the answer has to wait.
+#[derive(Debug)]
+pub(crate) struct Failed(());
+
+impl Authenticator {
+    /// Goes by `settings`.
+    #[must_use]
+    pub fn new(settings: AuthSettings) -> Self {
+        Self(Arc::new(Inner { settings, ..Inner::default() }))
+    }
+
+    /// Whether everybody over TCP needs credentials.
+    #[must_use]
+    pub fn is_required(&self) -> bool {
+        self.0.settings.required
+    }
+
+    /// Reads the keys that were made and the tokens that were revoked; the first call does.
+    ///
+    /// # Errors
+    ///
+    /// When the store cannot be read; another call tries again.
+    pub async fn load(&self, descartes: &Descartes) -> Result<(), StoreError> {
+        self.0.loaded.get_or_try_init(|| self.read(descartes)).await.map(drop)
+    }
+
+    async fn read(&self, descartes: &Descartes) -> Result<(), StoreError> {
+        let mut keys = HashMap::new();
+        for document in documents(descartes, key::SPACE).await? {
+            match KeyRecord::read(&document) {
+                Ok(record) => {
+                    let held = HeldKey { record, revocation: Revocation::default() };
+                    keys.insert(Arc::clone(&held.record.id), held);
+                }
+                Err(error) => tracing::error!(%error, "a key cannot be used"),
+            }
+        }
+        let now = self.0.settings.clock.now();
+        for document in documents(descartes, revoked::SPACE).await? {
+            // What cannot be read stays revoked.
+            let until =
+                revoked::read(&document).unwrap_or_else(|| now.after(crate::limits::TOKEN_AGE));
+            self.revoked().add(document.key.id, until);
+        }
+        *self.0.keys.write().unwrap_or_else(PoisonError::into_inner) = keys;
+        Ok(())
+    }
+
+    /// Who has `presented`, which came from `address` (with its port).
+    ///
+    /// What fails is answered late, the later the more of that address has failed, and the answer
+    /// never says why. Dropping the future lets the next one of that address wait as long.
+    ///
+    /// # Errors
+    ///
+    /// `unauthenticated`, or `resource_exhausted` where too many failures of that address wait.
+    pub async fn authenticate(
+        &self,
+        presented: &Secret,
+        address: Option<&str>,
+    ) -> Result<Principal, RpcError> {
+        match self.recognise(presented, address)? {
+            Ok(principal) => Ok(principal),
+            Err(failed) => Err(self.refuse(failed, address).await),
+        }
+    }
+
+    /// Who has `presented`, for somebody who is let in without it: a failure costs nothing.
+    #[must_use]
+    pub fn known(&self, presented: &Secret) -> Option<Principal> {
+        self.look(presented).ok()
+    }
+
+    /// What credentials of `address` are answered with that cannot be read, as late as others that
+    /// do not fit.
+    pub async fn refuse_unreadable(&self, address: Option<&str>) -> RpcError {
+        match self.0.throttle.check(address) {
+            Ok(()) => self.refuse(Failed(()), address).await,
+            Err(busy) => busy,
+        }
+    }
+
+    /// The same as [`authenticate`](Self::authenticate) at once; a failure has still to be answered by [`refuse`](Self::refuse).
+    pub(crate) fn recognise(
+        &self,
+        presented: &Secret,
+        address: Option<&str>,
+    ) -> Result<Result<Principal, Failed>, RpcError> {
+        self.0.throttle.check(address)?;
+        Ok(self.look(presented).map_err(|why| {
+            tracing::debug!(?why, from = address, "a login has failed");
+            Failed(())
+        }))
+    }
+
+    /// The answer to a failure, when it may be given.
+    pub(crate) async fn refuse(&self, _: Failed, address: Option<&str>) -> RpcError {
+        self.0.throttle.pay(address).await;
+        RpcError::new(ErrorKind::Unauthenticated, "these credentials are not valid")
+            .hint("use a key or token of this daemon that has neither expired nor been revoked")
+    }
+
+    fn look(&self, presented: &Secret) -> Result<Principal, Unknown> {
+        let (settings, text) = (&self.0.settings, presented.expose());
+        if text.len() > TOKEN_BYTES {
+            return Err(Unknown::TooLong);
+        }
+        if settings.api_key.as_ref().is_some_and(|key| key == presented) {
+            return Ok(Principal::new("api_key", ["*"]));
+        }
+        if let Some(id) = key::id_of(text) {
+            return self.key(id, presented);
+        }
+        let tokens = settings.tokens.as_ref().ok_or(Unknown::NoTokensHere)?;
+        let claims = tokens.verify(text, settings.clock.now()).map_err(Unknown::Token)?;
+        let name = revoked::name_of(&claims, presented);
+        let mut revoked = self.revoked();
+        if revoked.contains(&name) {
+            return Err(Unknown::RevokedToken);
+        }
+        let until = descartes_core::time::Timestamp::from_millis(claims.expires_at * 1000);
+        let validity =
+            Validity::until(until, settings.clock.clone()).revoked_by(revoked.use_of(name));
+        let scopes = claims.scopes.iter().map(String::as_str);
+        Ok(Principal::new(&claims.subject, scopes).valid_for(validity))
+    }
+
+    fn key(&self, id: &str, presented: &Secret) -> Result<Principal, Unknown> {
+        let clock = &self.0.settings.clock;
+        let keys = self.0.keys.read().unwrap_or_else(PoisonError::into_inner);
+        let HeldKey { record, revocation } = keys.get(id).ok_or(Unknown::NoSuchKey)?;
+        if !record.is(presented) {
+            return Err(Unknown::WrongKey);
+        }
+        let validity = match record.expires_at {
+            Some(at) if at <= clock.now() => return Err(Unknown::ExpiredKey),
+            Some(at) => Validity::until(at, clock.clone()),
+            None => Validity::default(),
+        };
+        let (name, scopes) = (format!("key:{}", record.name), record.scopes.iter());
+        let principal = Principal::new(&name, scopes.map(String::as_str));
+        Ok(principal.valid_for(validity.revoked_by(revocation.clone())))
+    }
+
+    fn revoked(&self) -> MutexGuard<'_, Revoked> {
+        self.0.revoked.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// All documents of `space`.
+async fn documents(descartes: &Descartes, space: Space) -> Result<Vec<Document>, StoreError> {
+    let mut range = KeyRange::new(space, "", PAGE);
+    let mut all: Vec<Document> = Vec::new();
+    loop {
+        let page = descartes.journal().store().list(&range).await?;
+        all.extend(page.documents);
+        match all.last() {
+            Some(last) if page.more => range.after = Some(Arc::clone(&last.key.id)),
+            _ => return Ok(all),
+        }
+    }
+}
+
+impl fmt::Debug for Authenticator {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Authenticator").field("settings", &self.0.settings).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests;

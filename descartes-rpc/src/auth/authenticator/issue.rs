@@ -1,0 +1,165 @@
+//! Credentials that are made and revoked here.
+
+use std::sync::{Arc, PoisonError};
+
+use descartes_core::{
+    Descartes,
+    store::{Batch, Expect, Put},
+    time::Timestamp,
+};
+
+use super::{Authenticator, HeldKey};
+use crate::{
+    auth::{
+        key::{KeyRecord, NewKey},
+        revoked,
+        secret::{Secret, random_hex},
+        token::Claims,
+        validity::Revocation,
+    },
+    error::{ErrorKind, RpcError},
+    limits::{KEYS, REVOKED_TOKENS, TOKEN_AGE},
+};
+
+/// Bytes of the identifier of a token.
+const TOKEN_ID_BYTES: usize = 16;
+
+impl Authenticator {
+    /// When something ends that lasts for so many seconds; those of the settings without them.
+    pub(crate) fn end_of_token(&self, ttl_secs: Option<u64>) -> Timestamp {
+        let settings = &self.0.settings;
+        let ttl = ttl_secs.map_or(settings.token_expiry, std::time::Duration::from_secs);
+        settings.clock.now().after(ttl)
+    }
+
+    /// Signs a token.
+    pub(crate) fn make_token(
+        &self,
+        subject: String,
+        scopes: Vec<String>,
+        until: Timestamp,
+    ) -> Result<(Secret, Claims), RpcError> {
+        let settings = &self.0.settings;
+        let Some(tokens) = &settings.tokens else {
+            return Err(RpcError::new(ErrorKind::Other, "this daemon signs no tokens")
+                .reason("no_secret")
+                .hint(
+                    "set [auth] jwt_secret_file or enabled = true, or make a key (auth.key.create)",
+                ));
+        };
+        let id = random_hex(TOKEN_ID_BYTES).map_err(|error| RpcError::internal(&error))?;
+        let issued_at = settings.clock.now().as_millis() / 1000;
+        let claims = Claims {
+            subject,
+            scopes,
+            issued_at,
+            begins_at: issued_at,
+            expires_at: until.as_millis() / 1000,
+            id: Some(id),
+        };
+        Ok((tokens.sign(&claims), claims))
+    }
+
+    /// Revokes the token itself; false when it is none of ours or has expired, so that there is
+    /// nothing to revoke.
+    pub(crate) async fn revoke_token(
+        &self,
+        descartes: &Descartes,
+        token: &Secret,
+        by: &str,
+    ) -> Result<bool, RpcError> {
+        let settings = &self.0.settings;
+        let read =
+            settings.tokens.as_ref().map(|key| key.verify(token.expose(), settings.clock.now()));
+        let Some(Ok(claims)) = read else { return Ok(false) };
+        let until = Timestamp::from_millis(claims.expires_at * 1000);
+        self.remember(descartes, (revoked::name_of(&claims, token), until), by).await?;
+        Ok(true)
+    }
+
+    /// Revokes the token of that identifier, which nobody needs to have.
+    pub(crate) async fn revoke_token_id(
+        &self,
+        descartes: &Descartes,
+        id: &str,
+        by: &str,
+    ) -> Result<(), RpcError> {
+        let until = self.0.settings.clock.now().after(TOKEN_AGE);
+        self.remember(descartes, (revoked::name_of_id(id), until), by).await
+    }
+
+    /// In force first and written down then: on a store that cannot write it holds until a restart.
+    async fn remember(
+        &self,
+        descartes: &Descartes,
+        (name, until): (Arc<str>, Timestamp),
+        by: &str,
+    ) -> Result<(), RpcError> {
+        self.load(descartes).await?;
+        let over = {
+            let mut revoked = self.revoked();
+            let over = revoked.forget(self.0.settings.clock.now());
+            if revoked.is_full() && !revoked.contains(&name) {
+                let most = REVOKED_TOKENS as u64;
+                return Err(RpcError::exhausted("auth.revoked_tokens", most, most));
+            }
+            revoked.add(Arc::clone(&name), until);
+            over
+        };
+        let put = Put::new(revoked::place(&name), by.into(), revoked::body(until));
+        let batch = over
+            .iter()
+            .fold(Batch::control().put(put), |batch, name| batch.delete(revoked::place(name)));
+        descartes.journal().commit(batch).await?;
+        Ok(())
+    }
+
+    /// Makes a key. Its text is in the answer and nowhere else.
+    pub(crate) async fn make_key(
+        &self,
+        descartes: &Descartes,
+        new: NewKey,
+        by: &str,
+    ) -> Result<(KeyRecord, Secret), RpcError> {
+        self.load(descartes).await?;
+        let count = self.0.keys.read().unwrap_or_else(PoisonError::into_inner).len();
+        if count >= KEYS {
+            return Err(RpcError::exhausted("auth.keys", count as u64, KEYS as u64)
+                .hint("revoke keys that nobody needs"));
+        }
+        let made = KeyRecord::make(new, by, self.0.settings.clock.now());
+        let (record, key) = made.map_err(|error| RpcError::internal(&error))?;
+        let place = KeyRecord::place(Arc::clone(&record.id));
+        let mut put = Put::new(place, by.into(), record.write());
+        put.expect = Expect::Absent;
+        descartes.journal().commit(Batch::control().put(put)).await?;
+        let held = HeldKey { record: record.clone(), revocation: Revocation::default() };
+        let mut keys = self.0.keys.write().unwrap_or_else(PoisonError::into_inner);
+        keys.insert(Arc::clone(&record.id), held);
+        Ok((record, key))
+    }
+
+    /// All keys that can be used, oldest first.
+    pub(crate) async fn keys(&self, descartes: &Descartes) -> Result<Vec<KeyRecord>, RpcError> {
+        self.load(descartes).await?;
+        let keys = self.0.keys.read().unwrap_or_else(PoisonError::into_inner);
+        let mut all: Vec<_> = keys.values().map(|held| held.record.clone()).collect();
+        all.sort_by(|a, b| (a.created_at, &a.id).cmp(&(b.created_at, &b.id)));
+        Ok(all)
+    }
+
+    /// Revokes a key and ends what it is in use for; false when there is none of that identifier.
+    pub(crate) async fn revoke_key(
+        &self,
+        descartes: &Descartes,
+        id: &str,
+    ) -> Result<bool, RpcError> {
+        self.load(descartes).await?;
+        let held = self.0.keys.write().unwrap_or_else(PoisonError::into_inner).remove(id);
+        let Some(held) = held else { return Ok(false) };
+        held.revocation.make();
+        let place = KeyRecord::place(Arc::clone(&held.record.id));
+        descartes.journal().commit(Batch::control().delete(place)).await?;
+        Ok(true)
+    }
+}

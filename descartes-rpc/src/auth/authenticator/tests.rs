@@ -1,0 +1,128 @@
+use descartes_core::store::MemoryStore;
+use descartes_core::time::Timestamp;
+
+use super::*;
+use crate::auth::Scope;
+use crate::auth::key::NewKey;
+use crate::auth::validity::Over;
+
+const API_KEY: &str = "a key of twenty letters or more";
+
+fn settings() -> AuthSettings {
+    let secret = Secret::new("a secret of more than thirty-two bytes, for tests");
+    AuthSettings {
+        tokens: Some(TokenKey::new(secret, "descartes").unwrap()),
+        api_key: Some(Secret::new(API_KEY)),
+        clock: Clock::fake(Timestamp::from_millis(1_795_223_000_000)),
+        ..AuthSettings::default()
+    }
+}
+
+async fn descartes(store: &Arc<MemoryStore>) -> Descartes {
+    Descartes::builder().store(Arc::clone(store) as _).build().await.unwrap()
+}
+
+fn scopes() -> Vec<String> {
+    vec!["agent:read".to_owned()]
+}
+
+async fn who(auth: &Authenticator, presented: &Secret) -> Option<Principal> {
+    auth.authenticate(presented, None).await.ok()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_made_key_is_its_principal_until_it_is_revoked_also_after_a_restart() {
+    let store = Arc::new(MemoryStore::new());
+    let first = descartes(&store).await;
+    let auth = Authenticator::new(settings());
+    let new = NewKey { name: "ci".to_owned(), scopes: scopes(), expires_at: None };
+    let (record, key) = auth.make_key(&first, new, "local").await.unwrap();
+
+    let again = Authenticator::new(settings());
+    assert!(who(&again, &key).await.is_none(), "nothing is read yet");
+    again.load(&first).await.unwrap();
+    let principal = who(&again, &key).await.unwrap();
+    assert_eq!(principal.name(), "key:ci");
+    assert!(principal.has_scope(Scope::AgentRead) && !principal.has_scope(Scope::Admin));
+    let wrong = Secret::new(format!("{}0", &key.expose()[..key.expose().len() - 1]));
+    assert!(who(&again, &wrong).await.is_none() || wrong == key);
+
+    assert!(again.revoke_key(&first, &record.id).await.unwrap());
+    assert_eq!(principal.validity().is_over(), Some(Over::Revoked));
+    assert!(who(&again, &key).await.is_none());
+    assert!(!again.revoke_key(&first, &record.id).await.unwrap());
+    let third = Authenticator::new(settings());
+    third.load(&first).await.unwrap();
+    assert!(who(&third, &key).await.is_none());
+    assert!(third.keys(&first).await.unwrap().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_token_is_its_subject_until_it_expires_or_is_revoked() {
+    let store = Arc::new(MemoryStore::new());
+    let descartes = descartes(&store).await;
+    let auth = Authenticator::new(settings());
+    let make = || auth.make_token("ann".to_owned(), scopes(), auth.end_of_token(Some(60))).unwrap();
+    let (token, _) = make();
+    let principal = who(&auth, &token).await.unwrap();
+    assert_eq!(principal.name(), "ann");
+    assert_eq!(principal.validity().over().await, Over::Expired);
+    assert!(who(&auth, &token).await.is_none());
+
+    let ((one, _), (other, claims)) = (make(), make());
+    let in_use = who(&auth, &one).await.unwrap();
+    assert!(auth.revoke_token(&descartes, &one, "local").await.unwrap());
+    auth.revoke_token_id(&descartes, claims.id.as_deref().unwrap(), "local").await.unwrap();
+    assert_eq!(in_use.validity().is_over(), Some(Over::Revoked));
+    assert!(who(&auth, &one).await.is_none() && who(&auth, &other).await.is_none());
+    assert!(!auth.revoke_token(&descartes, &Secret::new("x"), "local").await.unwrap());
+    let again =
+        Authenticator::new(AuthSettings { clock: auth.0.settings.clock.clone(), ..settings() });
+    assert!(who(&again, &one).await.is_some(), "the test would see nothing otherwise");
+    again.load(&descartes).await.unwrap();
+    assert!(who(&again, &one).await.is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_refusal_says_the_same() {
+    let store = Arc::new(MemoryStore::new());
+    let descartes = descartes(&store).await;
+    let auth = Authenticator::new(settings());
+    let now = auth.end_of_token(Some(0));
+    let new = NewKey { name: "old".to_owned(), scopes: scopes(), expires_at: Some(now) };
+    let (_, expired_key) = auth.make_key(&descartes, new, "local").await.unwrap();
+    let (expired_token, _) = auth.make_token("ann".to_owned(), scopes(), now).unwrap();
+    let (revoked, _) =
+        auth.make_token("ann".to_owned(), scopes(), auth.end_of_token(None)).unwrap();
+    assert!(auth.revoke_token(&descartes, &revoked, "local").await.unwrap());
+    let made_up = format!("dsk_0011223344556677_{}", "0".repeat(64));
+    let mut said = Vec::new();
+    for presented in [
+        expired_key,
+        expired_token,
+        revoked,
+        Secret::new(""),
+        Secret::new(made_up),
+        Secret::new("x".repeat(1 << 20)),
+        Secret::new(&API_KEY[1..]),
+    ] {
+        let error = auth.authenticate(&presented, Some("192.0.2.1:1")).await.unwrap_err();
+        said.push(serde_json::to_string(&error.data()).unwrap() + error.message());
+    }
+    said.dedup();
+    assert_eq!(said.len(), 1, "{said:?}");
+    let owner = who(&auth, &Secret::new(API_KEY)).await.unwrap();
+    assert!(owner.has_scope(Scope::Admin));
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_a_secret_there_are_no_tokens_and_the_default_knows_nobody() {
+    let (token, _) = {
+        let auth = Authenticator::new(settings());
+        auth.make_token("ann".to_owned(), scopes(), auth.end_of_token(None)).unwrap()
+    };
+    let auth = Authenticator::default();
+    assert!(who(&auth, &token).await.is_none() && who(&auth, &Secret::new("")).await.is_none());
+    let refused = auth.make_token("ann".to_owned(), scopes(), auth.end_of_token(None)).unwrap_err();
+    assert_eq!(refused.reason_text(), Some("no_secret"));
+}
