@@ -16,8 +16,29 @@ pub(crate) enum Caller {
     Vouched(Peer),
     /// The peer is the same user, by the kernel's word.
     Known(Peer),
-    /// Nobody knows.
-    Stranger(Stranger),
+    /// Nobody knows; the peer has no authority but what its credentials give it.
+    Stranger(Stranger, Peer),
+}
+
+impl Caller {
+    /// The other end, whoever it is.
+    pub(crate) const fn peer(&self) -> &Peer {
+        match self {
+            Self::Vouched(peer) | Self::Known(peer) | Self::Stranger(_, peer) => peer,
+        }
+    }
+
+    /// The other end without what its connection is worth: for a request of which that does not
+    /// hold, as one that came through a proxy.
+    pub(crate) fn stranger(&self) -> Peer {
+        match self {
+            Self::Stranger(_, peer) => peer.clone(),
+            Self::Vouched(peer) | Self::Known(peer) => {
+                let address = peer.address().unwrap_or_default();
+                Peer::new(TRANSPORT).with_address(address)
+            }
+        }
+    }
 }
 
 /// Why nobody vouches for a caller.
@@ -25,6 +46,8 @@ pub(crate) enum Caller {
 pub(crate) enum Stranger {
     /// The rule of the same user does not let it in.
     User(same_user::Stranger),
+    /// Everybody needs credentials.
+    Credentials,
     /// A proxy stands between, so the socket's owner is not the caller.
     Forwarded,
     /// The application that mounts the service named no principal.
@@ -35,10 +58,15 @@ impl Stranger {
     pub(crate) fn error(self) -> RpcError {
         let (reason, message, hint) = match self {
             Self::User(stranger) => return stranger.error(),
+            Self::Credentials => (
+                "no_credentials",
+                "credentials are needed",
+                "send Authorization: Bearer with a key or token",
+            ),
             Self::Forwarded => (
                 "forwarded",
                 "the request came through a proxy, so its sender could not be told",
-                "connect without a proxy",
+                "connect without a proxy, or send a key or token",
             ),
             Self::Unnamed => (
                 "unauthenticated",
@@ -47,11 +75,5 @@ impl Stranger {
             ),
         };
         RpcError::new(ErrorKind::Unauthenticated, message).reason(reason).hint(hint)
-    }
-}
-
-impl From<Result<Peer, same_user::Stranger>> for Caller {
-    fn from(judged: Result<Peer, same_user::Stranger>) -> Self {
-        judged.map_or_else(|stranger| Self::Stranger(Stranger::User(stranger)), Self::Known)
     }
 }

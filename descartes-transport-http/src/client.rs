@@ -14,7 +14,7 @@ use std::{
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use descartes_rpc::{client::Exchange, limits::REPLY_BYTES};
+use descartes_rpc::{auth::Secret, client::Exchange, limits::REPLY_BYTES};
 use futures_core::stream::BoxStream;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
@@ -55,6 +55,14 @@ impl HttpClient {
         Ok(Self { pool: Arc::new(Pool::new(address.clone())), address })
     }
 
+    /// Shows `token`, a key or a token of the daemon, with each call.
+    #[must_use]
+    #[expect(clippy::needless_pass_by_value, reason = "a builder takes what it is given")]
+    pub fn with_token(mut self, token: Secret) -> Self {
+        self.address.show(&token);
+        self
+    }
+
     fn request(&self, message: Bytes, accept: HeaderValue) -> Request<Full<Bytes>> {
         let mut request = Request::new(Full::new(message));
         *request.method_mut() = Method::POST;
@@ -63,6 +71,9 @@ impl HttpClient {
         headers.insert(header::HOST, self.address.host.clone());
         headers.insert(header::CONTENT_TYPE, JSON);
         headers.insert(header::ACCEPT, accept);
+        if let Some(authorization) = &self.address.authorization {
+            headers.insert(header::AUTHORIZATION, authorization.clone());
+        }
         request
     }
 }

@@ -5,6 +5,7 @@
 
 mod authority;
 pub(crate) mod content_type;
+pub(crate) mod credentials;
 pub(crate) mod forwarded;
 pub(crate) mod host;
 pub(crate) mod origin;
@@ -21,6 +22,8 @@ pub(crate) struct Head<'a> {
     pub(crate) content_type: Field<'a>,
     pub(crate) content_length: Option<&'a HeaderValue>,
     pub(crate) accept: Option<&'a HeaderValue>,
+    authorization: Field<'a>,
+    api_key: Field<'a>,
     pub(crate) last_event_id: Option<&'a HeaderValue>,
     /// A bearer in `Authorization`, or `X-API-Key`, is there: no page can send it without a
     /// preflight.
@@ -57,7 +60,10 @@ impl<'a> Head<'a> {
                 header::CONTENT_TYPE => head.content_type.add(value),
                 header::CONTENT_LENGTH => head.content_length = Some(value),
                 header::ACCEPT => head.accept = Some(value),
-                header::AUTHORIZATION => head.credentials |= is_bearer(value),
+                header::AUTHORIZATION => {
+                    head.credentials |= is_bearer(value);
+                    head.authorization.add(value);
+                }
                 header::FORWARDED | header::VIA => head.forwarded = true,
                 _ => head.read_unregistered(name.as_str(), value),
             }
@@ -67,7 +73,10 @@ impl<'a> Head<'a> {
 
     fn read_unregistered(&mut self, name: &str, value: &'a HeaderValue) {
         match name {
-            "x-api-key" => self.credentials = true,
+            "x-api-key" => {
+                self.credentials = true;
+                self.api_key.add(value);
+            }
             "sec-fetch-site" => self.fetch_site.add(value),
             "last-event-id" => self.last_event_id = Some(value),
             _ if forwarded::is_forwarding(name) => self.forwarded = true,
@@ -82,6 +91,11 @@ impl<'a> Head<'a> {
             Field::Once(origin) if origin::is_allowed(origin, allowed_origins) => false,
             origin => origin::is_foreign(origin, self.host) || site::is_foreign(self.fetch_site),
         }
+    }
+
+    /// The key or token that the caller shows.
+    pub(crate) fn presented(&self) -> credentials::Presented {
+        credentials::read(self.authorization, self.api_key)
     }
 
     /// Whether the caller asks for a stream of server-sent events.

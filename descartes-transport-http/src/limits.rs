@@ -75,6 +75,8 @@ pub struct HttpLimits {
     pub drain: Duration,
     /// Silence on an event stream after which a comment is sent.
     pub heartbeat: Duration,
+    /// How long a WebSocket on which nobody is known may wait for `auth.login`.
+    pub login: Duration,
     /// Time between two pings on a WebSocket; a peer that sends nothing between them is cut.
     pub ping: Duration,
     /// Connections of one address that is not loopback.
@@ -101,6 +103,7 @@ impl Default for HttpLimits {
             drain_stall_timeout: Duration::from_secs(5),
             drain: Duration::from_secs(30),
             heartbeat: Duration::from_secs(15),
+            login: descartes_rpc::limits::LOGIN_DEADLINE,
             ping: Duration::from_secs(20),
             connections_per_address: 64,
             newcomers: 256,

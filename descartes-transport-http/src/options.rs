@@ -1,6 +1,9 @@
 //! How the routes behave, wherever they are mounted.
 
-use descartes_rpc::{auth::Principal, peer::Peer};
+use descartes_rpc::{
+    auth::{Authenticator, Principal},
+    peer::Peer,
+};
 use tokio_util::sync::CancellationToken;
 
 use crate::{caller::TRANSPORT, limits::HttpLimits};
@@ -30,6 +33,9 @@ pub struct HttpOptions {
     pub routes: Routes,
     /// Who a caller is that the application names no principal for; `None` refuses it.
     pub caller: Option<Peer>,
+    /// Tells who has the key or token of a request; `None` knows no credentials. Where it says
+    /// that they are required, being the same user is not enough.
+    pub auth: Option<Authenticator>,
     /// Cancelled, it ends every event stream with `ended`, and WebSockets with 1001; without that
     /// streams keep a server from shutting down.
     pub shutdown: CancellationToken,
@@ -45,6 +51,7 @@ impl Default for HttpOptions {
             allowed_origins: Vec::new(),
             routes: Routes::All,
             caller: None,
+            auth: None,
             shutdown: CancellationToken::new(),
             limits: HttpLimits::default(),
         }
@@ -60,6 +67,17 @@ impl HttpOptions {
     pub fn everyone_is_owner(mut self) -> Self {
         self.caller = Some(Peer::new(TRANSPORT).with_principal(Principal::owner()));
         self
+    }
+
+    /// Lets those in who have credentials that `auth` knows.
+    #[must_use]
+    pub fn authenticated_by(mut self, auth: Authenticator) -> Self {
+        self.auth = Some(auth);
+        self
+    }
+
+    pub(crate) fn needs_credentials(&self) -> bool {
+        self.auth.as_ref().is_some_and(Authenticator::is_required)
     }
 
     /// Answers to `name` beside loopback.

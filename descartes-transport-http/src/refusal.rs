@@ -17,6 +17,9 @@ use crate::{
     ws::handshake::{self, NoHandshake},
 };
 
+/// The scheme of RFC 6750; `X-API-Key` has no name of this kind.
+const BEARER: HeaderValue = HeaderValue::from_static("Bearer realm=\"descartes\"");
+
 /// Why a request is refused by the transport itself.
 #[derive(Debug)]
 pub(crate) enum Refusal {
@@ -25,6 +28,10 @@ pub(crate) enum Refusal {
     ForeignOrigin,
     /// Nobody vouches for the caller.
     Stranger(Stranger),
+    /// The caller's credentials are not valid.
+    Credentials(RpcError),
+    /// Too many of that address have failed.
+    TooManyLogins(RpcError),
     NotFound,
     NotAllowed(&'static str),
     ContentType,
@@ -50,7 +57,8 @@ impl Refusal {
             Self::Full => StatusCode::SERVICE_UNAVAILABLE,
             Self::Host(HostFault::Misdirected) => StatusCode::MISDIRECTED_REQUEST,
             Self::ForeignOrigin => StatusCode::FORBIDDEN,
-            Self::Stranger(_) => StatusCode::UNAUTHORIZED,
+            Self::Stranger(_) | Self::Credentials(_) => StatusCode::UNAUTHORIZED,
+            Self::TooManyLogins(_) => StatusCode::TOO_MANY_REQUESTS,
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::NotAllowed(_) => StatusCode::METHOD_NOT_ALLOWED,
             Self::ContentType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
@@ -58,7 +66,7 @@ impl Refusal {
         }
     }
 
-    fn error(&self) -> RpcError {
+    pub(crate) fn error(&self) -> RpcError {
         let invalid = |message: &'static str| RpcError::new(ErrorKind::InvalidRequest, message);
         match self {
             Self::Host(HostFault::Invalid) => invalid("exactly one valid Host is needed"),
@@ -72,6 +80,7 @@ impl Refusal {
                     .hint("add the origin to [server] allowed_origins")
             }
             Self::Stranger(stranger) => stranger.error(),
+            Self::Credentials(error) | Self::TooManyLogins(error) => error.clone(),
             Self::NotFound => invalid("nothing is served here").hint("send calls to POST /"),
             Self::NotAllowed(allow) => invalid("this path is not served for that HTTP method")
                 .hint(format!("allowed: {allow}")),
@@ -95,6 +104,13 @@ impl Refusal {
         let mut response = error_response(self.status(), self.error());
         let headers = response.headers_mut();
         match self {
+            // RFC 9110 section 15.5.2: what would be taken.
+            Self::Stranger(_) | Self::Credentials(_) => {
+                headers.insert(header::WWW_AUTHENTICATE, BEARER);
+            }
+            Self::TooManyLogins(_) => {
+                headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+            }
             Self::NotAllowed(allow) => {
                 headers.insert(header::ALLOW, HeaderValue::from_static(allow));
             }
@@ -152,6 +168,8 @@ mod tests {
             (Refusal::Host(HostFault::Misdirected), 421, -32600),
             (Refusal::ForeignOrigin, 403, -32012),
             (Refusal::Stranger(Stranger::Forwarded), 401, -32001),
+            (Refusal::Credentials(RpcError::new(ErrorKind::Unauthenticated, "no")), 401, -32001),
+            (Refusal::TooManyLogins(RpcError::exhausted("x", 1, 1)), 429, -32011),
             (Refusal::NotFound, 404, -32600),
             (Refusal::NotAllowed("POST"), 405, -32600),
             (Refusal::ContentType, 415, -32600),

@@ -1,11 +1,13 @@
 //! All routes as one service, to be mounted in an application or served by [`crate::HttpTransport`].
 
 mod aliases;
+mod identify;
 mod log;
 mod pages;
 mod upgrade;
 
 use std::{
+    borrow::Cow,
     convert::Infallible,
     fmt,
     net::IpAddr,
@@ -112,7 +114,7 @@ pub(crate) struct Link<'a> {
     /// The socket's own address.
     pub(crate) local: Option<IpAddr>,
     /// The connection, when it is one of our own accept loop; it watches the deadlines.
-    pub(crate) state: Option<&'a ConnectionState>,
+    pub(crate) state: Option<&'a Arc<ConnectionState>>,
     /// Where the connection is told what it becomes; without it that is a task of its own.
     pub(crate) upgraded: Option<&'a Upgraded>,
     /// There is no room for the connection: it is only heard so that it can be told.
@@ -126,7 +128,7 @@ impl<'a> Link<'a> {
             Caller::Vouched(peer) => Ok(peer),
             Caller::Known(_) if head.forwarded => Err(Stranger::Forwarded),
             Caller::Known(peer) => Ok(peer),
-            Caller::Stranger(stranger) => Err(*stranger),
+            Caller::Stranger(stranger, _) => Err(*stranger),
         }
     }
 
@@ -135,7 +137,16 @@ impl<'a> Link<'a> {
     fn arrived(&self) {
         let Some(state) = self.state else { return };
         state.enter(Phase::Answer);
-        if !self.full && !matches!(self.caller, Caller::Stranger(_)) {
+        if !matches!(self.caller, Caller::Stranger(..)) {
+            self.settle();
+        }
+    }
+
+    /// The connection is no newcomer's any more.
+    fn settle(&self) {
+        if let Some(state) = self.state
+            && !self.full
+        {
             state.settle();
         }
     }
@@ -213,7 +224,8 @@ impl<S: RpcService> Server<S> {
                 let head = Head::read(&parts.headers);
                 self.check_site(link, &head, parts)?;
                 link.arrived();
-                return self.websocket(link, &head, parts, upgrade);
+                // In a box, so that the future of the plain call stays small.
+                return Box::pin(self.websocket(link, &head, parts, upgrade)).await;
             }
             _ if link.full => return Err(Refusal::Full),
             Ok(Route::Health) => return Ok(answered(link, text("OK"))),
@@ -230,7 +242,7 @@ impl<S: RpcService> Server<S> {
         {
             return Ok(answered(link, cors::permission(methods)));
         }
-        let peer = self.guard(link, &head, parts)?;
+        let peer = &*self.guard(link, &head, parts).await?;
         match found.map_err(refuse_route)? {
             Route::Call => {
                 let message = self.message(&head, body_deadline, body).await?;
@@ -265,7 +277,9 @@ impl<S: RpcService> Server<S> {
         parts: &request::Parts,
     ) -> Result<(), Refusal> {
         let options = &self.options;
-        if !matches!(link.caller, Caller::Vouched(_)) {
+        // Who must have credentials, and sends some, is no page: those cannot know them.
+        let guarded = head.credentials && options.needs_credentials();
+        if !guarded && !matches!(link.caller, Caller::Vouched(_)) {
             host::check(head.host, &parts.uri, link.local, &options.allowed_hosts)
                 .map_err(Refusal::Host)?;
         }
@@ -276,13 +290,13 @@ impl<S: RpcService> Server<S> {
     }
 
     /// Who calls, and all else that is decided before the body is read.
-    fn guard<'a>(
+    async fn guard<'a>(
         &self,
         link: &Link<'a>,
         head: &Head<'_>,
         parts: &request::Parts,
-    ) -> Result<&'a Peer, Refusal> {
-        let peer = link.identify(head).map_err(Refusal::Stranger)?;
+    ) -> Result<Cow<'a, Peer>, Refusal> {
+        let peer = self.identify(link, head).await?;
         if parts.method == Method::POST
             && !content_type::is_json(head.content_type, head.credentials)
         {
@@ -342,7 +356,10 @@ impl<S: RpcService> Server<S> {
         match (extensions.get::<Peer>(), &self.options.caller) {
             (Some(peer), _) => Caller::Vouched(peer.clone()),
             (None, Some(peer)) => Caller::Known(peer.clone()),
-            (None, None) => Caller::Stranger(Stranger::Unnamed),
+            (None, None) if self.options.auth.is_some() => {
+                Caller::Stranger(Stranger::Credentials, Peer::new(TRANSPORT))
+            }
+            (None, None) => Caller::Stranger(Stranger::Unnamed, Peer::new(TRANSPORT)),
         }
     }
 }

@@ -5,7 +5,7 @@ use std::{io, pin::pin, sync::Arc};
 use descartes_rpc::{
     codec::LineCodec,
     connection::serve_connection,
-    limits::SKIP_BYTES,
+    limits::{LOGIN_DEADLINE, SKIP_BYTES},
     peer::Peer,
     same_user::{KernelLookup, SameUser, Stranger},
     service::RpcService,
@@ -121,11 +121,18 @@ impl<S> Shared<S> {
             tracing::debug!(%error, "the user of a connection could not be told");
             Refusal::Stranger(Stranger::Unknown)
         })?;
-        let peer = self.rule.judge_local(found.uid, found.pid).map_err(Refusal::Stranger)?;
-        let permit = Arc::clone(&self.config.connections)
-            .try_acquire_owned()
-            .or_else(|_| Arc::clone(&self.reserve).try_acquire_owned());
-        permit.map(|permit| (peer, permit)).ok().ok_or(Refusal::Full)
+        let peer = match self.rule.judge_local(found.uid, found.pid) {
+            Ok(peer) => peer,
+            Err(_) if self.config.logins => {
+                let stranger = Peer::new(TRANSPORT).with_uid(found.uid);
+                found.pid.into_iter().fold(stranger, Peer::with_pid)
+            }
+            Err(stranger) => return Err(Refusal::Stranger(stranger)),
+        };
+        let take = |from: &Arc<Semaphore>| Arc::clone(from).try_acquire_owned().ok();
+        let kept = || peer.principal().is_some().then(|| take(&self.reserve)).flatten();
+        let permit = take(&self.config.connections).or_else(kept).ok_or(Refusal::Full)?;
+        Ok((peer, permit))
     }
 }
 
@@ -135,7 +142,10 @@ async fn connection<S: RpcService>(
     peer: Peer,
     permit: OwnedSemaphorePermit,
 ) {
-    let limits = shared.config.limits;
+    let mut limits = shared.config.limits;
+    if peer.principal().is_none() {
+        limits.login = Some(LOGIN_DEADLINE);
+    }
     let served = serve_connection(
         shared.rpc.clone(),
         peer,

@@ -40,6 +40,8 @@ pub struct UnixConfig {
     pub credentials: Arc<dyn CredentialsLookup>,
     /// The bounds of each connection.
     pub limits: ConnectionLimits,
+    /// Whether other users who can reach the socket may log in; otherwise they are refused.
+    pub logins: bool,
     /// One permit is one connection; share it between transports to bound them together.
     pub connections: Arc<Semaphore>,
     /// Connections beyond that which are kept for this socket, so that its owner gets in although
@@ -58,6 +60,7 @@ impl UnixConfig {
             own_uid: rustix::process::geteuid().as_raw(),
             credentials: Arc::new(KernelCredentials),
             limits: ConnectionLimits::default(),
+            logins: false,
             connections: Arc::new(Semaphore::new(limits::CONNECTIONS)),
             reserved_connections: limits::RESERVED_CONNECTIONS,
             drain: limits::DRAIN,

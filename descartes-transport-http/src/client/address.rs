@@ -2,6 +2,7 @@
 
 use std::{io, time::Duration};
 
+use descartes_rpc::auth::Secret;
 use http::{HeaderValue, Uri};
 use tokio::{net::TcpStream, time::timeout};
 
@@ -31,6 +32,8 @@ pub(crate) struct Address {
     /// The field `Host`.
     pub(crate) host: HeaderValue,
     pub(crate) path: Uri,
+    /// The field `Authorization`, if credentials are shown.
+    pub(crate) authorization: Option<HeaderValue>,
     name: String,
     port: u16,
 }
@@ -47,7 +50,17 @@ impl Address {
         let name = authority.host().trim_start_matches('[').trim_end_matches(']').to_owned();
         let path = uri.path_and_query().map_or("/", |path| path.as_str());
         let path = path.parse().ok().ok_or_else(invalid)?;
-        Ok(Self { host, path, name, port: authority.port_u16().unwrap_or(80) })
+        let port = authority.port_u16().unwrap_or(80);
+        Ok(Self { host, path, authorization: None, name, port })
+    }
+
+    /// Shows `token` with each request. A field cannot carry every text; what it cannot carry is no
+    /// token of a daemon either, and is shown as an empty one.
+    pub(crate) fn show(&mut self, token: &Secret) {
+        let value = HeaderValue::try_from(format!("Bearer {}", token.expose()));
+        let mut value = value.unwrap_or(HeaderValue::from_static("Bearer"));
+        value.set_sensitive(true);
+        self.authorization = Some(value);
     }
 
     pub(crate) async fn connect(&self) -> io::Result<TcpStream> {

@@ -30,7 +30,7 @@ use super::{
     upgraded::Upgraded,
 };
 use crate::{
-    caller::Caller,
+    caller::{Caller, Stranger},
     limits::{ACCEPT_PAUSE, LOBBY, LOBBY_SILENCE, MAX_BUFFER_BYTES},
     refusal,
     service::{Link, Server},
@@ -55,6 +55,18 @@ struct Place {
 }
 
 impl<S> Shared<S> {
+    /// Who is at the other end, before it has said anything.
+    fn caller(&self, peer: SocketAddr, local: SocketAddr) -> Caller {
+        let unknown = || self.rule.unknown(peer, local);
+        if self.server.options.needs_credentials() {
+            return Caller::Stranger(Stranger::Credentials, unknown());
+        }
+        match self.rule.judge(peer, local) {
+            Ok(peer) => Caller::Known(peer),
+            Err(stranger) => Caller::Stranger(Stranger::User(stranger), unknown()),
+        }
+    }
+
     fn place(&self) -> Option<Place> {
         let take = |from: &Arc<Semaphore>| Arc::clone(from).try_acquire_owned().ok();
         let room = take(&self.connections).map(|_permit| Place { full: false, _permit });
@@ -199,7 +211,7 @@ async fn connection<S: RpcService>(
     if place.full && timeout(LOBBY_SILENCE, stream.peek(&mut [0])).await.is_err() {
         return refuse(stream, StatusCode::SERVICE_UNAVAILABLE, refusal::full());
     }
-    let caller = Caller::from(shared.rule.judge(peer, local));
+    let caller = shared.caller(peer, local);
     let state = Arc::clone(&seat.state);
     let upgraded = Upgraded::default();
     let connection = Arc::new(Connection { shared, seat, caller, local, place, upgraded });

@@ -18,7 +18,7 @@ use crate::{
 
 impl<S: RpcService> Server<S> {
     /// Whoever may not stay is told so after the upgrade: a page sees no status, only close codes.
-    pub(super) fn websocket(
+    pub(super) async fn websocket(
         &self,
         link: &Link<'_>,
         head: &Head<'_>,
@@ -29,24 +29,48 @@ impl<S: RpcService> Server<S> {
         // Whoever serves this service must offer upgrades; hyper does so for HTTP/1.1 only.
         let upgrade = upgrade.ok_or(Refusal::Handshake(NoHandshake::UpgradeRequired))?;
         let response = handshake::accepted(key);
-        let admission = admission(link, head);
+        let admission = self.admission(link, head).await;
+        let known = admission.login().cloned();
         let session = Session::new(self.rpc.clone(), admission, upgrade, &self.options);
+        let state = link.state.cloned();
+        let settle = async move {
+            if let (Some(peer), Some(state)) = (known, state) {
+                peer.known().await;
+                state.settle();
+            }
+            std::future::pending::<()>().await;
+        };
         match link.upgraded {
-            Some(connection) => connection.go_on_as(session.run().boxed()),
+            Some(connection) => connection.go_on_as(
+                async move {
+                    tokio::select! {
+                        () = session.run() => {}
+                        () = settle => {}
+                    }
+                }
+                .boxed(),
+            ),
             None => drop(tokio::spawn(session.run_for(self.options.limits.drain))),
         }
         Ok(response)
     }
-}
 
-fn admission(link: &Link<'_>, head: &Head<'_>) -> Admission {
-    let refused =
-        |code, why: &RpcError| Admission::Refused(Close::new(code, why.message().to_owned()));
-    if link.full {
-        return refused(CloseCode::Overloaded, &refusal::full());
-    }
-    match link.identify(head) {
-        Ok(peer) => Admission::Granted(peer.clone().over(TRANSPORT)),
-        Err(stranger) => refused(CloseCode::Unauthenticated, &stranger.error()),
+    async fn admission(&self, link: &Link<'_>, head: &Head<'_>) -> Admission {
+        let refused =
+            |code, why: &RpcError| Admission::Refused(Close::new(code, why.message().to_owned()));
+        if link.full {
+            return refused(CloseCode::Overloaded, &refusal::full());
+        }
+        match self.identify(link, head).await {
+            Ok(peer) => Admission::Granted(peer.into_owned().over(TRANSPORT)),
+            // A page cannot send a field with its handshake, so it logs in afterwards.
+            Err(Refusal::Stranger(_)) if self.options.auth.is_some() => {
+                Admission::Login(link.caller.stranger().over(TRANSPORT))
+            }
+            Err(refusal @ Refusal::TooManyLogins(_)) => {
+                refused(CloseCode::Overloaded, &refusal.error())
+            }
+            Err(refusal) => refused(CloseCode::Unauthenticated, &refusal.error()),
+        }
     }
 }

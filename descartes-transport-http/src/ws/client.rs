@@ -10,6 +10,7 @@ use std::{
 use async_trait::async_trait;
 use bytes::Bytes;
 use descartes_rpc::{
+    auth::Secret,
     client::{Connect, FrameIo},
     frame::Arrival,
 };
@@ -54,6 +55,14 @@ impl WsClient {
         Ok(Self { address: Address::read(url, "ws")? })
     }
 
+    /// Shows `token`, a key or a token of the daemon, when it connects.
+    #[must_use]
+    #[expect(clippy::needless_pass_by_value, reason = "a builder takes what it is given")]
+    pub fn with_token(mut self, token: Secret) -> Self {
+        self.address.show(&token);
+        self
+    }
+
     /// Asks for the upgrade; gives what the connection is after it.
     async fn upgrade(&self, keys: &mut MaskKeys) -> io::Result<Upgraded> {
         let stream = TokioIo::new(self.address.connect().await?);
@@ -65,6 +74,9 @@ impl WsClient {
         *request.uri_mut() = self.address.path.clone();
         asking::ask(request.headers_mut(), &key);
         request.headers_mut().insert(header::HOST, self.address.host.clone());
+        if let Some(authorization) = &self.address.authorization {
+            request.headers_mut().insert(header::AUTHORIZATION, authorization.clone());
+        }
         let response = sender.send_request(request).await.map_err(lost)?;
         if !asking::is_granted(response.status(), response.headers(), &key) {
             let what = format!("HTTP {} instead of a WebSocket", response.status());
@@ -88,6 +100,8 @@ impl Connect for WsClient {
             skip: MAX_ANSWER_BYTES,
             ping: PING,
             shutdown: CancellationToken::new(),
+            peer: None,
+            login: false,
         };
         let socket = WsSocket::new(TokioIo::new(upgraded), Side::Client(keys), terms);
         Ok(Box::new(Frames { socket }))
@@ -119,6 +133,12 @@ impl Stream for Frames {
     }
 }
 
+fn is_about_credentials(code: u16) -> bool {
+    [CloseCode::Unauthenticated, CloseCode::Forbidden, CloseCode::LoginTimeout]
+        .into_iter()
+        .any(|one| one as u16 == code)
+}
+
 /// Why the server has closed, if it is not simply gone.
 fn explained(farewell: &Farewell) -> Option<io::Error> {
     let code = farewell.code?;
@@ -126,7 +146,7 @@ fn explained(farewell: &Farewell) -> Option<io::Error> {
         _ if code == CloseCode::Normal as u16 || code == CloseCode::GoingAway as u16 => {
             return None;
         }
-        _ if code == CloseCode::Unauthenticated as u16 => ErrorKind::PermissionDenied,
+        _ if is_about_credentials(code) => ErrorKind::PermissionDenied,
         _ => ErrorKind::ConnectionAborted,
     };
     Some(io::Error::new(kind, format!("closed with {code}: {}", farewell.reason)))

@@ -8,7 +8,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 const MAX_REASON: usize = super::frame::MAX_CONTROL - 2;
 
 /// The codes that are sent: those of RFC 6455 section 7.4.1, 1013 of the registry it founded, and
-/// one of the range for applications (section 7.4.2) that reads like its HTTP status.
+/// those of the range for applications (section 7.4.2) that read like HTTP statuses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u16)]
 pub(crate) enum CloseCode {
@@ -28,6 +28,10 @@ pub(crate) enum CloseCode {
     Overloaded = 1013,
     /// Credentials are needed.
     Unauthenticated = 4401,
+    /// The credentials have expired or were revoked.
+    Forbidden = 4403,
+    /// Nobody has logged in in time.
+    LoginTimeout = 4408,
 }
 
 /// A code with its reason, for people.

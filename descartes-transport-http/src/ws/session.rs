@@ -21,8 +21,20 @@ use crate::{limits::HttpLimits, options::HttpOptions};
 #[derive(Clone, Debug)]
 pub(crate) enum Admission {
     Granted(Peer),
+    /// It may say who it is.
+    Login(Peer),
     /// Only the close frame can tell a browser's page why.
     Refused(Close),
+}
+
+impl Admission {
+    /// Whoever may say who it is.
+    pub(crate) const fn login(&self) -> Option<&Peer> {
+        match self {
+            Self::Login(peer) => Some(peer),
+            Self::Granted(_) | Self::Refused(_) => None,
+        }
+    }
 }
 
 /// A connection that is about to become a WebSocket.
@@ -42,12 +54,15 @@ impl<S: RpcService> Session<S> {
         upgrade: OnUpgrade,
         options: &HttpOptions,
     ) -> Self {
-        let limits = connection_limits(&options.limits);
+        let mut limits = connection_limits(&options.limits);
+        limits.login = admission.login().map(|_| options.limits.login);
         let terms = Terms {
             message: limits.request_bytes,
             skip: SKIP_BYTES.max(limits.request_bytes),
             ping: options.limits.ping,
             shutdown: options.shutdown.clone(),
+            login: limits.login.is_some(),
+            peer: None,
         };
         Self { rpc, admission, upgrade, terms, limits }
     }
@@ -74,12 +89,15 @@ impl<S: RpcService> Session<S> {
     }
 
     async fn serve(self) -> io::Result<()> {
-        let Self { rpc, admission, upgrade, terms, limits } = self;
+        let Self { rpc, admission, upgrade, mut terms, limits } = self;
         let shutdown = terms.shutdown.clone();
         let upgraded = upgrade.await.map_err(io::Error::other)?;
+        if let Admission::Granted(peer) | Admission::Login(peer) = &admission {
+            terms.peer = Some(peer.clone());
+        }
         let mut socket = WsSocket::new(TokioIo::new(upgraded), Side::Server, terms);
         let peer = match admission {
-            Admission::Granted(peer) => peer,
+            Admission::Granted(peer) | Admission::Login(peer) => peer,
             Admission::Refused(close) => {
                 socket.close_with(close);
                 return end(&mut socket).await;

@@ -13,6 +13,7 @@ use bytes::{Buf, Bytes, BytesMut};
 use descartes_rpc::{
     frame::Arrival,
     keepalive::{Beat, Keepalive},
+    peer::Peer,
 };
 use futures_core::Stream;
 use futures_util::Sink;
@@ -53,6 +54,10 @@ pub(super) struct Terms {
     pub(super) ping: Duration,
     /// Cancelled, it is the reason for whatever end comes.
     pub(super) shutdown: CancellationToken,
+    /// Whose credentials may be the reason; none on a client's side.
+    pub(super) peer: Option<Peer>,
+    /// Whether it had to log in.
+    pub(super) login: bool,
 }
 
 /// A WebSocket after its handshake.
@@ -67,6 +72,8 @@ pub(super) struct WsSocket<IO> {
     pong: Option<Bytes>,
     keepalive: Keepalive,
     shutdown: CancellationToken,
+    peer: Option<Peer>,
+    login: bool,
     farewell: Option<Farewell>,
     ending: Ending,
 }
@@ -85,7 +92,7 @@ enum Ending {
 impl<IO: AsyncRead + AsyncWrite + Unpin> WsSocket<IO> {
     /// Must be called inside a runtime, whose clock it uses.
     pub(super) fn new(io: IO, side: Side, terms: Terms) -> Self {
-        let Terms { message, skip, ping, shutdown } = terms;
+        let Terms { message, skip, ping, shutdown, peer, login } = terms;
         let bounds = Bounds { message, skip, masked: matches!(side, Side::Server) };
         Self {
             io,
@@ -95,6 +102,8 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> WsSocket<IO> {
             pong: None,
             keepalive: Keepalive::new(ping, true),
             shutdown,
+            peer,
+            login,
             farewell: None,
             ending: Ending::Not(Close::new(CloseCode::Normal, "")),
         }
@@ -227,6 +236,25 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> WsSocket<IO> {
         Pin::new(&mut self.io).poll_flush(cx)
     }
 
+    fn usual_end(&self) -> Close {
+        if self.shutdown.is_cancelled() {
+            return Close::new(CloseCode::GoingAway, "the server stops");
+        }
+        Close::new(CloseCode::Normal, "")
+    }
+
+    /// Why whoever is at the other end has to leave, if it has to.
+    fn expulsion(&self) -> Option<Close> {
+        match self.peer.as_ref()?.principal() {
+            None if self.login => Some(Close::new(CloseCode::LoginTimeout, "nobody has logged in")),
+            None => None,
+            Some(principal) => principal
+                .validity()
+                .is_over()
+                .map(|_| Close::new(CloseCode::Forbidden, "the credentials are no longer valid")),
+        }
+    }
+
     /// The payload of our close frame.
     fn last_words(&self) -> Bytes {
         match (&self.farewell, &self.ending) {
@@ -236,10 +264,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> WsSocket<IO> {
             }
             (Some(Farewell { code: None, .. }), _) => Bytes::new(),
             (None, Ending::Not(close)) if close.code != CloseCode::Normal => close.payload(),
-            _ if self.shutdown.is_cancelled() => {
-                Close::new(CloseCode::GoingAway, "the server stops").payload()
-            }
-            _ => Close::new(CloseCode::Normal, "").payload(),
+            _ => self.expulsion().unwrap_or_else(|| self.usual_end()).payload(),
         }
     }
 

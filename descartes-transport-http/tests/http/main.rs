@@ -9,6 +9,7 @@ mod client;
 #[cfg(feature = "client")]
 mod conformance;
 mod cors;
+mod credentials;
 mod fake;
 mod mounted;
 mod raw;

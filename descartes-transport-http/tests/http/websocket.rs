@@ -59,6 +59,16 @@ fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
 }
 
 impl Server {
+    /// The code of the close frame that comes of a handshake with `fields` and silence.
+    pub(crate) async fn close_code(&self, fields: &str) -> Option<u16> {
+        let mut talk = self.connect().await;
+        let request = handshake("/ws", ("", "")).replace("Host", &format!("{fields}Host"));
+        talk.send(request).await;
+        assert_eq!(talk.answer().await.status, 101);
+        let (first, payload) = talk.frame().await;
+        (first == CLOSE).then(|| u16::from_be_bytes([payload[0], payload[1]]))
+    }
+
     /// A connection that has become a WebSocket.
     async fn upgraded(&self) -> Talk {
         let mut talk = self.connect().await;

@@ -9,7 +9,8 @@ use super::*;
 fn served() -> (DuplexStream, WsSocket<DuplexStream>) {
     let (raw, io) = duplex(64 * 1024);
     let (message, ping) = (1024, Duration::from_secs(20));
-    let terms = Terms { message, skip: message, ping, shutdown: CancellationToken::new() };
+    let shutdown = CancellationToken::new();
+    let terms = Terms { message, skip: message, ping, shutdown, peer: None, login: false };
     (raw, WsSocket::new(io, Side::Server, terms))
 }
 
