@@ -22,6 +22,7 @@ use std::{
 };
 
 use descartes_rpc::{
+    auth::Authenticator,
     peer::Peer,
     same_user::{KernelLookup, UidLookup},
     service::RpcService,
@@ -51,6 +52,9 @@ pub struct PublishConfig {
     /// Whether a loopback peer of the same user is let in; the protocol has no place for other
     /// credentials. The daemon says no in a container, where loopback proves nothing.
     pub trust_loopback: bool,
+    /// Where it says that credentials are required, whoever comes by TCP has to have some (PLAIN: a
+    /// key or token as the password); the Unix socket stays the own user's.
+    pub auth: Option<Authenticator>,
     /// The user whose programs are admitted beside root's; the one of this process.
     pub own_uid: u32,
     /// How the owner of a TCP peer's socket is found; for the Unix socket it is the kernel.
@@ -80,6 +84,7 @@ impl PublishConfig {
             tcp: None,
             ipc: None,
             trust_loopback: true,
+            auth: None,
             own_uid: rustix::process::geteuid().as_raw(),
             uid_lookup: Arc::new(KernelLookup),
             connections: Arc::new(Semaphore::new(limits::CONNECTIONS)),
@@ -98,6 +103,7 @@ impl PublishConfig {
         gate.tcp = self.tcp;
         gate.ipc = self.ipc;
         gate.trust_loopback = self.trust_loopback;
+        gate.auth = self.auth;
         gate.own_uid = self.own_uid;
         gate.uid_lookup = self.uid_lookup;
         gate.connections = self.connections;
@@ -155,7 +161,7 @@ impl PublishTransport {
     /// Dropping the future stops accepting, removes the socket and leaves connections to the
     /// runtime.
     ///
-    /// Events are read by `event.subscribe` of `rpc`, as its owner.
+    /// Events are read by `event.subscribe` of `rpc`, as whoever the subscriber is.
     ///
     /// # Errors
     ///

@@ -17,6 +17,7 @@ use std::{
 };
 
 use descartes_rpc::{
+    auth::Authenticator,
     connection::ConnectionLimits,
     same_user::{KernelLookup, UidLookup},
     service::RpcService,
@@ -42,6 +43,9 @@ pub struct ZmqConfig {
     /// Whether a loopback peer of the same user needs no credentials. The daemon says no in a
     /// container, where loopback proves nothing.
     pub trust_loopback: bool,
+    /// Where it says that credentials are required, whoever comes by TCP has to have some (PLAIN: a
+    /// key or token as the password); the Unix socket stays the own user's.
+    pub auth: Option<Authenticator>,
     /// The user whose programs are admitted beside root's; the one of this process.
     pub own_uid: u32,
     /// How the owner of a TCP peer's socket is found; for the Unix socket it is the kernel.
@@ -69,6 +73,7 @@ impl ZmqConfig {
             tcp: None,
             ipc: None,
             trust_loopback: true,
+            auth: None,
             own_uid: rustix::process::geteuid().as_raw(),
             uid_lookup: Arc::new(KernelLookup),
             connections: Arc::new(Semaphore::new(limits::CONNECTIONS)),

@@ -11,6 +11,7 @@ mod handshake;
 mod message;
 mod outbox;
 mod patience;
+mod plain;
 mod reader;
 mod socket;
 mod socket_type;

@@ -9,7 +9,10 @@ use std::{
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use descartes_rpc::client::{Connect, FrameIo};
+use descartes_rpc::{
+    auth::Secret,
+    client::{Connect, FrameIo},
+};
 use futures_core::Stream;
 use futures_util::Sink;
 use tokio::{
@@ -66,6 +69,7 @@ pub struct ZmqConnect {
     address: Address,
     timeout: Duration,
     encoding: Encoding,
+    token: Option<Secret>,
 }
 
 impl ZmqConnect {
@@ -76,7 +80,16 @@ impl ZmqConnect {
     ///
     /// [`AddressError`] when it is not such an address.
     pub fn new(address: &str) -> Result<Self, AddressError> {
-        Ok(Self { address: address.parse()?, timeout: CONNECT_TIMEOUT, encoding: Encoding::Json })
+        let address = address.parse()?;
+        Ok(Self { address, timeout: CONNECT_TIMEOUT, encoding: Encoding::Json, token: None })
+    }
+
+    /// Shows `token`, a key or a token of the daemon, when it connects by TCP; ZeroMQ has room for
+    /// 510 bytes. A daemon that needs none refuses to be shown one.
+    #[must_use]
+    pub fn with_token(mut self, token: Secret) -> Self {
+        self.token = Some(token);
+        self
     }
 
     /// Bounds one attempt, with its handshake, by `timeout`; 10 s unless this is called, and the
@@ -99,18 +112,23 @@ impl ZmqConnect {
             Address::Tcp { host, port } => {
                 let stream = TcpStream::connect((host.as_str(), *port)).await?;
                 stream.set_nodelay(true)?;
-                self.greet(stream).await
+                self.greet(stream, self.token.as_ref()).await
             }
-            Address::Ipc(path) => self.greet(UnixStream::connect(path).await?).await,
+            Address::Ipc(path) => self.greet(UnixStream::connect(path).await?, None).await,
         }
     }
 
-    async fn greet<IO>(&self, stream: IO) -> io::Result<Box<dyn FrameIo>>
+    async fn greet<IO>(&self, stream: IO, token: Option<&Secret>) -> io::Result<Box<dyn FrameIo>>
     where
         IO: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
         let limits = ZmtpLimits { handshake: self.timeout, ..ZmtpLimits::default() };
-        let socket = ZmtpSocket::connect(stream, SocketType::Dealer, limits).await;
+        let socket = match token {
+            None => ZmtpSocket::connect(stream, SocketType::Dealer, limits).await,
+            Some(token) => {
+                ZmtpSocket::connect_plain(stream, SocketType::Dealer, limits, token).await
+            }
+        };
         let socket = socket.map_err(explained)?;
         if socket.peer_type() != SocketType::Router {
             let what = format!("a {} listens there, not a daemon", socket.peer_type());

@@ -8,6 +8,7 @@ use std::{
 };
 
 use descartes_rpc::{
+    auth::{Authenticator, Principal},
     peer::Peer,
     same_user::{SameUser, Stranger},
     socket_path::Claim,
@@ -27,7 +28,7 @@ use super::{
 };
 use crate::{
     limits::{ACCEPT_PAUSE, BACKLOG, UNFINISHED_BYTES},
-    zmtp::{SocketType, Unfinished, ZmtpSocket},
+    zmtp::{HandshakeError, SocketType, Unfinished, ZmtpSocket},
 };
 
 /// What is done with those who have come in.
@@ -180,6 +181,8 @@ fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr), BindError> {
 /// A listener of either kind.
 trait Door: Sync + 'static {
     type Stream: Wire;
+    /// Whether whoever comes by it needs credentials where they are required.
+    const NEEDS_CREDENTIALS: bool;
 
     fn accept(&self)
     -> impl Future<Output = io::Result<(Self::Stream, Option<SocketAddr>)>> + Send;
@@ -191,10 +194,14 @@ trait Door: Sync + 'static {
         rule: &SameUser,
         stall: Duration,
     ) -> io::Result<Result<Peer, Stranger>>;
+
+    /// The other end without what its connection is worth.
+    fn unknown(stream: &Self::Stream, address: Option<SocketAddr>, rule: &SameUser) -> Peer;
 }
 
 impl Door for TcpListener {
     type Stream = TcpStream;
+    const NEEDS_CREDENTIALS: bool = true;
 
     async fn accept(&self) -> io::Result<(TcpStream, Option<SocketAddr>)> {
         self.accept().await.map(|(stream, address)| (stream, Some(address)))
@@ -212,10 +219,18 @@ impl Door for TcpListener {
         let server = stream.local_addr()?;
         Ok(address.ok_or(Stranger::Unknown).and_then(|peer| rule.judge(peer, server)))
     }
+
+    fn unknown(stream: &TcpStream, address: Option<SocketAddr>, rule: &SameUser) -> Peer {
+        match (address, stream.local_addr()) {
+            (Some(peer), Ok(server)) => rule.unknown(peer, server),
+            _ => Peer::new(TRANSPORT),
+        }
+    }
 }
 
 impl Door for UnixListener {
     type Stream = UnixStream;
+    const NEEDS_CREDENTIALS: bool = false;
 
     async fn accept(&self) -> io::Result<(UnixStream, Option<SocketAddr>)> {
         self.accept().await.map(|(stream, _)| (stream, None))
@@ -236,6 +251,10 @@ impl Door for UnixListener {
         };
         let pid = found.pid().and_then(|pid| u32::try_from(pid).ok()).filter(|pid| *pid > 0);
         Ok(rule.judge_local(found.uid(), pid))
+    }
+
+    fn unknown(_: &UnixStream, _: Option<SocketAddr>, _: &SameUser) -> Peer {
+        Peer::new(TRANSPORT)
     }
 }
 
@@ -294,20 +313,26 @@ async fn connection<D: Door, H: Host>(
             return;
         }
     };
+    let guard = shared.config.auth.as_ref().filter(|auth| auth.is_required());
+    let guard = guard.filter(|_| D::NEEDS_CREDENTIALS);
+    let unknown = guard.map(|_| D::unknown(&stream, address, &shared.rule));
     let served = async {
-        let shaken = ZmtpSocket::accept(stream, H::SOCKET, shared.config.zmtp).await;
-        let mut socket = match shaken {
-            Ok(socket) => socket,
+        let (mut socket, principal) = match shake::<_, H>(&shared, stream, guard, address).await {
+            Ok(shaken) => shaken,
             Err(error) => {
                 tracing::debug!(?address, %error, "no handshake");
                 return Ok(());
             }
         };
         socket.share(&shared.unfinished);
-        match judged {
+        let peer = match (unknown, principal) {
+            (Some(unknown), Some(principal)) => Ok(unknown.with_principal(principal)),
+            _ => judged,
+        };
+        match peer {
             Ok(peer) => {
                 seat.settle();
-                shared.host.serve(socket, peer, shared.drain.clone()).await
+                serve(&shared, socket, peer).await
             }
             // Who may not come in stays a newcomer, so that room is made of it first.
             Err(stranger) => tokio::select! {
@@ -324,6 +349,42 @@ async fn connection<D: Door, H: Host>(
                 tracing::debug!(?address, %error, "connection ended");
             }
         }
+    }
+}
+
+/// Shakes hands; with `guard`, whoever has no valid credentials hears nothing but that.
+async fn shake<IO: Wire, H: Host>(
+    shared: &Shared<H>,
+    stream: IO,
+    guard: Option<&Authenticator>,
+    address: Option<SocketAddr>,
+) -> Result<(ZmtpSocket<IO>, Option<Principal>), HandshakeError> {
+    let limits = shared.config.zmtp;
+    let Some(auth) = guard else {
+        return Ok((ZmtpSocket::accept(stream, H::SOCKET, limits).await?, None));
+    };
+    let address = address.map(|address| address.to_string());
+    let check =
+        |credentials| async move { auth.authenticate(&credentials, address.as_deref()).await.ok() };
+    let (socket, principal) = ZmtpSocket::accept_plain(stream, H::SOCKET, limits, check).await?;
+    Ok((socket, Some(principal)))
+}
+
+/// Serves a peer for as long as its credentials are valid.
+async fn serve<IO: Wire, H: Host>(
+    shared: &Shared<H>,
+    socket: ZmtpSocket<IO>,
+    peer: Peer,
+) -> io::Result<()> {
+    let drain = shared.drain.child_token();
+    let over = async {
+        peer.validity_over().await;
+        drain.cancel();
+        std::future::pending::<()>().await;
+    };
+    tokio::select! {
+        ended = shared.host.serve(socket, peer.clone(), drain.clone()) => ended,
+        () = over => Ok(()),
     }
 }
 

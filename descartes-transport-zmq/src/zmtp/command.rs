@@ -16,6 +16,12 @@ pub(super) enum Command {
     Ready(Bytes),
     /// With its reason.
     Error(String),
+    /// PLAIN: the credentials, as they came.
+    Hello(Bytes),
+    /// PLAIN: they are valid.
+    Welcome,
+    /// PLAIN: with its metadata.
+    Initiate(Bytes),
     Ping {
         /// Tenths of seconds after which a silent peer is gone; 0 says nothing.
         ttl: u16,
@@ -40,6 +46,9 @@ impl Command {
         Ok(match name {
             b"READY" => Self::Ready(data),
             b"ERROR" => Self::Error(reason(&data)),
+            b"HELLO" => Self::Hello(data),
+            b"WELCOME" => Self::Welcome,
+            b"INITIATE" => Self::Initiate(data),
             b"PING" => {
                 let Some((ttl, context)) = data.split_first_chunk() else {
                     return Err(ProtocolError::Command);
@@ -67,7 +76,7 @@ fn reason(data: &[u8]) -> String {
 }
 
 /// The body of a command of this name.
-fn named(name: &str) -> BytesMut {
+pub(super) fn named(name: &str) -> BytesMut {
     let mut body = BytesMut::with_capacity(64);
     body.put_u8(u8::try_from(name.len()).expect("names of commands are short"));
     body.put_slice(name.as_bytes());
@@ -76,7 +85,16 @@ fn named(name: &str) -> BytesMut {
 
 /// READY, with an empty identity where there may be one, as libzmq sends it.
 pub(super) fn ready(kind: SocketType) -> BytesMut {
-    let mut body = named("READY");
+    described("READY", kind)
+}
+
+/// INITIATE of PLAIN, which says the same.
+pub(super) fn initiate(kind: SocketType) -> BytesMut {
+    described("INITIATE", kind)
+}
+
+fn described(name: &str, kind: SocketType) -> BytesMut {
+    let mut body = named(name);
     property(&mut body, "Socket-Type", kind.name().as_bytes());
     if kind.has_identity() {
         property(&mut body, "Identity", b"");

@@ -23,9 +23,20 @@ pub enum HandshakeError {
     /// The peer speaks an older version.
     #[error("the peer speaks ZMTP {0}, and 3 is needed")]
     Version(u8),
-    /// The peer wants another security mechanism than NULL.
-    #[error("the peer wants the security mechanism {0:?}, and only NULL is spoken")]
-    Mechanism(String),
+    /// The peer wants another security mechanism than this end.
+    #[error("the peer wants the security mechanism {peer:?}, and {ours} is spoken here")]
+    Mechanism {
+        /// What it wants, as it came.
+        peer: String,
+        /// NULL, or PLAIN where credentials are needed.
+        ours: &'static str,
+    },
+    /// The peer's credentials are not valid; it was told no more than that.
+    #[error("the peer's credentials are not valid")]
+    Unauthenticated,
+    /// A key or token that PLAIN has no room for.
+    #[error("PLAIN carries credentials of at most 510 bytes")]
+    LongCredentials,
     /// The peer sent a message, or another command, before READY.
     #[error("the peer sent something else than READY")]
     NotReady,

@@ -6,7 +6,31 @@ pub(super) const LENGTH: usize = 64;
 /// Where the major version, and the minor one behind it, stands.
 const VERSION: usize = 10;
 const MECHANISM: std::ops::Range<usize> = 12..32;
-const NULL: &[u8; 20] = b"NULL\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0";
+const AS_SERVER: usize = 32;
+
+/// How peers say who they are, before anything else.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Mechanism {
+    /// Not at all.
+    Null,
+    /// With a name and a password.
+    Plain,
+}
+
+impl Mechanism {
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::Null => "NULL",
+            Self::Plain => "PLAIN",
+        }
+    }
+
+    fn field(self) -> [u8; 20] {
+        let mut field = [0; 20];
+        field[..self.name().len()].copy_from_slice(self.name().as_bytes());
+        field
+    }
+}
 
 /// What a peer speaks; ordered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -22,24 +46,25 @@ impl Version {
     }
 }
 
-/// Ours: ZMTP 3.1, NULL, which leaves the rest zero.
-pub(super) fn ours() -> [u8; LENGTH] {
+/// Ours: ZMTP 3.1. NULL has no servers, and leaves the rest zero.
+pub(super) fn ours(mechanism: Mechanism, as_server: bool) -> [u8; LENGTH] {
     let mut greeting = [0; LENGTH];
     (greeting[0], greeting[9]) = (0xFF, 0x7F);
     greeting[VERSION..VERSION + 2].copy_from_slice(&[3, 1]);
-    greeting[MECHANISM].copy_from_slice(NULL);
+    greeting[MECHANISM].copy_from_slice(&mechanism.field());
+    greeting[AS_SERVER] = u8::from(as_server && mechanism != Mechanism::Null);
     greeting
 }
 
 /// The version of a peer whose greeting `bytes` begin with; `None` when some of it is missing.
 ///
-/// The padding is not looked at ("Version Negotiation"), and neither is as-server, which has no
-/// significance for NULL ("Topology").
+/// The padding is not looked at ("Version Negotiation"), and neither is as-server: it has no
+/// significance for NULL ("Topology"), and two servers of PLAIN wait for each other's HELLO.
 ///
 /// # Errors
 ///
 /// When we cannot talk to it, as soon as that can be seen: older peers wait for our next byte.
-pub(super) fn read(bytes: &[u8]) -> Result<Option<Version>, HandshakeError> {
+pub(super) fn read(bytes: &[u8], ours: Mechanism) -> Result<Option<Version>, HandshakeError> {
     let differs = |at: usize, expected: u8| bytes.get(at).is_some_and(|byte| *byte != expected);
     if differs(0, 0xFF) || differs(9, 0x7F) {
         return Err(HandshakeError::NotZmtp);
@@ -51,9 +76,10 @@ pub(super) fn read(bytes: &[u8]) -> Result<Option<Version>, HandshakeError> {
     }
     let Some(greeting) = bytes.first_chunk::<LENGTH>() else { return Ok(None) };
     let mechanism = &greeting[MECHANISM];
-    if mechanism != NULL {
+    if *mechanism != ours.field() {
         let name = mechanism.split(|byte| *byte == 0).next().unwrap_or_default();
-        return Err(HandshakeError::Mechanism(String::from_utf8_lossy(name).into_owned()));
+        let peer = String::from_utf8_lossy(name).into_owned();
+        return Err(HandshakeError::Mechanism { peer, ours: ours.name() });
     }
     Ok(Some(Version { major: greeting[VERSION], minor: greeting[VERSION + 1] }))
 }
@@ -71,19 +97,24 @@ mod tests {
             b"\0",
             &[0; 31],
         ];
-        assert_eq!(ours().as_slice(), expected.concat());
+        assert_eq!(ours(Mechanism::Null, true).as_slice(), expected.concat());
+        let plain = ours(Mechanism::Plain, true);
+        assert_eq!(&plain[12..18], b"PLAIN\0");
+        assert_eq!((plain[32], ours(Mechanism::Plain, false)[32]), (1, 0));
     }
 
     #[test]
     fn a_greeting_is_read_when_its_last_byte_is_there_whatever_its_padding() {
         for (major, minor, commands) in [(3, 0, false), (3, 1, true), (3, 9, true), (4, 0, true)] {
-            let mut greeting = ours();
+            let mut greeting = ours(Mechanism::Null, false);
             greeting[1..9].copy_from_slice(b"whatever");
             (greeting[10], greeting[11]) = (major, minor);
             for cut in 0..LENGTH {
-                assert_eq!(read(&greeting[..cut]).unwrap(), None, "{cut}");
+                let some = read(&greeting[..cut], Mechanism::Null);
+                assert_eq!(some.unwrap(), None, "{cut}");
             }
-            let version = read(&[&greeting[..], b"more"].concat()).unwrap().unwrap();
+            let more = [&greeting[..], b"more"].concat();
+            let version = read(&more, Mechanism::Null).unwrap().unwrap();
             assert_eq!(version, Version { major, minor });
             assert_eq!(version.has_commands(), commands, "{version:?}");
         }
@@ -93,11 +124,12 @@ mod tests {
     fn whoever_speaks_something_else_is_known_by_the_first_byte_that_shows_it() {
         // ZMTP 1.0 begins with a short length; HTTP with a word.
         for bytes in [&b"\x01"[..], b"G", b"\xff\0\0\0\0\0\0\0\x01\x00"] {
-            assert!(matches!(read(bytes), Err(HandshakeError::NotZmtp)), "{bytes:?}");
+            let refused = read(bytes, Mechanism::Null);
+            assert!(matches!(refused, Err(HandshakeError::NotZmtp)), "{bytes:?}");
         }
         for major in 0..3 {
             let greeting = [&b"\xff\0\0\0\0\0\0\0\x01\x7f"[..], &[major]].concat();
-            let Err(HandshakeError::Version(found)) = read(&greeting) else {
+            let Err(HandshakeError::Version(found)) = read(&greeting, Mechanism::Null) else {
                 panic!("{greeting:?}")
             };
             assert_eq!(found, major);
@@ -106,12 +138,14 @@ mod tests {
 
     #[test]
     fn other_mechanisms_are_named_in_their_refusal() {
-        for name in ["CURVE", "PLAIN", "NULLX", "", "ABCDEFGHIJKLMNOPQRST"] {
-            let mut greeting = ours();
+        for name in ["CURVE", "PLAIN", "NULL", "NULLX", "", "ABCDEFGHIJKLMNOPQRST"] {
+            let spoken = if name == "NULL" { Mechanism::Plain } else { Mechanism::Null };
+            let mut greeting = ours(spoken, false);
             greeting[MECHANISM].fill(0);
             greeting[12..12 + name.len()].copy_from_slice(name.as_bytes());
-            let Err(HandshakeError::Mechanism(found)) = read(&greeting) else { panic!("{name}") };
-            assert_eq!(found, name);
+            let refused = read(&greeting, spoken);
+            let Err(HandshakeError::Mechanism { peer, ours }) = refused else { panic!("{name}") };
+            assert_eq!((peer.as_str(), ours), (name, spoken.name()));
         }
     }
 }

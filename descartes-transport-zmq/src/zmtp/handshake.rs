@@ -1,12 +1,15 @@
-//! From the first byte to READY on both sides ("The NULL Security Mechanism").
+//! From the first byte to READY on both sides ("The NULL Security Mechanism", "The PLAIN Security
+//! Mechanism").
 
+use descartes_rpc::auth::Secret;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 use super::{
-    HandshakeError, SocketType,
+    HandshakeError, ProtocolError, SocketType,
     command::{self, Command},
-    greeting::{self, Version},
+    greeting::{self, Mechanism, Version},
     outbox::Outbox,
+    plain,
     reader::Reader,
 };
 
@@ -19,40 +22,113 @@ pub(super) enum Side {
     Server,
 }
 
-/// Shakes hands; gives what the peer is.
-///
-/// Our greeting is sent at once: a peer may wait for its first bytes before it goes on.
-pub(super) async fn shake<IO: AsyncRead + AsyncWrite + Unpin>(
+/// Shakes hands without credentials; gives what the peer is.
+pub(super) async fn null<IO: AsyncRead + AsyncWrite + Unpin>(
     io: &mut IO,
     reader: &mut Reader,
     side: Side,
     ours: SocketType,
 ) -> Result<(SocketType, Version), HandshakeError> {
-    io.write_all(&greeting::ours()).await?;
+    let version = greet(io, reader, Mechanism::Null, side).await?;
+    if side == Side::Client {
+        say(io, &command::ready(ours)).await?;
+    }
+    let metadata = hear_ready(io, reader).await?;
+    let peer = match side {
+        Side::Client => kind(ours, &metadata),
+        Side::Server => answer_ready(io, ours, &metadata).await,
+    };
+    Ok((peer?, version))
+}
+
+/// Shakes hands with a peer whose credentials are checked before it is told anything but that.
+pub(super) async fn plain_server<IO, F, T>(
+    io: &mut IO,
+    reader: &mut Reader,
+    ours: SocketType,
+    check: impl FnOnce(Secret) -> F,
+) -> Result<(SocketType, Version, T), HandshakeError>
+where
+    IO: AsyncRead + AsyncWrite + Unpin,
+    F: Future<Output = Option<T>>,
+{
+    let version = greet(io, reader, Mechanism::Plain, Side::Server).await?;
+    let Command::Hello(data) = hear(io, reader).await? else {
+        return Err(HandshakeError::NotReady);
+    };
+    let credentials = plain::credentials(&data).ok_or(ProtocolError::Command)?;
+    let Some(found) = check(credentials).await else {
+        say(io, &command::error(plain::REFUSED)).await?;
+        io.shutdown().await?;
+        return Err(HandshakeError::Unauthenticated);
+    };
+    say(io, &command::named("WELCOME")).await?;
+    let Command::Initiate(metadata) = hear(io, reader).await? else {
+        return Err(HandshakeError::NotReady);
+    };
+    let peer = answer_ready(io, ours, &metadata).await?;
+    Ok((peer, version, found))
+}
+
+/// Shakes hands with a peer that wants to see `credentials`.
+pub(super) async fn plain_client<IO: AsyncRead + AsyncWrite + Unpin>(
+    io: &mut IO,
+    reader: &mut Reader,
+    ours: SocketType,
+    credentials: &Secret,
+) -> Result<(SocketType, Version), HandshakeError> {
+    let hello = plain::hello(credentials)?;
+    let version = greet(io, reader, Mechanism::Plain, Side::Client).await?;
+    say(io, &hello).await?;
+    match hear(io, reader).await? {
+        Command::Welcome => {}
+        Command::Error(reason) => return Err(HandshakeError::Refused(reason)),
+        _ => return Err(HandshakeError::NotReady),
+    }
+    say(io, &command::initiate(ours)).await?;
+    let metadata = hear_ready(io, reader).await?;
+    Ok((kind(ours, &metadata)?, version))
+}
+
+/// Our greeting is sent at once: a peer may wait for its first bytes before it goes on.
+async fn greet<IO: AsyncRead + AsyncWrite + Unpin>(
+    io: &mut IO,
+    reader: &mut Reader,
+    mechanism: Mechanism,
+    side: Side,
+) -> Result<Version, HandshakeError> {
+    io.write_all(&greeting::ours(mechanism, side == Side::Server)).await?;
     io.flush().await?;
     let version = loop {
-        if let Some(version) = greeting::read(reader.greeting())? {
+        if let Some(version) = greeting::read(reader.greeting(), mechanism)? {
             break version;
         }
         read(io, reader).await?;
     };
     reader.end_greeting(greeting::LENGTH);
-    if side == Side::Client {
-        say(io, &command::ready(ours)).await?;
+    Ok(version)
+}
+
+/// Looks at what the peer is, and answers with READY, or with ERROR and the end.
+async fn answer_ready<IO: AsyncWrite + Unpin>(
+    io: &mut IO,
+    ours: SocketType,
+    metadata: &[u8],
+) -> Result<SocketType, HandshakeError> {
+    let peer = kind(ours, metadata);
+    let reply = match &peer {
+        Ok(_) => command::ready(ours),
+        Err(error) => command::error(&error.to_string()),
+    };
+    say(io, &reply).await?;
+    if peer.is_err() {
+        io.shutdown().await?;
     }
-    let metadata = hear_ready(io, reader).await?;
-    let peer = command::socket_type(&metadata).and_then(|name| fitting(ours, name));
-    if side == Side::Server {
-        let reply = match &peer {
-            Ok(_) => command::ready(ours),
-            Err(error) => command::error(&error.to_string()),
-        };
-        say(io, &reply).await?;
-        if peer.is_err() {
-            io.shutdown().await?;
-        }
-    }
-    Ok((peer?, version))
+    peer
+}
+
+fn kind(ours: SocketType, metadata: &[u8]) -> Result<SocketType, HandshakeError> {
+    command::socket_type(metadata).and_then(|name| fitting(ours, name))
 }
 
 /// The metadata of the peer's READY.
@@ -60,13 +136,21 @@ async fn hear_ready<IO: AsyncRead + Unpin>(
     io: &mut IO,
     reader: &mut Reader,
 ) -> Result<bytes::Bytes, HandshakeError> {
+    match hear(io, reader).await? {
+        Command::Ready(metadata) => Ok(metadata),
+        Command::Error(reason) => Err(HandshakeError::Refused(reason)),
+        _ => Err(HandshakeError::NotReady),
+    }
+}
+
+/// The peer's next command.
+async fn hear<IO: AsyncRead + Unpin>(
+    io: &mut IO,
+    reader: &mut Reader,
+) -> Result<Command, HandshakeError> {
     loop {
         if let Some(body) = reader.next_command()? {
-            return match Command::read(&body)? {
-                Command::Ready(metadata) => Ok(metadata),
-                Command::Error(reason) => Err(HandshakeError::Refused(reason)),
-                _ => Err(HandshakeError::NotReady),
-            };
+            return Ok(Command::read(&body)?);
         }
         read(io, reader).await?;
     }

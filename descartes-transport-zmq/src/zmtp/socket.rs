@@ -14,7 +14,10 @@ use std::{
 };
 
 use bytes::{BufMut, Bytes, BytesMut};
-use descartes_rpc::keepalive::{Beat, Keepalive};
+use descartes_rpc::{
+    auth::Secret,
+    keepalive::{Beat, Keepalive},
+};
 use futures_core::Stream;
 use futures_util::Sink;
 use tokio::{
@@ -100,6 +103,14 @@ enum Ending {
     },
 }
 
+async fn in_time<T>(
+    limits: ZmtpLimits,
+    shaken: impl Future<Output = Result<T, HandshakeError>>,
+) -> Result<T, HandshakeError> {
+    let shaken = timeout(limits.handshake, shaken).await;
+    shaken.map_err(|_elapsed| HandshakeError::TimedOut(limits.handshake))?
+}
+
 impl<IO: AsyncRead + AsyncWrite + Unpin> ZmtpSocket<IO> {
     /// Shakes hands with a peer that has connected. Must be called inside a runtime with a clock.
     ///
@@ -129,6 +140,47 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> ZmtpSocket<IO> {
         Self::shake(io, Side::Client, kind, limits).await
     }
 
+    /// Shakes hands with a peer that has connected and must have credentials (PLAIN): `check` is given
+    /// them before the peer is told anything, and gives what it knows of their owner, or nothing.
+    /// Must be called inside a runtime with a clock.
+    ///
+    /// # Errors
+    ///
+    /// [`HandshakeError`]; the connection is then closed. Bounded by [`ZmtpLimits::handshake`], the
+    /// time of `check` included.
+    pub async fn accept_plain<F, T>(
+        mut io: IO,
+        kind: SocketType,
+        limits: ZmtpLimits,
+        check: impl FnOnce(Secret) -> F,
+    ) -> Result<(Self, T), HandshakeError>
+    where
+        F: Future<Output = Option<T>>,
+    {
+        let mut reader = Reader::new(limits);
+        let shaken = handshake::plain_server(&mut io, &mut reader, kind, check);
+        let (peer, version, found) = in_time(limits, shaken).await?;
+        Ok((Self::shaken((io, reader), kind, limits, (peer, version)), found))
+    }
+
+    /// Shakes hands with a peer that wants to see `credentials`, a key or a token (PLAIN). Must be
+    /// called inside a runtime with a clock.
+    ///
+    /// # Errors
+    ///
+    /// [`HandshakeError`]; the connection is then closed. Bounded by [`ZmtpLimits::handshake`].
+    pub async fn connect_plain(
+        mut io: IO,
+        kind: SocketType,
+        limits: ZmtpLimits,
+        credentials: &Secret,
+    ) -> Result<Self, HandshakeError> {
+        let mut reader = Reader::new(limits);
+        let shaken = handshake::plain_client(&mut io, &mut reader, kind, credentials);
+        let found = in_time(limits, shaken).await?;
+        Ok(Self::shaken((io, reader), kind, limits, found))
+    }
+
     async fn shake(
         mut io: IO,
         side: Side,
@@ -136,11 +188,18 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> ZmtpSocket<IO> {
         limits: ZmtpLimits,
     ) -> Result<Self, HandshakeError> {
         let mut reader = Reader::new(limits);
-        let shaken = timeout(limits.handshake, handshake::shake(&mut io, &mut reader, side, kind));
-        let (peer, version) =
-            shaken.await.map_err(|_elapsed| HandshakeError::TimedOut(limits.handshake))??;
+        let found = in_time(limits, handshake::null(&mut io, &mut reader, side, kind)).await?;
+        Ok(Self::shaken((io, reader), kind, limits, found))
+    }
+
+    fn shaken(
+        (io, mut reader): (IO, Reader),
+        kind: SocketType,
+        limits: ZmtpLimits,
+        (peer, version): (SocketType, Version),
+    ) -> Self {
         reader.rest();
-        Ok(Self {
+        Self {
             io,
             kind,
             peer,
@@ -151,7 +210,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> ZmtpSocket<IO> {
             keepalive: Keepalive::new(limits.ping, version.has_commands()),
             patience: Patience::default(),
             ending: Ending::Not,
-        })
+        }
     }
 
     /// From now on what this and other peers have sent of unfinished messages is bounded together:

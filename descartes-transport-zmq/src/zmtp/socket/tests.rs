@@ -1,4 +1,4 @@
-use futures_util::StreamExt;
+use futures_util::{SinkExt, StreamExt};
 use tokio::{
     io::{AsyncWriteExt, DuplexStream, duplex},
     time::Instant,
@@ -56,4 +56,36 @@ async fn a_long_message_that_comes_in_time_is_taken_however_many_pieces_it_has()
     let (received, ()) = tokio::join!(router.next(), sent);
     let whole = Multipart::single(vec![7; LONG]);
     assert_eq!(received.expect("a message").expect("it is whole"), Received::Message(whole));
+}
+
+/// Both ends of a handshake with PLAIN, of which the server knows `known`.
+async fn plain(shown: &str, known: &'static str) -> (Option<&'static str>, bool) {
+    let (ours, theirs) = tokio::io::duplex(4096);
+    let limits = ZmtpLimits::default();
+    let check = |secret: Secret| async move { (secret == Secret::new(known)).then_some("ann") };
+    let shown = Secret::new(shown);
+    let (server, client) = tokio::join!(
+        ZmtpSocket::accept_plain(ours, SocketType::Router, limits, check),
+        ZmtpSocket::connect_plain(theirs, SocketType::Dealer, limits, &shown),
+    );
+    match (server, client) {
+        (Ok((mut server, who)), Ok(mut client)) => {
+            client.send(Multipart::single("ping")).await.unwrap();
+            let received = server.next().await.unwrap().unwrap();
+            assert_eq!(received, Received::Message(Multipart::single("ping")));
+            (Some(who), true)
+        }
+        (Err(HandshakeError::Unauthenticated), Err(HandshakeError::Refused(status))) => {
+            assert_eq!(status, "400");
+            (None, false)
+        }
+        (server, client) => panic!("{:?} {:?}", server.err(), client.err()),
+    }
+}
+
+#[tokio::test]
+async fn who_has_credentials_is_let_in_and_who_has_others_is_told_no_more_than_that() {
+    assert_eq!(plain("a key", "a key").await, (Some("ann"), true));
+    assert_eq!(plain("", "a key").await, (None, false));
+    assert_eq!(plain("a kez", "a key").await, (None, false));
 }
