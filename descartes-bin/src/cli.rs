@@ -3,6 +3,7 @@
 mod approvals;
 mod arguments;
 mod control;
+mod credentials;
 mod daemon;
 mod doctor;
 mod events;
@@ -49,7 +50,8 @@ pub(crate) fn said_by_clap(error: &clap::Error) -> ExitCode {
 }
 
 async fn run(arguments: Arguments, output: &Output) -> Result<ExitCode, Failure> {
-    let mut reach = Reach::new(arguments.url, arguments.data_dir);
+    let shown = reach::Shown { token: arguments.token, file: arguments.token_file };
+    let mut reach = Reach::new(arguments.url, arguments.data_dir, shown);
     if let Some(name) = &arguments.remote {
         reach = reach.remote(name)?;
     }
@@ -65,6 +67,9 @@ async fn run(arguments: Arguments, output: &Output) -> Result<ExitCode, Failure>
         Command::Ps(it) => show::ps(&client, it, output).await,
         Command::Get { agents } => show::get(&client, agents, output).await,
         Command::Backends { refresh } => show::backends(&client, refresh, output).await,
+        Command::Token { command } => credentials::token(&client, command, output).await,
+        Command::Key { command } => credentials::key(&client, command, output).await,
+        Command::Whoami => credentials::whoami(&client, output).await,
         Command::Health => show::health(&client, output).await,
         Command::Call { method, params } => show::call(&client, &method, params, output).await,
         Command::Logs(it) => logs::logs(&client, it, output).await,

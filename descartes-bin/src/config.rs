@@ -3,6 +3,7 @@
 //! Every key is one row of the table in `keys`; the file, the environment, `--print-config`
 //! and the checks all come from it.
 
+mod auth;
 mod backend;
 mod error;
 mod family;
@@ -17,6 +18,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
+pub use auth::{Auth, Secrets, TokenAge};
 pub use backend::{BackendConfig, CapabilitiesConfig};
 pub use error::{ConfigError, Place};
 pub use flags::Flags;
@@ -72,19 +74,19 @@ pub struct Config {
 /// Where the daemon listens and how long it lets a request take.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Server {
-    /// The address of HTTP; anything beyond loopback is refused.
+    /// The address of HTTP; anything beyond loopback needs authentication.
     pub http_addr: IpAddr,
     /// The port of HTTP.
     pub http_port: Port,
-    /// The address of WebSockets alone; anything beyond loopback is refused.
+    /// The address of WebSockets alone; anything beyond loopback needs authentication.
     pub ws_addr: IpAddr,
     /// The port of WebSockets alone; the port of HTTP serves them too.
     pub ws_port: Port,
-    /// The address of ZeroMQ; anything beyond loopback is refused.
+    /// The address of ZeroMQ; anything beyond loopback needs authentication.
     pub zmq_addr: IpAddr,
     /// The port of ZeroMQ; `<runtime dir>/zmq.sock` is served in any case.
     pub zmq_port: Port,
-    /// The address of the publisher; anything beyond loopback is refused.
+    /// The address of the publisher; anything beyond loopback needs authentication.
     pub pub_addr: IpAddr,
     /// The port of the publisher; `<runtime dir>/pub.sock` is served in any case.
     pub pub_port: Port,
@@ -171,13 +173,6 @@ pub(crate) struct TcpDoor {
     pub(crate) feature: &'static str,
     pub(crate) address: IpAddr,
     pub(crate) port: Port,
-}
-
-/// Who is let in.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Auth {
-    /// Whether being the same user is enough over TCP also in a container, where it proves little.
-    pub trust_loopback: bool,
 }
 
 /// How many calls are at work at once.

@@ -1,6 +1,7 @@
 //! `descartes-daemon`: configuration, one instance, signals, logs; composes everything else.
 
 mod container;
+mod credentials;
 mod descriptors;
 mod failure;
 mod host;
@@ -62,6 +63,7 @@ fn start(flags: &Flags, began: Instant, output: &Output) -> Result<Code, Failure
     }
     let directories = Directories::find(flags.data_dir.as_deref(), &surroundings)?;
     if flags.check_config {
+        config.auth.secrets()?;
         output.line("the configuration is fine").map_err(Failure::internal("print"))?;
         return Ok(Code::Done);
     }
@@ -74,12 +76,17 @@ fn start(flags: &Flags, began: Instant, output: &Output) -> Result<Code, Failure
         tracing::debug!(%error, "the session cannot be left");
     }
     let _lock = InstanceLock::take(&directories.data)?;
+    if flags.jwt_secret.is_some() {
+        tracing::warn!("others can read --jwt-secret from the list of processes; use a file");
+    }
+    let auth = credentials::authenticator(&config.auth, &directories.secrets())?;
     let connections = descriptors::connections(&config);
     let runtime = runtime(&surroundings).map_err(Failure::internal("start the runtime"))?;
     let ended = runtime.block_on(run::run(run::Plan {
         config,
         directories,
         connections,
+        auth,
         contained: container::found(&surroundings),
         began,
         output,

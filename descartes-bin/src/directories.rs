@@ -131,6 +131,12 @@ impl Directories {
         self.runtime.join("pub.sock")
     }
 
+    /// Where what must not be seen is kept, each file for its owner alone.
+    #[must_use]
+    pub fn secrets(&self) -> PathBuf {
+        self.data.join("secrets")
+    }
+
     /// Where its Unix socket is unless it was configured elsewhere.
     #[must_use]
     pub fn socket(&self) -> PathBuf {

@@ -21,6 +21,7 @@ mod zmq;
 use std::sync::Arc;
 use std::time::Duration;
 
+use descartes_rpc::auth::Authenticator;
 use descartes_rpc::service::Rpc;
 use futures_util::future::BoxFuture;
 use tokio::sync::Semaphore;
@@ -43,6 +44,12 @@ pub(crate) struct Ground<'a> {
     pub(crate) directories: &'a Directories,
     /// One permit is one connection, of whatever transport.
     pub(crate) connections: Arc<Semaphore>,
+    /// What callers are known by who have credentials.
+    #[cfg_attr(
+        not(any(feature = "http", feature = "zmq")),
+        expect(dead_code, reason = "the socket knows its callers")
+    )]
+    pub(crate) auth: Authenticator,
     /// Whether a loopback peer of the same user is the owner.
     #[cfg_attr(
         not(any(feature = "http", feature = "zmq")),

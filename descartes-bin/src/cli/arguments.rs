@@ -4,6 +4,9 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use descartes_rpc::auth::Secret;
+
+use super::credentials::{KeyCommand, TokenCommand};
 
 /// Starts, follows and controls agents through the Descartes daemon
 #[derive(Debug, Parser)]
@@ -21,6 +24,12 @@ pub(super) struct Arguments {
     /// Reach the remote that is called so in the configuration ([remotes.NAME])
     #[arg(long, global = true, value_name = "NAME", conflicts_with = "url")]
     pub(super) remote: Option<String>,
+    /// A file with the key or token to show over http, ws and tcp; DESCARTES_TOKEN has it otherwise
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(super) token_file: Option<PathBuf>,
+    /// The key or token itself; others on this machine can see it, so prefer the file
+    #[arg(long, global = true, value_name = "TOKEN", conflicts_with = "token_file")]
+    pub(super) token: Option<Hidden>,
     /// The data directory of the daemon, when it is not the usual one
     #[arg(long, global = true, value_name = "DIR")]
     pub(super) data_dir: Option<PathBuf>,
@@ -29,6 +38,18 @@ pub(super) struct Arguments {
     pub(super) json: bool,
     #[command(subcommand)]
     pub(super) command: Command,
+}
+
+/// A secret of the command line, which no error prints.
+#[derive(Clone, Debug)]
+pub(super) struct Hidden(pub(super) Secret);
+
+impl std::str::FromStr for Hidden {
+    type Err = std::convert::Infallible;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Ok(Self(Secret::new(text)))
+    }
 }
 
 #[derive(Debug, Subcommand)]
@@ -112,6 +133,18 @@ pub(super) enum Command {
         #[arg(long)]
         refresh: bool,
     },
+    /// Make and revoke tokens, which expire by themselves
+    Token {
+        #[command(subcommand)]
+        command: TokenCommand,
+    },
+    /// Make, list and revoke keys, which last until they are revoked
+    Key {
+        #[command(subcommand)]
+        command: KeyCommand,
+    },
+    /// Say who the daemon takes me for, and what I may do
+    Whoami,
     /// Look for what could be wrong here, and say what to do; exits with 1 if something is broken
     Doctor,
     /// Call a method of the API and print its result

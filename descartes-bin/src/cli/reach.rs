@@ -2,23 +2,33 @@
 
 use std::path::PathBuf;
 
+use descartes_rpc::auth::Secret;
 use descartes_rpc::client::Client;
 
+use super::arguments::Hidden;
 use super::failure::Failure;
 use crate::config::{Config, ConfigError, Flags, Surroundings};
 use crate::directories::Directories;
 use crate::endpoints::Endpoints;
 
+/// The key or token that was given on the command line.
+#[derive(Default)]
+pub(super) struct Shown {
+    pub(super) token: Option<Hidden>,
+    pub(super) file: Option<PathBuf>,
+}
+
 /// How the daemon is reached.
 pub(super) struct Reach {
     url: Option<String>,
+    shown: Shown,
     pub(super) data_dir: Option<PathBuf>,
     surroundings: Surroundings,
 }
 
 impl Reach {
-    pub(super) fn new(url: Option<String>, data_dir: Option<PathBuf>) -> Self {
-        Self { url, data_dir, surroundings: Surroundings::of_this_process() }
+    pub(super) fn new(url: Option<String>, data_dir: Option<PathBuf>, shown: Shown) -> Self {
+        Self { url, shown, data_dir, surroundings: Surroundings::of_this_process() }
     }
 
     /// The configuration of a daemon that is started from here.
@@ -53,13 +63,27 @@ impl Reach {
         Endpoints::read(&path).map_err(|source| Failure::Local { what: what(), source })
     }
 
+    /// The key or token to show: of the command line, else of the environment.
+    fn token(&self) -> Result<Option<Secret>, Failure> {
+        if let Some(Hidden(token)) = &self.shown.token {
+            return Ok(Some(token.clone()));
+        }
+        let Some(path) = &self.shown.file else {
+            return Ok(self.surroundings.var("DESCARTES_TOKEN").map(Secret::new));
+        };
+        let what = || format!("read {}", path.display());
+        let text = std::fs::read_to_string(path);
+        let text = text.map_err(|source| Failure::Local { what: what(), source })?;
+        Ok(Some(Secret::new(text.trim())))
+    }
+
     /// A client of the daemon. Nothing is sent yet.
     pub(super) fn connect(&self) -> Result<Client, Failure> {
         if let Some(url) = &self.url {
-            return over_url(url);
+            return over_url(url, self.token()?);
         }
         match self.endpoints()? {
-            Some(endpoints) => client_of(&endpoints),
+            Some(endpoints) => client_of(&endpoints, self.token()?),
             None => {
                 let path = self.directories()?.endpoints();
                 Err(Failure::NoDaemon { why: format!("there is no {}", path.display()) })
@@ -69,7 +93,7 @@ impl Reach {
 }
 
 /// A client of the daemon that listens at `endpoints`: its socket, where this build can.
-pub(super) fn client_of(endpoints: &Endpoints) -> Result<Client, Failure> {
+pub(super) fn client_of(endpoints: &Endpoints, token: Option<Secret>) -> Result<Client, Failure> {
     #[cfg(feature = "unix")]
     if let Some(path) = &endpoints.unix {
         return Ok(over_unix(path));
@@ -78,7 +102,7 @@ pub(super) fn client_of(endpoints: &Endpoints) -> Result<Client, Failure> {
     let urls = over_http.into_iter().filter(|_| cfg!(feature = "http"));
     let urls = urls.chain([&endpoints.zmq].into_iter().filter(|_| cfg!(feature = "zmq")));
     match urls.flatten().next() {
-        Some(url) => over_url(url),
+        Some(url) => over_url(url, token),
         None => {
             let why = "this build has no transport in common with it".to_owned();
             Err(Failure::NoDaemon { why })
@@ -100,10 +124,10 @@ fn unknown_remote(name: &str, config: &Config) -> String {
     }
 }
 
-fn over_url(url: &str) -> Result<Client, Failure> {
+fn over_url(url: &str, token: Option<Secret>) -> Result<Client, Failure> {
     match url.split_once("://") {
-        Some(("tcp" | "ipc", _)) => over_zmq(url),
-        Some(("http" | "ws", _)) => over_tcp(url),
+        Some(("tcp" | "ipc", _)) => over_zmq(url, token),
+        Some(("http" | "ws", _)) => over_tcp(url, token),
         _ => Err(Failure::Usage(format!(
             "--url {url}: a daemon is at http://, at ws://, or by ZeroMQ at tcp:// or ipc://"
         ))),
@@ -116,34 +140,37 @@ fn over_unix(path: &std::path::Path) -> Client {
 }
 
 #[cfg(feature = "http")]
-fn over_tcp(url: &str) -> Result<Client, Failure> {
+fn over_tcp(url: &str, token: Option<Secret>) -> Result<Client, Failure> {
     use descartes_transport_http::{AddressError, HttpClient, WsClient};
 
     let refused = |error: AddressError| Failure::Usage(format!("--url {url}: {error}"));
     if url.starts_with("ws:") {
         let connect = WsClient::new(url).map_err(refused)?;
+        let connect = token.into_iter().fold(connect, WsClient::with_token);
         return Ok(Client::connect_with(connect, patience()));
     }
     let exchange = HttpClient::new(url).map_err(refused)?;
+    let exchange = token.into_iter().fold(exchange, HttpClient::with_token);
     Ok(Client::exchange_with(exchange, patience()))
 }
 
 #[cfg(not(feature = "http"))]
-fn over_tcp(url: &str) -> Result<Client, Failure> {
+fn over_tcp(url: &str, _token: Option<Secret>) -> Result<Client, Failure> {
     Err(Failure::Usage(format!("{url} needs the cargo feature `http`, which this build lacks")))
 }
 
 #[cfg(feature = "zmq")]
-fn over_zmq(url: &str) -> Result<Client, Failure> {
+fn over_zmq(url: &str, token: Option<Secret>) -> Result<Client, Failure> {
     use descartes_transport_zmq::ZmqConnect;
 
     let connect = ZmqConnect::new(url);
     let connect = connect.map_err(|error| Failure::Usage(format!("--url {url}: {error}")))?;
+    let connect = token.into_iter().fold(connect, ZmqConnect::with_token);
     Ok(Client::connect_with(connect, patience()))
 }
 
 #[cfg(not(feature = "zmq"))]
-fn over_zmq(url: &str) -> Result<Client, Failure> {
+fn over_zmq(url: &str, _token: Option<Secret>) -> Result<Client, Failure> {
     Err(Failure::Usage(format!("{url} needs the cargo feature `zmq`, which this build lacks")))
 }
 
@@ -160,7 +187,7 @@ mod tests {
     #[test]
     fn a_url_of_another_kind_is_told_those_that_there_are() {
         for url in ["zmq://localhost:5555", "https://localhost", "localhost:8080", ""] {
-            let Err(Failure::Usage(told)) = over_url(url) else { panic!("{url}") };
+            let Err(Failure::Usage(told)) = over_url(url, None) else { panic!("{url}") };
             assert!(told.contains("http://") && told.contains("tcp://"), "{told}");
         }
     }

@@ -97,14 +97,41 @@ pub enum ConfigError {
     },
     /// A listener that strangers could reach, while nobody can be told apart.
     #[error(
-        "{place}: refusing to listen on {address}: anything beyond loopback needs authentication, \
-         which this version does not have"
+        "{place}: refusing to listen on {address}: anything beyond loopback needs authentication \
+         ([auth] enabled = true)"
     )]
     BeyondLoopback {
         /// Where.
         place: Place,
         /// The address.
         address: std::net::IpAddr,
+    },
+    /// A secret that protects nothing.
+    #[error("`{key}` is refused: {why}")]
+    WeakSecret {
+        /// The key with its section.
+        key: &'static str,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// A secret that was given twice.
+    #[error("`{key}` and `{key}_file` are both set; one of them is enough")]
+    TwoSecrets {
+        /// The key with its section.
+        key: &'static str,
+    },
+    /// A secret that others can read.
+    #[error(
+        "refusing `{key}_file`: others can read {} (mode {mode:04o}); chmod 600 it",
+        path.display()
+    )]
+    ExposedSecret {
+        /// The key with its section.
+        key: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// Its permissions.
+        mode: u32,
     },
     /// Nothing would listen.
     #[error("every transport is off; there would be no way to reach the daemon")]
@@ -119,6 +146,9 @@ impl ConfigError {
     /// Whether the refusal is for safety rather than for a mistake.
     #[must_use]
     pub fn is_safety(&self) -> bool {
-        matches!(self, Self::BeyondLoopback { .. })
+        matches!(
+            self,
+            Self::BeyondLoopback { .. } | Self::WeakSecret { .. } | Self::ExposedSecret { .. }
+        )
     }
 }

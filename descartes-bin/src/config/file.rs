@@ -170,7 +170,12 @@ pub(super) fn write(config: &Config) -> String {
             section = key.section;
             line(&mut text, format_args!("\n[{section}]"));
         }
-        setting(&mut text, key.name, (key.show)(config));
+        match (key.show)(config) {
+            Some(_) if key.is_secret() => {
+                line(&mut text, format_args!("# {} is set, and not shown", key.name));
+            }
+            shown => setting(&mut text, key.name, shown),
+        }
     }
     for family in FAMILIES {
         for member in (family.names)(config) {

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 /// Runs the Descartes daemon.
-#[derive(Clone, Debug, Default, clap::Parser)]
+#[derive(Clone, Default, clap::Parser)]
 #[command(
     name = "descartes-daemon",
     version,
@@ -18,7 +18,7 @@ pub struct Flags {
     /// Where everything is kept
     #[arg(long, value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
-    /// The address of HTTP (loopback only)
+    /// The address of HTTP (beyond loopback only with authentication)
     #[arg(long, value_name = "ADDRESS")]
     pub http_addr: Option<String>,
     /// The port of HTTP: a number, 0 for any free one, or off
@@ -36,6 +36,15 @@ pub struct Flags {
     /// The path of the Unix socket
     #[arg(long, value_name = "PATH")]
     pub unix_socket: Option<PathBuf>,
+    /// Everybody over TCP needs a key or a token
+    #[arg(long)]
+    pub enable_auth: bool,
+    /// What tokens are signed with; others on this machine can see it, so prefer the file
+    #[arg(long, value_name = "SECRET")]
+    pub jwt_secret: Option<String>,
+    /// A file with what tokens are signed with, which only its owner can read
+    #[arg(long, value_name = "FILE", conflicts_with = "jwt_secret")]
+    pub jwt_secret_file: Option<PathBuf>,
     /// error, warn, info, debug or trace
     #[arg(long, value_name = "LEVEL")]
     pub log_level: Option<String>,
@@ -53,6 +62,13 @@ pub struct Flags {
     pub detached: bool,
 }
 
+/// Without the secret.
+impl std::fmt::Debug for Flags {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Flags").field("config", &self.config).finish_non_exhaustive()
+    }
+}
+
 impl Flags {
     /// The flags that set a key: the flag, the key and what was given.
     pub(super) fn settings(&self) -> Vec<(&'static str, (&'static str, &'static str), String)> {
@@ -68,6 +84,13 @@ impl Flags {
             ("--zmq-port", ("server", "zmq_port"), self.zmq_port.clone()),
             ("--pub-port", ("server", "pub_port"), self.pub_port.clone()),
             ("--unix-socket", ("server", "unix_socket"), self.unix_socket.as_ref().map(path)),
+            ("--enable-auth", ("auth", "enabled"), self.enable_auth.then(|| "true".to_owned())),
+            ("--jwt-secret", ("auth", "jwt_secret"), self.jwt_secret.clone()),
+            (
+                "--jwt-secret-file",
+                ("auth", "jwt_secret_file"),
+                self.jwt_secret_file.as_ref().map(path),
+            ),
             ("--log-level", ("logging", "level"), self.log_level.clone()),
             ("--verbose", ("logging", "level"), verbose),
         ];

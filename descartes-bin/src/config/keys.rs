@@ -19,6 +19,11 @@ pub(super) struct Key {
 }
 
 impl Key {
+    /// Whether its value is never shown.
+    pub(super) fn is_secret(&self) -> bool {
+        self.section == "auth" && ["jwt_secret", "api_key"].contains(&self.name)
+    }
+
     /// The cargo feature that it needs and this build does not have.
     pub(super) fn missing(&self) -> Option<&'static str> {
         self.needs.iter().copied().find(|feature| !FEATURES.contains(feature))
@@ -57,7 +62,16 @@ pub(super) const KEYS: &[Key] = keys! {
         allowed_hosts needs "http",
         allowed_origins needs "http",
     }
-    auth { trust_loopback needs "http" }
+    auth {
+        enabled,
+        trust_loopback needs "http",
+        jwt_secret,
+        jwt_secret_file,
+        audience,
+        token_expiry_secs,
+        api_key,
+        api_key_file,
+    }
     pool { min_size, max_size, connection_timeout_secs, idle_timeout_secs needs "http" }
     logging { level, stdout, file, format }
     store { durability }

@@ -64,7 +64,8 @@ impl Layers {
     ) -> Result<(), ConfigError> {
         let name = || format!("{}.{}", key.section, key.name);
         if let Err(expected) = (key.set)(&mut self.config, value) {
-            let (expected, found) = (expected.to_owned(), value.shown());
+            let found = if key.is_secret() { "what it is".to_owned() } else { value.shown() };
+            let expected = expected.to_owned();
             return Err(ConfigError::Value { place, key: name(), expected, found });
         }
         self.said.insert((key.section, key.name), place);
@@ -162,7 +163,7 @@ impl Layers {
                 continue;
             }
             listens = true;
-            if !door.address.is_loopback() {
+            if !self.config.auth.guards(door.address) {
                 let place = self.said[&("server", door.addr_key)].clone();
                 return Err(ConfigError::BeyondLoopback { place, address: door.address });
             }

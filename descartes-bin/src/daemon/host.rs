@@ -64,15 +64,18 @@ impl Host {
         let builder = Descartes::builder()
             .store(Arc::new(store))
             .runner(runner)
-            .secrets_dir(data.join("secrets"))
+            .secrets_dir(plan.directories.secrets())
             .version(env!("CARGO_PKG_VERSION"));
         let builder = remotes::added(configured(builder, config), config).await?;
         let descartes = builder.build().await.map_err(Failure::internal("start"))?;
+        let load = plan.auth.load(&descartes).await;
+        load.map_err(Failure::internal("read the keys"))?;
         let transports = Transports::default();
         let mut about = about(plan);
         about.transports = transports.clone();
         about.usage =
             Some(usage::probe(plan.began, Arc::clone(connections), plan.shared_connections()));
+        about.auth = plan.auth.clone();
         about.shutdown = Some(shutdown);
         let rpc = Rpc::over(Arc::new(Router::new(descartes.clone(), about)))
             .owner_uid(rustix::process::geteuid().as_raw())

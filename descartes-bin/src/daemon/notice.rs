@@ -6,8 +6,13 @@ use std::time::Duration;
 use crate::directories::Directories;
 use crate::endpoints::Endpoints;
 
-/// The notice of a daemon that was ready `after` its start.
-pub(super) fn ready(endpoints: &Endpoints, directories: &Directories, after: Duration) -> String {
+/// The notice of a daemon that was ready `after` its start; `guarded`: what has no credentials is
+/// refused over TCP.
+pub(super) fn ready(
+    endpoints: &Endpoints,
+    directories: &Directories,
+    (after, guarded): (Duration, bool),
+) -> String {
     let Endpoints { pid, version, http, ws, zmq, publisher, unix, .. } = endpoints;
     let mut text =
         format!("descartes-daemon {version} is ready after {} ms (pid {pid})", after.as_millis());
@@ -24,13 +29,13 @@ pub(super) fn ready(endpoints: &Endpoints, directories: &Directories, after: Dur
     }
     line("data", directories.data.display().to_string());
     match http {
-        Some(url) => line(
+        Some(url) if !guarded => line(
             "try",
             format!(
                 r#"curl {url} -H 'content-type: application/json' -d '{{"jsonrpc":"2.0","id":1,"method":"agent.spawn","params":{{"agent_type":"basic","name":"hello"}}}}'"#
             ),
         ),
-        None => line("try", "descartes spawn --type basic --name hello".to_owned()),
+        _ => line("try", "descartes spawn --type basic --name hello".to_owned()),
     }
     line("or", "descartes write hello 'count 3' && descartes logs hello".to_owned());
     text
@@ -49,7 +54,7 @@ mod tests {
             ..Endpoints::default()
         };
         let directories = Directories { data: "/d".into(), runtime: "/r".into() };
-        let text = ready(&endpoints, &directories, Duration::from_millis(12));
+        let text = ready(&endpoints, &directories, (Duration::from_millis(12), false));
         assert_eq!(
             text,
             "descartes-daemon 0.1.0 is ready after 12 ms (pid 7)\n  \

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use descartes_rpc::auth::Authenticator;
 use descartes_rpc::wire::system::TransportInfo;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
@@ -33,6 +34,8 @@ pub(super) struct Plan<'a> {
     pub(super) directories: Directories,
     /// How many connections there may be, those for the owner included.
     pub(super) connections: u64,
+    /// What it knows its callers by.
+    pub(super) auth: Authenticator,
     /// Whether it runs in a container.
     pub(super) contained: bool,
     /// When its program began.
@@ -54,7 +57,11 @@ pub(super) async fn run(plan: Plan<'_>) -> Result<Code, Failure> {
     let endpoints = Plan::endpoints(&host, &listeners);
     let served = Served::start(&host, listeners);
     let published = plan.publish(&endpoints)?;
-    plan.output.note(notice::ready(&endpoints, &plan.directories, plan.began.elapsed()));
+    plan.output.note(notice::ready(
+        &endpoints,
+        &plan.directories,
+        (plan.began.elapsed(), plan.auth.is_required()),
+    ));
     let limit = tokio::select! {
         signal = signals.next() => {
             tracing::info!(signal, "stopping");
@@ -113,6 +120,7 @@ impl Plan<'_> {
             config: &self.config,
             directories: &self.directories,
             connections: Arc::clone(connections),
+            auth: self.auth.clone(),
             trust_loopback: !self.contained || self.config.auth.trust_loopback,
             drain: DRAIN,
         }

@@ -38,6 +38,7 @@ pub(super) fn config(ground: &Ground<'_>, address: SocketAddr) -> HttpConfig {
     let idle = Duration::from_secs(ground.config.pool.idle_timeout_secs);
     config.options.limits.idle_timeout = idle;
     config.options.limits.drain = ground.drain;
+    config.options.auth = Some(ground.auth.clone());
     config.trust_loopback = ground.trust_loopback;
     config.connections = Arc::clone(&ground.connections);
     config

@@ -16,6 +16,7 @@ pub(super) fn open<'a>(ground: &'a Ground<'a>) -> BoxFuture<'a, Result<Vec<Door>
         let configured = ground.config.server.unix_socket.clone();
         let mut config = UnixConfig::new(configured.unwrap_or_else(|| ground.directories.socket()));
         config.connections = Arc::clone(&ground.connections);
+        config.logins = true;
         config.drain = ground.drain;
         let transport = UnixTransport::bind(config).map_err(failure)?;
         Ok(vec![Door::Open(Listener {

@@ -45,6 +45,7 @@ fn config(ground: &Ground<'_>, places: Places) -> ZmqConfig {
     config.tcp = places.tcp;
     config.ipc = places.ipc;
     config.trust_loopback = ground.trust_loopback;
+    config.auth = Some(ground.auth.clone());
     config.connections = Arc::clone(&ground.connections);
     config.drain = ground.drain;
     config
