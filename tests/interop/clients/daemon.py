@@ -13,14 +13,14 @@ PATIENCE = 60
 
 
 class Daemon:
-    def __init__(self, home, allowed_origins, server=""):
+    def __init__(self, home, allowed_origins, server="", auth="trust_loopback = true\n"):
         self.home = pathlib.Path(home)
         self.programs = pathlib.Path(os.environ["DESCARTES_TEST_PROGRAMS"])
         self.process = None
         self.ends = None
         self.runtime = self.home / "run"
         origins = json.dumps(allowed_origins)
-        config = f"[server]\nallowed_origins = {origins}\n{server}[auth]\ntrust_loopback = true\n"
+        config = f"[server]\nallowed_origins = {origins}\n{server}[auth]\n{auth}"
         (self.home / "daemon.toml").write_text(config)
 
     def start(self):

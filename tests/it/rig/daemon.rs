@@ -117,6 +117,11 @@ impl Setup {
         }
     }
 
+    /// Where it will live.
+    pub(crate) fn home(&self) -> Home {
+        self.home.clone()
+    }
+
     /// More of `daemon.toml`.
     pub(crate) fn config(mut self, toml: &str) -> Self {
         self.config.push_str(toml);

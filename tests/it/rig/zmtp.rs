@@ -102,7 +102,11 @@ pub(crate) fn greeting() -> Vec<u8> {
 
 /// The READY of a peer with this socket type and identity.
 pub(crate) fn ready(socket_type: &str, identity: &[u8]) -> Vec<u8> {
-    let mut body = b"\x05READY".to_vec();
+    described(b"\x05READY", socket_type, identity)
+}
+
+fn described(command: &[u8], socket_type: &str, identity: &[u8]) -> Vec<u8> {
+    let mut body = command.to_vec();
     for (name, value) in [("Socket-Type", socket_type.as_bytes()), ("Identity", identity)] {
         body.push(u8::try_from(name.len()).expect("a short name"));
         body.extend_from_slice(name.as_bytes());
@@ -154,6 +158,30 @@ impl Zmtp {
         let ours = [greeting(), ready(socket_type, identity)].concat();
         wire.write_all(&ours).expect("the daemon reads");
         Self::greeted(wire)
+    }
+
+    /// A peer that shows `password` (<https://rfc.zeromq.org/spec/24/>); what it was refused with.
+    #[track_caller]
+    pub(crate) fn plain(place: &str, socket_type: &str, password: &str) -> Result<Self, String> {
+        let mut wire = Wire::connect(place);
+        let mut ours = greeting();
+        ours[12..17].copy_from_slice(b"PLAIN");
+        let length = [u8::try_from(password.len()).expect("a short password")];
+        let hello = [b"\x05HELLO\0", &length[..], password.as_bytes()].concat();
+        wire.write_all(&[ours, command(&hello)].concat()).expect("the daemon reads");
+        let mut peer = Self { stream: BufReader::new(wire), next_id: 1 };
+        let mut theirs = [0; 64];
+        peer.stream.read_exact(&mut theirs).expect("the daemon greets");
+        assert_eq!(&theirs[12..18], b"PLAIN\0");
+        let said = |peer: &mut Self| peer.frame().expect("the daemon answers").1;
+        let welcome = said(&mut peer);
+        if welcome != b"\x07WELCOME" {
+            return Err(String::from_utf8_lossy(&welcome).into_owned());
+        }
+        let initiate = described(b"\x08INITIATE", socket_type, b"");
+        peer.write(&initiate).expect("the daemon reads");
+        assert!(said(&mut peer).starts_with(b"\x05READY"));
+        Ok(peer)
     }
 
     /// One that has said its greeting and READY already.
