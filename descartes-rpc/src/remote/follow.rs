@@ -163,6 +163,7 @@ impl Follow {
         if let Some(starting) = self.place.starting.take() {
             match starting.await {
                 Ok(spawned) => {
+                    self.remote.has_answered();
                     (self.place.cursor, self.place.sure) = (Some(spawned.cursor), true);
                     return Ok(self.known_as(spawned.agent_id));
                 }

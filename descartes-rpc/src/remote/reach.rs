@@ -166,6 +166,17 @@ impl Remote {
                 false
             }
         };
+        self.noted(answered);
+        answered
+    }
+
+    /// It has answered, whatever was asked: it is there, and nobody who began with that answer has
+    /// been without it before.
+    pub(super) fn has_answered(&self) {
+        self.noted(true);
+    }
+
+    fn noted(&self, answered: bool) {
         let changed = self.away.send_if_modified(|away| {
             let before = away.is_some();
             if answered {
@@ -181,7 +192,6 @@ impl Remote {
             // What was looked for while nobody answered has yet to be found.
             ours.uneasy = ours.uneasy.map(|_| Instant::now() + REMOTE_SETTLE);
         }
-        answered
     }
 
     /// Ends agents of ours that are nobody's, as long as there may be some.

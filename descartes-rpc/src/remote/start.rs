@@ -63,6 +63,7 @@ pub(super) async fn start(remote: &Remote, launch: &Launch) -> Result<Begun, Not
         Ok(spawned) => spawned,
         Err(error) => return Err(fails(Cause::Call(error))),
     };
+    remote.has_answered();
     let begun = Begun { id: spawned.agent_id, cursor: spawned.cursor };
     let until = remote.deadline();
     let pieces = rest.chunks(REMOTE_FIRST_INPUT_BYTES);

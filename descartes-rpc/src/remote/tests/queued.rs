@@ -110,6 +110,30 @@ async fn a_start_waits_for_as_long_as_its_queue_holds_it() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_agent_that_begins_when_the_remote_is_just_back_was_never_without_it() {
+    let there = Far::new().await;
+    let road = Road::to(there.rpc());
+    let queue = Queue::to(Client::connect(road.clone()), Vec::new());
+    queue.open();
+    let here = near_through(Arc::new(MemoryStore::new()), &road, &queue).await;
+    let first = start(&here, "echo").await;
+    road.close();
+    queue.0.open.send_replace(false);
+    assert_eq!(ended(&here, first).await.status, AgentStatus::Lost);
+    let starting = tokio::spawn(async move {
+        let next = start(&here, "echo").await;
+        (here, next)
+    });
+    until("it waits", || queue.taken().len() == 2).await;
+    // Whoever asks for a sign of life now and then has had none for long.
+    road.open(there.rpc());
+    queue.open();
+    let (here, next) = starting.await.unwrap();
+    write(&here, next, "on\n", true).await;
+    assert_eq!(ended(&here, next).await.status, AgentStatus::Completed);
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_waited_when_its_host_died_is_the_next_hosts_agent() {
     let (there, store, road, queue) = waiting().await;
     let queue = Queue::to(Client::connect(road.clone()), queue.taken());
