@@ -5,6 +5,7 @@ mod busy;
 mod ends;
 mod guide;
 mod inside;
+mod remote;
 mod story;
 
 use std::io::Write;
