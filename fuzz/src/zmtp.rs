@@ -147,7 +147,7 @@ fn refusal(error: HandshakeError) -> Refusal {
         HandshakeError::Closed => Refusal::Closed,
         HandshakeError::NotZmtp => Refusal::NotZmtp,
         HandshakeError::Version(major) => Refusal::Version(major),
-        HandshakeError::Mechanism(_) => Refusal::Mechanism,
+        HandshakeError::Mechanism { .. } => Refusal::Mechanism,
         HandshakeError::NotReady => Refusal::NotReady,
         HandshakeError::Metadata(_) => Refusal::Metadata,
         HandshakeError::SocketType { .. } => Refusal::SocketType,
