@@ -22,6 +22,7 @@ use descartes_core::{
 
 pub use authenticator::{AuthSettings, Authenticator};
 pub(crate) use ceiling::ceiling;
+pub(crate) use key::id_of as key_id_of;
 pub use scope::{Extent, Grants, Role, Scope, UnknownScope};
 pub use secret::Secret;
 pub(crate) use sight::{Eyes, scope_of};

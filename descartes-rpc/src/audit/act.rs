@@ -5,6 +5,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::peer_text;
+use crate::auth;
 use crate::decode::member_of;
 use crate::message::Params;
 use crate::method::{Audited, Method, MethodParams};
@@ -70,5 +71,26 @@ impl Act {
 
 /// What a call is about, as its parameters name it.
 pub(crate) fn named(members: &[&str], params: &Params) -> Option<String> {
-    NAMES.iter().find_map(|name| member_of(name, members, params))
+    NAMES.iter().find_map(|name| member_of(name, members, params)).map(without_secret)
+}
+
+/// Who gives a whole key where its identifier is asked for has told a secret.
+fn without_secret(named: String) -> String {
+    match auth::key_id_of(&named) {
+        Some(id) => id.to_owned(),
+        None => named,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_that_is_given_for_its_identifier_is_not_written_down() {
+        let (id, secret) = ("0011223344556677", "ab".repeat(32));
+        assert_eq!(without_secret(format!("dsk_{id}_{secret}")), id);
+        assert_eq!(without_secret(id.to_owned()), id);
+        assert_eq!(without_secret("dsk_notes".to_owned()), "dsk_notes");
+    }
 }

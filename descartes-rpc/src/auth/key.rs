@@ -106,7 +106,7 @@ impl KeyRecord {
 }
 
 /// The identifier in a text that looks like a key of ours.
-pub(super) fn id_of(presented: &str) -> Option<&str> {
+pub(crate) fn id_of(presented: &str) -> Option<&str> {
     let mut parts = presented.split('_');
     let (prefix, id, secret) = (parts.next()?, parts.next()?, parts.next()?);
     let is_ours = prefix == PREFIX
