@@ -1,4 +1,5 @@
 use descartes_core::store::MemoryStore;
+use descartes_core::testing::FakeRunner;
 use descartes_core::time::Timestamp;
 
 use super::*;
@@ -19,7 +20,8 @@ fn settings() -> AuthSettings {
 }
 
 async fn descartes(store: &Arc<MemoryStore>) -> Descartes {
-    Descartes::builder().store(Arc::clone(store) as _).build().await.unwrap()
+    let builder = Descartes::builder().store(Arc::clone(store) as _);
+    builder.runner(Arc::new(FakeRunner::echo())).build().await.unwrap()
 }
 
 fn scopes() -> Vec<String> {
