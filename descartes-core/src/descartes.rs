@@ -113,7 +113,7 @@ pub(crate) struct Core {
 impl Core {
     /// The number of the store, which marks every process that is started.
     pub(crate) fn instance(&self) -> u32 {
-        self.journal.store().identity().store
+        self.journal.store().identity().instance
     }
 }
 

@@ -22,6 +22,9 @@ use crate::cursor::Position;
 use crate::store::format::{self, FormatError};
 use crate::time::Timestamp;
 
+/// The type of what stands in the place of an event that a repair of the store could not keep.
+pub const LOST_KIND: &str = "store.lost";
+
 /// What kind of thing happened; its text is the `type` of the wire.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]

@@ -14,7 +14,10 @@ use bytes::Bytes;
 
 pub use memory::MemoryStore;
 #[cfg(feature = "sqlite")]
-pub use sqlite::{Durability, OpenError, SqliteOptions, SqliteStore};
+pub use sqlite::{
+    BackedUp, BackupError, Damage, Durability, OpenError, Repaired, SqliteOptions, SqliteStore,
+    StoreReport,
+};
 
 use crate::cursor::{Cursor, Position};
 use crate::event::{Event, NewEvent, PreviousEnd, Topic, TopicFilter};
@@ -414,6 +417,9 @@ pub struct StoreUsage {
 pub struct StoreIdentity {
     /// Its number, made when it was created.
     pub store: u32,
+    /// The number by which its host knows the processes that it started: `store`, unless it is a
+    /// restored backup, whose original may have agents on the same machine.
+    pub instance: u32,
     /// The current epoch, from 1.
     pub epoch: u32,
     /// For each epoch the position after which it begins, oldest first; the last is the current.
@@ -430,6 +436,7 @@ impl StoreIdentity {
     pub fn fresh(store: u32) -> Self {
         Self {
             store,
+            instance: store,
             epoch: 1,
             epochs: vec![(1, Position::START)],
             previous: PreviousEnd::Clean,

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use super::chunker::advance;
 use super::rows::{LogRow, Rows};
 use crate::cursor::{Cursor, Position};
-use crate::event::{Event, EventBody, Extent, OutputChunk, StreamName, Topic, TopicFilter};
+use crate::event::{
+    Event, EventBody, Extent, LOST_KIND, OutputChunk, StreamName, Topic, TopicFilter,
+};
 use crate::limits::{READ_PAGE_BYTES, READ_PAGE_EVENTS};
 use crate::store::format::FormatError;
 use crate::store::{EventQuery, Gap, StateStore, StoreError, TopicQuery, TopicState};
@@ -108,7 +110,17 @@ impl LogReader<'_> {
                 if event.position > self.head {
                     break 'pages;
                 }
-                let place = chunk(event)?;
+                let Some(place) = chunk(event)? else {
+                    // What was begun before it does not go on behind it.
+                    rows.flush(|row| {
+                        if row.line >= start.line && drop_rows == 0 {
+                            page.rows.push(row);
+                        }
+                    });
+                    page.cursor = identity.cursor(event.position);
+                    begin = 0;
+                    continue;
+                };
                 let wanted = query.stream.is_none_or(|stream| stream == place.stream);
                 let length = event.payload.len();
                 let taken = if wanted {
@@ -228,11 +240,10 @@ impl LogReader<'_> {
         let mut found = None;
         while low < high {
             let middle = low + (high - low) / 2;
-            let event = self.read(middle, 1, true).await?.into_iter().next();
-            match event.as_ref().map(chunk).transpose()? {
-                Some(place) if holds(&place) => {
-                    found = Some((middle, place));
-                    low = middle + 1;
+            match self.first_from(middle).await? {
+                Some((offset, place)) if offset < high && holds(&place) => {
+                    found = Some((offset, place));
+                    low = offset + 1;
                 }
                 _ => high = middle,
             }
@@ -240,24 +251,36 @@ impl LogReader<'_> {
         match found {
             Some(found) => Ok(found),
             None => {
-                let first = self.read(state.first_offset, 1, true).await?.into_iter().next();
-                let place = first.as_ref().map(chunk).transpose()?;
                 let nothing = OutputChunk::new(StreamName::Stdout, 1, Extent::default());
-                Ok((state.first_offset, place.unwrap_or(nothing)))
+                let first = self.first_from(state.first_offset).await?;
+                Ok((state.first_offset, first.map_or(nothing, |(_, place)| place)))
             }
+        }
+    }
+
+    /// The first output at `offset` or behind it: what a repair could not keep is passed over.
+    async fn first_from(&self, mut offset: u64) -> Result<Option<(u64, OutputChunk)>, StoreError> {
+        loop {
+            let events = self.read(offset, 1, true).await?;
+            let Some(event) = events.first() else { return Ok(None) };
+            if let Some(place) = chunk(event)? {
+                return Ok(Some((event.offset, place)));
+            }
+            offset = event.offset + 1;
         }
     }
 
     /// How much was written in all.
     async fn end_of(&self, state: &TopicState) -> Result<Extent, StoreError> {
-        let last = state.next_offset.saturating_sub(1);
-        let Some(event) = self.read(last, 1, false).await?.into_iter().next() else {
-            return Ok(Extent::default());
-        };
-        let place = chunk(&event)?;
-        let mut extent = place.before;
-        extent.rows += advance(extent.of_mut(place.stream), &event.payload);
-        Ok(extent)
+        for last in (state.first_offset..state.next_offset).rev() {
+            let events = self.read(last, 1, false).await?;
+            let Some(event) = events.first() else { break };
+            let Some(place) = chunk(event)? else { continue };
+            let mut extent = place.before;
+            extent.rows += advance(extent.of_mut(place.stream), &event.payload);
+            return Ok(extent);
+        }
+        Ok(Extent::default())
     }
 
     async fn read(
@@ -273,10 +296,11 @@ impl LogReader<'_> {
     }
 }
 
-/// Where the output of `event` stands.
-pub(crate) fn chunk(event: &Event) -> Result<OutputChunk, StoreError> {
+/// Where the output of `event` stands; none where a repair of the store could not keep it.
+pub(crate) fn chunk(event: &Event) -> Result<Option<OutputChunk>, StoreError> {
     match event.decode() {
-        Ok(EventBody::AgentOutput(chunk)) => Ok(chunk),
+        Ok(EventBody::AgentOutput(chunk)) => Ok(Some(chunk)),
+        Ok(EventBody::Other(kind, _)) if kind.as_str() == LOST_KIND => Ok(None),
         Ok(_) => Err(damaged(&"another kind of event in a topic of output")),
         Err(error) => Err(damaged::<FormatError>(&error)),
     }

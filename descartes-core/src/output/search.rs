@@ -85,8 +85,11 @@ pub(crate) async fn search(
         read.from = last.offset + 1;
         let work = tokio::task::spawn_blocking(move || {
             for event in &events {
-                let place = chunk(event)?;
-                searcher.take(&place, event.at, &event.payload);
+                match chunk(event)? {
+                    Some(place) => searcher.take(&place, event.at, &event.payload),
+                    // What was begun before it does not go on behind it.
+                    None => searcher.end_all(),
+                }
             }
             Ok::<_, StoreError>(searcher)
         });
@@ -169,6 +172,16 @@ impl Searcher {
         begun.bytes.extend_from_slice(bytes);
     }
 
+    /// Ends the lines that have no end yet.
+    fn end_all(&mut self) {
+        for stream in StreamName::ALL {
+            let begun = &self.begun[stream as usize];
+            if !begun.bytes.is_empty() || begun.matched {
+                self.end_begun(stream);
+            }
+        }
+    }
+
     fn end_begun(&mut self, stream: StreamName) {
         let Begun { bytes, matched, line, at } = std::mem::take(&mut self.begun[stream as usize]);
         let matches = self.regex.as_ref().is_none_or(|regex| regex.is_match(&bytes));
@@ -240,12 +253,7 @@ impl Searcher {
     }
 
     fn finish(mut self) -> SearchPage {
-        for stream in StreamName::ALL {
-            let begun = &self.begun[stream as usize];
-            if !begun.bytes.is_empty() || begun.matched {
-                self.end_begun(stream);
-            }
-        }
+        self.end_all();
         self.page
     }
 }

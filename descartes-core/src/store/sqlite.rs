@@ -1,6 +1,8 @@
 //! The embedded store: rows and order in SQLite, big payloads in files beside it.
 
 mod apply;
+mod backup;
+mod check;
 mod checkpoint;
 mod connection;
 mod failure;
@@ -9,14 +11,17 @@ mod open;
 mod payload;
 mod query;
 mod reader;
+mod repair;
 mod reserve;
 mod retention;
 mod rows;
 mod schema;
 mod segment;
+mod sums;
 #[cfg(test)]
 mod tests;
 mod topics;
+mod witness;
 mod writer;
 
 use std::path::{Path, PathBuf};
@@ -27,7 +32,10 @@ use std::thread::JoinHandle;
 use async_trait::async_trait;
 use tokio::sync::{mpsc, oneshot};
 
+pub use self::backup::{BackedUp, BackupError};
+pub use self::check::{Damage, StoreReport};
 pub use self::open::OpenError;
+pub use self::repair::Repaired;
 
 use self::reader::Readers;
 use self::writer::{Request, Writer};
@@ -93,7 +101,9 @@ pub struct SqliteStore {
 impl SqliteStore {
     /// Opens the store in `dir`, or makes it, its files readable by this user only.
     ///
-    /// Blocks for some milliseconds. Nothing is scanned or checked, however much is stored.
+    /// Blocks for some milliseconds. The structure of a database up to 8 MiB is checked; of a larger
+    /// one nothing is, however much is stored. A store of an earlier format is brought up to date,
+    /// which takes as long as reading its database.
     ///
     /// # Errors
     /// When somebody else has it open, when a later version wrote it, when it is damaged, or when
@@ -117,6 +127,45 @@ impl SqliteStore {
             requests: Some(requests),
             writer: Some(writer),
         })
+    }
+
+    /// Looks at every byte of the store in `dir`, which nobody may have open, and changes nothing.
+    ///
+    /// Where `secrets` are given (the folder of [`Builder::secrets_dir`](crate::Builder::secrets_dir)),
+    /// values without an agent and agents without their values are noted. Blocks for as long as
+    /// it takes to read everything.
+    ///
+    /// # Errors
+    /// When there is no store, somebody has it open, or it is of another format. Damage is no
+    /// error: it is what the report is for.
+    pub fn check(dir: impl AsRef<Path>, secrets: Option<&Path>) -> Result<StoreReport, OpenError> {
+        check::check(dir.as_ref(), secrets)
+    }
+
+    /// Puts a whole store in the place of the damaged one in `dir`, which nobody may have open.
+    ///
+    /// What is good is kept: every event keeps its place, and where one is lost there is a mark
+    /// ([`LOST_KIND`](crate::event::LOST_KIND)). A new epoch begins. The old files stay beside the
+    /// new ones, under the name that is told.
+    ///
+    /// # Errors
+    /// When there is no store, somebody has it open, it is of another format, or the disk fails;
+    /// then everything is as it was.
+    pub fn repair(dir: impl AsRef<Path>) -> Result<Repaired, OpenError> {
+        repair::repair(dir.as_ref())
+    }
+
+    /// Copies the store in `dir`, which somebody may have open and go on writing, to the new folder
+    /// `to`, as it is at one moment.
+    ///
+    /// Who opens the copy finds all history up to that moment, and a new epoch. Blocks for as long as
+    /// it takes to copy everything and to check the copy.
+    ///
+    /// # Errors
+    /// When there is no store, `to` exists, the disk fails, or the copy is damaged because the
+    /// original is; then there is no copy.
+    pub fn backup(dir: impl AsRef<Path>, to: impl AsRef<Path>) -> Result<BackedUp, BackupError> {
+        backup::backup(dir.as_ref(), to.as_ref())
     }
 
     async fn ask<T>(

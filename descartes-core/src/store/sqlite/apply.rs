@@ -2,13 +2,14 @@
 
 use std::sync::atomic::Ordering;
 
-use bytes::Bytes;
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::Connection;
+use rusqlite::types::ValueRef;
 
-use super::Durability;
 use super::failure::Failure;
+use super::sums::{DOCUMENTS, EVENTS, maybe, number, summed, text};
 use super::topics::Changed;
 use super::writer::Writer;
+use super::{Durability, query};
 use crate::cursor::Position;
 use crate::event::{NewEvent, Topic};
 use crate::store::{Batch, Committed, Key, Put};
@@ -32,7 +33,6 @@ impl Writer {
         for topic in &batch.forget {
             self.forget(conn, topic)?;
         }
-        let before = self.head;
         let mut offsets = Vec::with_capacity(batch.events.len());
         let mut grown = 0;
         for event in &batch.events {
@@ -42,16 +42,12 @@ impl Writer {
             }
         }
         self.topics.save(conn, &changed)?;
-        if self.head > before {
-            conn.prepare_cached("UPDATE topics SET last_seq = ?1 WHERE id = 0")?
-                .execute([self.head])?;
-        }
         if self.durability == Durability::Power {
             self.segments.sync()?;
         }
         #[cfg(test)]
         self.check_fault()?;
-        conn.prepare_cached("COMMIT")?.execute([])?;
+        self.finish(conn)?;
         self.segment_bytes.fetch_add(grown, Ordering::Relaxed);
         Ok(Committed { head: Position(self.head), offsets, versions })
     }
@@ -75,24 +71,21 @@ impl Writer {
             (None, Some(&*event.payload))
         };
         let offset = row.next_off;
-        conn.prepare_cached(
-            "INSERT INTO events (seq, topic, off, kind, by, at, shape, seg, seg_off, len, \
-             body, payload) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
-        )?
-        .execute(params![
-            self.head,
-            row.id,
-            offset,
-            event.kind.as_str(),
-            &*event.by,
-            event.at.as_millis(),
-            event.shape,
-            place.map(|place| place.seg),
-            place.map(|place| place.off),
-            place.map(|place| place.len),
-            &*event.body,
-            inline,
-        ])?;
+        let cells = [
+            number(self.head),
+            ValueRef::Integer(row.id),
+            number(offset),
+            text(event.kind.as_str()),
+            text(&event.by),
+            ValueRef::Integer(event.at.as_millis()),
+            number(u64::from(event.shape)),
+            maybe(place.map(|place| place.seg)),
+            maybe(place.map(|place| place.off)),
+            maybe(place.map(|place| u64::from(place.len))),
+            ValueRef::Blob(&event.body),
+            inline.map_or(ValueRef::Null, ValueRef::Blob),
+        ];
+        conn.prepare_cached(&EVENTS.insert())?.execute(summed(&EVENTS, cells))?;
         if row.first_off == row.next_off {
             (row.first_seq, row.first_at) = (self.head, event.at.as_millis());
         }
@@ -119,21 +112,14 @@ impl Writer {
 
 fn write(conn: &Connection, put: &Put) -> Result<u64, Failure> {
     let Put { key, owner, body, expect } = put;
-    let actual: Option<u64> = conn
-        .prepare_cached("SELECT version FROM documents WHERE space = ?1 AND id = ?2")?
-        .query_row([key.space.0, &*key.id], |row| row.get(0))
-        .optional()?;
+    let actual = query::get(conn, key)?.map(|document| document.version);
     if !expect.holds(actual) {
         return Err(Failure::Conflict { key: key.clone(), actual });
     }
     let version = actual.unwrap_or(0) + 1;
-    let body: &Bytes = body;
-    conn.prepare_cached(
-        "INSERT INTO documents (space, id, owner, version, body) VALUES (?1, ?2, ?3, ?4, ?5) \
-         ON CONFLICT (space, id) DO UPDATE \
-         SET owner = excluded.owner, version = excluded.version, body = excluded.body",
-    )?
-    .execute(params![key.space.0, &*key.id, &**owner, version, &**body])?;
+    let cells =
+        [text(key.space.0), text(&key.id), text(owner), number(version), ValueRef::Blob(body)];
+    conn.prepare_cached(&DOCUMENTS.replace())?.execute(summed(&DOCUMENTS, cells))?;
     Ok(version)
 }
 

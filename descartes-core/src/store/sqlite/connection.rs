@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
 use super::Durability;
@@ -11,6 +12,8 @@ use super::Durability;
 pub(super) const DATABASE: &str = "journal.db";
 /// How long one connection waits for another that checkpoints.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a checkpoint that wants the log for itself waits for readers: commits wait meanwhile.
+const CHECKPOINT_PATIENCE: Duration = Duration::from_millis(100);
 /// Statements that a connection keeps prepared: more than there are.
 const STATEMENTS: usize = 48;
 /// KiB of pages that the writer keeps: the inner pages and the ends of all trees.
@@ -54,9 +57,26 @@ pub(super) fn reader(dir: &Path) -> rusqlite::Result<Connection> {
     Ok(conn)
 }
 
+/// A connection that copies a store which others may have open.
+pub(super) fn copier(dir: &Path) -> rusqlite::Result<Connection> {
+    let conn = open(dir)?;
+    conn.pragma_update(None, "wal_autocheckpoint", 0)?;
+    conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+    Ok(conn)
+}
+
+/// A connection that only looks, also at a store that is damaged: it leaves every file as it is.
+pub(super) fn inspector(dir: &Path) -> rusqlite::Result<Connection> {
+    let conn = reader(dir)?;
+    conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+    Ok(conn)
+}
+
 /// The connection that checkpoints.
 pub(super) fn checkpointer(dir: &Path) -> rusqlite::Result<Connection> {
     let conn = open(dir)?;
+    // Whoever reads for long, as a backup does, must not make commits wait behind a checkpoint.
+    conn.busy_timeout(CHECKPOINT_PATIENCE)?;
     conn.pragma_update(None, "cache_size", -64)?;
     conn.pragma_update(None, "wal_autocheckpoint", 0)?;
     Ok(conn)

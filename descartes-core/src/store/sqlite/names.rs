@@ -6,6 +6,7 @@ use std::sync::{PoisonError, RwLock};
 use rusqlite::Connection;
 
 use super::failure::Failure;
+use super::topics::TopicRow;
 use crate::event::Topic;
 
 /// Names that are kept, about a hundred bytes each.
@@ -21,10 +22,10 @@ impl Names {
         if let Some(topic) = known {
             return Ok(topic);
         }
-        let name: String = conn
-            .prepare_cached("SELECT name FROM topics WHERE id = ?1")?
-            .query_row([id], |row| row.get(0))?;
-        let topic = Topic::new(name);
+        let Some(row) = TopicRow::all(conn, "WHERE id = ?1", [id])?.pop() else {
+            return Err(Failure::Corrupt(format!("topic {id} has no row")));
+        };
+        let topic = row.name;
         let mut names = self.0.write().unwrap_or_else(PoisonError::into_inner);
         if names.len() >= NAMES {
             names.clear();

@@ -5,14 +5,21 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rusqlite::{Connection, OptionalExtension, TransactionBehavior};
+use rusqlite::{Connection, TransactionBehavior};
 
 use super::failure::Failure;
 use super::schema::{self, Found};
+use super::sums::{EPOCHS, META, number, summed, text};
+use super::topics::TopicRow;
+use super::witness::{Seen, Witness};
 use super::{Durability, connection};
 use crate::cursor::Position;
 use crate::event::PreviousEnd;
 use crate::store::StoreIdentity;
+
+/// Bytes of a database whose structure is checked whenever it is opened: that takes about 50 ms.
+/// In a larger one readers notice rows that are missing, and `check` looks at everything.
+const CHECKED_BYTES: u64 = 8 << 20;
 
 /// Why a store could not be opened.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -43,6 +50,16 @@ pub enum OpenError {
         /// The last format that is known here.
         known: i32,
     },
+    /// An earlier version of this library wrote it, and it has not been brought up to date yet.
+    #[error("the store in `{path}` has format {found}; a start of the daemon brings it to {known}")]
+    Older {
+        /// The store's folder.
+        path: PathBuf,
+        /// Its format.
+        found: i32,
+        /// The format that is written now.
+        known: i32,
+    },
     /// It is not a store, or not whole.
     #[error("the store in `{path}` is damaged: {what}")]
     Damaged {
@@ -66,6 +83,9 @@ pub enum OpenError {
 pub(super) struct Opened {
     pub(super) conn: Connection,
     pub(super) identity: StoreIdentity,
+    /// How many commits it had.
+    pub(super) commits: u64,
+    pub(super) witness: Witness,
     /// Held as long as the store is open.
     pub(super) lock: File,
 }
@@ -78,11 +98,18 @@ pub(super) fn open(dir: &Path, durability: Durability) -> Result<Opened, OpenErr
     let failed = |failure: Failure| open_error(dir, failure);
     prepare(dir)?;
     let mut conn = connection::writer(dir, durability).map_err(|error| failed(error.into()))?;
-    let identity = identify(&mut conn, durability).map_err(failed)?;
-    Ok(Opened { conn, identity, lock })
+    if database.metadata().is_ok_and(|meta| meta.len() <= CHECKED_BYTES) {
+        schema::structure(&conn).map_err(failed)?;
+    }
+    schema::check(&conn).map_err(failed)?;
+    let seen = Seen::read(dir);
+    let (identity, commits) = identify(&mut conn, durability, seen).map_err(failed)?;
+    let witness = Witness::of(dir);
+    witness.note(&Seen { store: identity.store, commits, head: identity.opened_at.0 });
+    Ok(Opened { conn, identity, commits, witness, lock })
 }
 
-fn open_error(dir: &Path, failure: Failure) -> OpenError {
+pub(super) fn open_error(dir: &Path, failure: Failure) -> OpenError {
     let path = dir.to_owned();
     match failure {
         Failure::Full(source) => OpenError::Io { path, source: Arc::new(source) },
@@ -94,16 +121,21 @@ fn open_error(dir: &Path, failure: Failure) -> OpenError {
     }
 }
 
-fn io_error(path: &Path, source: std::io::Error) -> OpenError {
+pub(super) fn io_error(path: &Path, source: std::io::Error) -> OpenError {
     OpenError::Io { path: path.to_owned(), source: Arc::new(source) }
 }
 
-fn private_file(path: &Path) -> std::io::Result<File> {
+pub(super) fn private_file(path: &Path) -> std::io::Result<File> {
     OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)
 }
 
-fn lock(dir: &Path) -> Result<File, OpenError> {
-    let made = DirBuilder::new().recursive(true).mode(0o700).create(dir);
+pub(super) fn private_folder(dir: &Path) -> std::io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(dir)
+}
+
+/// Becomes the only one who may have the store in `dir` open.
+pub(super) fn lock(dir: &Path) -> Result<File, OpenError> {
+    let made = private_folder(dir);
     made.map_err(|source| io_error(dir, source))?;
     let path = dir.join("store.lock");
     let file = private_file(&path).map_err(|source| io_error(&path, source))?;
@@ -128,10 +160,14 @@ fn prepare(dir: &Path) -> Result<(), OpenError> {
         Found::Store(found) if found > schema::VERSION => {
             Err(OpenError::TooNew { path: dir.to_owned(), found, known: schema::VERSION })
         }
-        Found::Store(found) => match schema::migrate(&conn, found).map_err(failed)? {
-            true => Ok(()),
-            false => Err(damaged(dir, format!("no version has written format {found}"))),
-        },
+        Found::Store(found) => {
+            let begun = conn.transaction_with_behavior(TransactionBehavior::Immediate);
+            let tx = begun.map_err(failed)?;
+            match schema::migrate(&tx, found).map_err(|failure| open_error(dir, failure))? {
+                true => tx.commit().map_err(failed),
+                false => Err(damaged(dir, format!("no version has written format {found}"))),
+            }
+        }
         Found::Foreign => Err(damaged(dir, "another program's database lies there".to_owned())),
     }
 }
@@ -141,72 +177,119 @@ fn damaged(dir: &Path, what: String) -> OpenError {
 }
 
 /// Tells which store and epoch this is, and marks it as open.
-fn identify(conn: &mut Connection, durability: Durability) -> Result<StoreIdentity, Failure> {
+fn identify(
+    conn: &mut Connection,
+    durability: Durability,
+    seen: Option<Seen>,
+) -> Result<(StoreIdentity, u64), Failure> {
     let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let boot = boot_id();
-    let identity = match meta(&tx, "store")? {
-        None => {
-            let identity = StoreIdentity::fresh(uuid::Uuid::new_v4().as_u128() as u32);
-            set_meta(&tx, "store", &identity.store.to_string())?;
-            tx.execute("INSERT INTO epochs (epoch, start) VALUES (1, 0)", [])?;
-            identity
+    if meta(&tx, "store")?.is_none() {
+        // A store whose first commits are gone is that store still, in a new epoch.
+        let store = seen.map_or_else(|| uuid::Uuid::new_v4().as_u128() as u32, |seen| seen.store);
+        set_meta(&tx, "store", &store.to_string())?;
+        add_epoch(&tx, 1, 0)?;
+        set_meta(&tx, "clean", if seen.is_none() { "1" } else { "0" })?;
+        set_meta(&tx, "boot", &boot)?;
+    }
+    let store = meta(&tx, "store")?.unwrap_or_default();
+    let store = store.parse().map_err(|error| Failure::Corrupt(format!("its number: {error}")))?;
+    let mut journal = TopicRow::journal(&tx)?;
+    let before = journal.clone();
+    if meta(&tx, "restored")?.is_some_and(|restored| restored == "1") {
+        set_meta(&tx, "instance", &(uuid::Uuid::new_v4().as_u128() as u32).to_string())?;
+        set_meta(&tx, "restored", "0")?;
+    }
+    let identity = known(&tx, &mut journal, (store, &boot), seen)?;
+    journal.last_seq = identity.opened_at.0;
+    let mut changed = (journal.last_seq, journal.next_off) != (before.last_seq, before.next_off);
+    for (key, value) in [("clean", "0"), ("boot", &*boot), ("durability", durability.as_str())] {
+        // Nothing is written that is there: a full disk shall not keep a daemon from starting.
+        if meta(&tx, key)?.as_deref() != Some(value) {
+            set_meta(&tx, key, value)?;
+            changed = true;
         }
-        Some(store) => {
-            let wrong = |error| Failure::Corrupt(format!("its number: {error}"));
-            let store = store.parse().map_err(wrong)?;
-            known(&tx, store, &boot)?
-        }
-    };
-    set_meta(&tx, "clean", "0")?;
-    set_meta(&tx, "boot", &boot)?;
-    set_meta(&tx, "durability", durability.as_str())?;
+    }
+    if changed {
+        journal.next_off += 1;
+        journal.count(&tx)?;
+    }
     tx.commit()?;
-    Ok(identity)
+    Ok((identity, journal.next_off))
 }
 
-fn known(conn: &Connection, store: u32, boot: &str) -> Result<StoreIdentity, Failure> {
+fn known(
+    conn: &Connection,
+    journal: &mut TopicRow,
+    (store, boot): (u32, &str),
+    seen: Option<Seen>,
+) -> Result<StoreIdentity, Failure> {
     let mut identity = StoreIdentity::fresh(store);
     let clean = meta(conn, "clean")?.is_some_and(|clean| clean == "1");
     identity.previous = if clean { PreviousEnd::Clean } else { PreviousEnd::Crashed };
-    let counted: u64 = conn.query_row("SELECT last_seq FROM topics WHERE id = 0", [], get)?;
+    let instance = meta(conn, "instance")?.and_then(|instance| instance.parse().ok());
+    identity.instance = instance.unwrap_or(store);
+    let (counted, commits) = (journal.last_seq, journal.next_off);
     let highest: u64 = conn.query_row("SELECT coalesce(max(seq), 0) FROM events", [], get)?;
     let head = counted.max(highest);
-    if head > counted {
-        conn.execute("UPDATE topics SET last_seq = ?1 WHERE id = 0", [head])?;
-    }
     identity.opened_at = Position(head);
+    let gone = seen.filter(|seen| seen.store == store && seen.commits > commits);
+    if let Some(seen) = gone {
+        journal.next_off = seen.commits;
+        let commits = seen.commits - commits;
+        tracing::error!(commits, from = head, to = seen.head, "the end of the journal is gone");
+    }
     // A host that is killed loses nothing. Without power, the last commits may be gone.
     let same_boot = !boot.is_empty() && meta(conn, "boot")?.is_some_and(|last| last == boot);
     let safe = meta(conn, "durability")?.is_some_and(|last| last == Durability::Power.as_str());
-    if head > counted || !(clean || same_boot || safe) {
-        conn.execute(
-            "INSERT INTO epochs (epoch, start) SELECT max(epoch) + 1, ?1 FROM epochs",
-            [head],
-        )?;
+    identity.epochs = epochs(conn)?;
+    let last = identity.epochs.last().map_or(0, |(epoch, _)| *epoch);
+    if gone.is_some() || head > counted || !(clean || same_boot || safe) {
+        add_epoch(conn, last + 1, head)?;
+        identity.epochs.push((last + 1, Position(head)));
     }
-    let mut epochs = conn.prepare("SELECT epoch, start FROM epochs ORDER BY epoch")?;
-    let epochs = epochs.query_map([], |row| Ok((row.get(0)?, Position(row.get(1)?))))?;
-    identity.epochs = epochs.collect::<Result<_, _>>()?;
     let last = identity.epochs.last().ok_or_else(|| Failure::Corrupt("no epoch".to_owned()))?;
     identity.epoch = last.0;
     Ok(identity)
+}
+
+/// The epochs and the positions after which they begin, oldest first.
+pub(super) fn epochs(conn: &Connection) -> Result<Vec<(u32, Position)>, Failure> {
+    let mut select = conn.prepare(&format!("{} ORDER BY epoch", EPOCHS.select()))?;
+    let mut rows = select.query([])?;
+    let mut epochs = Vec::new();
+    while let Some(row) = rows.next()? {
+        EPOCHS.verify(row)?;
+        epochs.push((row.get(0)?, Position(row.get(1)?)));
+    }
+    Ok(epochs)
+}
+
+pub(super) fn add_epoch(conn: &Connection, epoch: u32, start: u64) -> rusqlite::Result<()> {
+    let cells = [number(u64::from(epoch)), number(start)];
+    conn.execute(&EPOCHS.replace(), summed(&EPOCHS, cells))?;
+    Ok(())
 }
 
 fn get<T: rusqlite::types::FromSql>(row: &rusqlite::Row<'_>) -> rusqlite::Result<T> {
     row.get(0)
 }
 
-fn meta(conn: &Connection, key: &str) -> rusqlite::Result<Option<String>> {
-    conn.query_row("SELECT value FROM meta WHERE key = ?1", [key], get).optional()
+pub(super) fn meta(conn: &Connection, key: &str) -> Result<Option<String>, Failure> {
+    let mut select = conn.prepare(&format!("{} WHERE key = ?1", META.select()))?;
+    let mut rows = select.query([key])?;
+    let Some(row) = rows.next()? else { return Ok(None) };
+    META.verify(row)?;
+    Ok(Some(row.get(1)?))
 }
 
 pub(super) fn set_meta(conn: &Connection, key: &str, value: &str) -> rusqlite::Result<()> {
-    conn.execute("INSERT OR REPLACE INTO meta (key, value) VALUES (?1, ?2)", [key, value])?;
+    conn.execute(&META.replace(), summed(&META, [text(key), text(value)]))?;
     Ok(())
 }
 
 /// The kernel's name of this boot; empty where it has none, which counts as another one.
-fn boot_id() -> String {
+pub(super) fn boot_id() -> String {
     let read = std::fs::read_to_string("/proc/sys/kernel/random/boot_id");
     read.unwrap_or_default().trim().to_owned()
 }

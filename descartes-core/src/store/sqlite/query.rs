@@ -3,53 +3,54 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, Row, params};
 
 use super::failure::Failure;
 use super::reader::Readers;
-use super::retention::read_block;
-use super::rows::{self, Bounds, PageRows};
-use super::topics::{self, TopicRow};
+use super::retention::blocks;
+use super::rows::{Bounds, PageRows};
+use super::sums::{DOCUMENTS, EVENTS};
+use super::topics::TopicRow;
 use crate::cursor::Position;
 use crate::event::{Event, Topic, TopicFilter};
 use crate::limits::STORE_SCAN_EVENTS;
 use crate::store::{
-    Document, EventPage, EventQuery, Gap, Key, KeyRange, Page, TopicQuery, TopicState,
+    Document, EventPage, EventQuery, Gap, Key, KeyRange, Page, Space, TopicQuery, TopicState,
 };
 
 /// Sorts after every character that a name may go on with.
 const AFTER_ALL: &str = "\u{10ffff}\u{10ffff}\u{10ffff}\u{10ffff}";
 
 fn head(conn: &Connection) -> Result<Position, Failure> {
-    let mut select = conn.prepare_cached("SELECT last_seq FROM topics WHERE id = 0")?;
-    Ok(Position(select.query_row([], |row| row.get(0))?))
+    Ok(Position(TopicRow::journal(conn)?.last_seq))
 }
 
 pub(super) fn get(conn: &Connection, key: &Key) -> Result<Option<Document>, Failure> {
-    let mut select = conn.prepare_cached(
-        "SELECT owner, version, body FROM documents WHERE space = ?1 AND id = ?2",
-    )?;
-    let document = select.query_row([key.space.0, &*key.id], |row| {
-        Ok(Document {
-            key: key.clone(),
-            owner: row.get::<_, Arc<str>>(0)?,
-            version: row.get(1)?,
-            body: row.get::<_, Vec<u8>>(2)?.into(),
-        })
-    });
-    Ok(document.optional()?)
+    let sql = format!("{} WHERE space = ?1 AND id = ?2", DOCUMENTS.select());
+    let mut select = conn.prepare_cached(&sql)?;
+    let mut rows = select.query([key.space.0, &*key.id])?;
+    rows.next()?.map(|row| document(row, key.space)).transpose()
+}
+
+fn document(row: &Row<'_>, space: Space) -> Result<Document, Failure> {
+    DOCUMENTS.verify(row)?;
+    Ok(Document {
+        key: Key::new(space, row.get::<_, Arc<str>>(1)?),
+        owner: row.get(2)?,
+        version: row.get(3)?,
+        body: row.get::<_, Vec<u8>>(4)?.into(),
+    })
 }
 
 pub(super) fn list(conn: &Connection, range: &KeyRange) -> Result<Page, Failure> {
     let KeyRange { space, prefix, after, reverse, limit } = range;
     let end = format!("{prefix}{AFTER_ALL}");
-    let mut select = conn.prepare_cached(if *reverse {
-        "SELECT id, owner, version, body FROM documents \
-         WHERE space = ?1 AND id >= ?2 AND id < ?3 ORDER BY id DESC LIMIT ?4"
+    let condition = if *reverse {
+        "WHERE space = ?1 AND id >= ?2 AND id < ?3 ORDER BY id DESC LIMIT ?4"
     } else {
-        "SELECT id, owner, version, body FROM documents \
-         WHERE space = ?1 AND id > ?3 AND id >= ?2 ORDER BY id LIMIT ?4"
-    })?;
+        "WHERE space = ?1 AND id > ?3 AND id >= ?2 ORDER BY id LIMIT ?4"
+    };
+    let mut select = conn.prepare_cached(&format!("{} {condition}", DOCUMENTS.select()))?;
     let bound: &str = match after {
         Some(after) => after,
         // Nothing is less than the empty name, which is itself a name only with an empty prefix.
@@ -61,26 +62,20 @@ pub(super) fn list(conn: &Connection, range: &KeyRange) -> Result<Page, Failure>
     let mut documents = Vec::new();
     let mut more = false;
     while let Some(row) = rows.next()? {
-        let id: Arc<str> = row.get(0)?;
-        if !id.starts_with(&**prefix) {
+        let document = document(row, *space)?;
+        if !document.key.id.starts_with(&**prefix) {
             break;
         }
         if documents.len() == *limit {
             more = true;
             break;
         }
-        documents.push(Document {
-            key: Key::new(*space, id),
-            owner: row.get(1)?,
-            version: row.get(2)?,
-            body: row.get::<_, Vec<u8>>(3)?.into(),
-        });
+        documents.push(document);
     }
     Ok(Page { documents, more, position: head(conn)? })
 }
 
 pub(super) fn topics(conn: &Connection, filter: &TopicFilter) -> Result<Vec<TopicState>, Failure> {
-    let columns = "SELECT name, first_off, next_off, bytes FROM topics WHERE id > 0";
     let (clause, from, to) = match filter {
         TopicFilter::Exact(topic) => ("name = ?1 AND ?1 = ?2", topic.as_str(), topic.to_string()),
         TopicFilter::Prefix(prefix) => {
@@ -88,16 +83,15 @@ pub(super) fn topics(conn: &Connection, filter: &TopicFilter) -> Result<Vec<Topi
         }
         TopicFilter::All => ("name >= ?1 AND name < ?2", "", AFTER_ALL.to_owned()),
     };
-    let mut select = conn.prepare_cached(&format!("{columns} AND {clause} ORDER BY name"))?;
-    let states = select.query_map([from, &to], |row| {
-        Ok(TopicState {
-            topic: Topic::new(row.get::<_, Arc<str>>(0)?),
-            first_offset: row.get(1)?,
-            next_offset: row.get(2)?,
-            bytes: row.get(3)?,
-        })
-    })?;
-    Ok(states.collect::<Result<_, _>>()?)
+    let condition = format!("WHERE id > 0 AND {clause} ORDER BY name");
+    let rows = TopicRow::all(conn, &condition, [from, &to])?;
+    let states = rows.into_iter().map(|row| TopicState {
+        topic: row.name,
+        first_offset: row.first_off,
+        next_offset: row.next_off,
+        bytes: row.bytes,
+    });
+    Ok(states.collect())
 }
 
 pub(super) fn read_topic(
@@ -105,23 +99,24 @@ pub(super) fn read_topic(
     conn: &Connection,
     query: &TopicQuery,
 ) -> Result<Vec<Event>, Failure> {
-    let Some(row) = TopicRow::load(conn, &query.topic)? else { return Ok(Vec::new()) };
+    let Some(topic) = TopicRow::load(conn, &query.topic)? else { return Ok(Vec::new()) };
     let mut page = PageRows::new(Bounds {
         events: query.max_events,
         bytes: query.max_bytes,
         bodies_only: query.bodies_only,
     });
-    let mut select = conn.prepare_cached(&format!(
-        "SELECT {} FROM events WHERE topic = ?1 AND off >= ?2 ORDER BY off",
-        rows::COLUMNS
-    ))?;
-    let from = query.from.max(row.first_off).min(i64::MAX as u64);
-    let mut rows = select.query(params![row.id, from])?;
+    let sql = format!("{} WHERE topic = ?1 AND off >= ?2 ORDER BY off", EVENTS.select());
+    let mut select = conn.prepare_cached(&sql)?;
+    let mut next = query.from.max(topic.first_off).min(i64::MAX as u64);
+    let mut rows = select.query(params![topic.id, next])?;
     while let Some(row) = rows.next()? {
         if !page.push(row, query.topic.clone())? {
-            break;
+            return page.finish(readers);
         }
+        topic.has(next, row.get(2)?)?;
+        next += 1;
     }
+    topic.ends(next)?;
     page.finish(readers)
 }
 
@@ -151,14 +146,19 @@ fn bounds(query: &EventQuery) -> Bounds {
 fn scan(readers: &Readers, conn: &Connection, query: &EventQuery) -> Result<EventPage, Failure> {
     let forgotten = forgotten(conn)?;
     let mut page = PageRows::new(bounds(query));
-    let mut select = conn.prepare_cached(&format!(
-        "SELECT {} FROM events WHERE seq > ?1 ORDER BY seq LIMIT ?2",
-        rows::COLUMNS
-    ))?;
+    let sql = format!("{} WHERE seq > ?1 ORDER BY seq LIMIT ?2", EVENTS.select());
+    let mut select = conn.prepare_cached(&sql)?;
     let mut rows = select.query(params![at_most(query.after), STORE_SCAN_EVENTS])?;
     let (mut next, mut scanned, mut full) = (query.after, 0, false);
+    // Offsets have no holes, so that a row which cannot be found any more is missed.
+    let mut seen: HashMap<i64, u64> = HashMap::new();
     while let Some(row) = rows.next()? {
         let (id, off): (i64, u64) = (row.get(1)?, row.get(2)?);
+        if let Some(last) = seen.insert(id, off)
+            && off != last + 1
+        {
+            return Err(Failure::Corrupt(format!("topic {id} has no event {}", last + 1)));
+        }
         let topic = page.topic(readers, conn, id)?;
         let wanted = query.topics.iter().any(|filter| filter.matches(&topic));
         let hidden = forgotten.get(&id).is_some_and(|first_off| off < *first_off);
@@ -173,12 +173,7 @@ fn scan(readers: &Readers, conn: &Connection, query: &EventQuery) -> Result<Even
     if !full && scanned < STORE_SCAN_EVENTS {
         next = head.max(query.after);
     }
-    Ok(EventPage {
-        events: page.finish(readers)?,
-        next,
-        head,
-        gaps: all_gaps(readers, conn, query)?,
-    })
+    Ok(EventPage { events: page.finish(readers)?, next, head, gaps: all_gaps(conn, query)? })
 }
 
 /// Takes what is next in any of `topics`, through their indexes.
@@ -200,18 +195,26 @@ fn by_topics(
         };
         gaps.extend(gap(conn, topic, &row, query.after)?);
         let mut places = conn.prepare_cached(
-            "SELECT seq FROM events WHERE topic = ?1 AND off >= ?2 ORDER BY off LIMIT ?3",
+            "SELECT seq, off FROM events WHERE topic = ?1 AND off >= ?2 ORDER BY off LIMIT ?3",
         )?;
         let from = from.max(row.first_off);
-        let places = places
-            .query_map(params![row.id, from, bounds.events + 1], |row| row.get::<_, u64>(0))?;
-        for seq in places {
-            due.push((seq?, *topic));
+        let most = bounds.events + 1;
+        let places = places.query_map(params![row.id, from, most], |row| {
+            Ok((row.get::<_, u64>(0)?, row.get::<_, u64>(1)?))
+        })?;
+        let mut next = from;
+        for place in places {
+            let (seq, off) = place?;
+            row.has(next, off)?;
+            due.push((seq, *topic));
+            next += 1;
+        }
+        if next - from < most as u64 {
+            row.ends(next)?;
         }
     }
     due.sort_unstable_by_key(|(seq, _)| *seq);
-    let mut select =
-        conn.prepare_cached(&format!("SELECT {} FROM events WHERE seq = ?1", rows::COLUMNS))?;
+    let mut select = conn.prepare_cached(&format!("{} WHERE seq = ?1", EVENTS.select()))?;
     let mut next = None;
     for (seq, topic) in &due {
         let taken = select.query_row([seq], |row| Ok(page.push(row, (*topic).clone())))?;
@@ -237,18 +240,12 @@ fn forgotten(conn: &Connection) -> Result<HashMap<i64, u64>, Failure> {
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
-fn all_gaps(readers: &Readers, conn: &Connection, query: &EventQuery) -> Result<Vec<Gap>, Failure> {
-    let mut select = conn.prepare_cached(&format!(
-        "SELECT {} FROM topics WHERE lost_seq > 0 AND lost_seq > ?1",
-        topics::COLUMNS
-    ))?;
-    let rows = select.query_map([at_most(query.after)], TopicRow::read)?;
+fn all_gaps(conn: &Connection, query: &EventQuery) -> Result<Vec<Gap>, Failure> {
+    let lossy = "WHERE lost_seq > 0 AND lost_seq > ?1";
     let mut gaps = Vec::new();
-    for row in rows {
-        let row = row?;
-        let topic = readers.names.of(conn, row.id)?;
-        if query.topics.iter().any(|filter| filter.matches(&topic)) {
-            gaps.extend(gap(conn, &topic, &row, query.after)?);
+    for row in TopicRow::all(conn, lossy, [at_most(query.after)])? {
+        if query.topics.iter().any(|filter| filter.matches(&row.name)) {
+            gaps.extend(gap(conn, &row.name, &row, query.after)?);
         }
     }
     gaps.sort_by(|one, other| one.topic.cmp(&other.topic));
@@ -265,11 +262,8 @@ fn gap(
     if row.lost_seq <= after.0 {
         return Ok(None);
     }
-    let mut block = conn.prepare_cached(
-        "SELECT first_off, count, first_seq, last_seq, steps FROM lost \
-         WHERE topic = ?1 AND last_seq > ?2 ORDER BY first_off LIMIT 1",
-    )?;
-    let block = block.query_row(params![row.id, at_most(after)], read_block).optional()?;
+    let next = "WHERE topic = ?1 AND last_seq > ?2 ORDER BY first_off LIMIT 1";
+    let block = blocks(conn, next, params![row.id, at_most(after)])?.pop();
     let from_offset = match block.and_then(|block| block.first_after(after)) {
         Some(offset) => Some(offset),
         // Forgotten, but still there.

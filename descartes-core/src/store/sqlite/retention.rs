@@ -3,10 +3,12 @@
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::failure::Failure;
 use super::segment::RECORD_HEAD;
+use super::sums::{LOST, number, summed};
 use super::topics::{Changed, TopicRow};
 use super::writer::Writer;
 use crate::cursor::Position;
@@ -83,7 +85,7 @@ impl Writer {
             self.topics.save(conn, &changed)?;
             changed.clear();
         }
-        conn.prepare_cached("COMMIT")?.execute([])?;
+        self.finish(conn)?;
         let sum = self.segment_bytes.load(Ordering::Relaxed);
         self.segment_bytes.store(sum.saturating_sub(freed), Ordering::Relaxed);
         Ok(trimmed)
@@ -103,7 +105,9 @@ impl Writer {
             self.segments.delete(row.id, row.seg_first, to)?;
             row.seg_first = to;
             row.change(Changed::Trimmed);
+            conn.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
             self.topics.save(conn, &[topic])?;
+            self.finish(conn)?;
         }
         Ok(next_sweep(conn)?.is_some())
     }
@@ -200,9 +204,11 @@ fn drop_front(
         row.lost_seq = row.lost_seq.max(last.seq);
         (row.first_seq, row.first_at) = first_kept(conn, row)?;
     }
-    if row.gone_off == row.next_off && row.seg_end > 0 {
+    if row.gone_off == row.next_off {
         // Nothing of the current file is wanted either.
-        (row.seg, row.seg_end) = (row.seg + 1, 0);
+        if row.seg_end > 0 {
+            (row.seg, row.seg_end) = (row.seg + 1, 0);
+        }
         row.seg_free = row.seg;
     }
     row.change(Changed::Trimmed);
@@ -261,11 +267,8 @@ fn first_kept(conn: &Connection, row: &TopicRow) -> Result<(u64, i64), Failure> 
 
 /// Notes at which positions the events stood that go, in the last block of their topic.
 fn remember(conn: &Connection, topic: i64, going: &[Candidate]) -> Result<(), Failure> {
-    let mut last = conn.prepare_cached(
-        "SELECT first_off, count, first_seq, last_seq, steps FROM lost \
-         WHERE topic = ?1 ORDER BY first_off DESC LIMIT 1",
-    )?;
-    let mut block = last.query_row([topic], read_block).optional()?;
+    let mut block =
+        blocks(conn, "WHERE topic = ?1 ORDER BY first_off DESC LIMIT 1", [topic])?.pop();
     for event in going {
         let position = Position(event.seq);
         match &mut block {
@@ -288,11 +291,7 @@ fn melt(conn: &Connection, topic: i64) -> Result<(), Failure> {
     let mut count = conn.prepare_cached("SELECT count(*) FROM lost WHERE topic = ?1")?;
     let blocks: usize = count.query_row([topic], |row| row.get(0))?;
     for _ in LOST_BLOCKS_PER_TOPIC..blocks {
-        let mut oldest = conn.prepare_cached(
-            "SELECT first_off, count, first_seq, last_seq, steps FROM lost \
-             WHERE topic = ?1 ORDER BY first_off LIMIT 2",
-        )?;
-        let pair = oldest.query_map([topic], read_block)?.collect::<Result<Vec<_>, _>>()?;
+        let pair = self::blocks(conn, "WHERE topic = ?1 ORDER BY first_off LIMIT 2", [topic])?;
         if let [first, second] = &pair[..] {
             let mut melted = first.clone();
             melted.melt(second);
@@ -304,28 +303,37 @@ fn melt(conn: &Connection, topic: i64) -> Result<(), Failure> {
     Ok(())
 }
 
-fn save_block(conn: &Connection, topic: i64, block: &LostBlock) -> Result<(), Failure> {
-    conn.prepare_cached(
-        "INSERT OR REPLACE INTO lost (topic, first_off, count, first_seq, last_seq, steps) \
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
-    )?
-    .execute(params![
-        topic,
-        block.first_offset,
-        block.count,
-        block.first.0,
-        block.last.0,
-        block.steps,
-    ])?;
+pub(super) fn save_block(conn: &Connection, topic: i64, block: &LostBlock) -> Result<(), Failure> {
+    let cells = [
+        ValueRef::Integer(topic),
+        number(block.first_offset),
+        number(block.count),
+        number(block.first.0),
+        number(block.last.0),
+        ValueRef::Blob(&block.steps),
+    ];
+    conn.prepare_cached(&LOST.replace())?.execute(summed(&LOST, cells))?;
     Ok(())
 }
 
-pub(super) fn read_block(row: &rusqlite::Row<'_>) -> rusqlite::Result<LostBlock> {
-    Ok(LostBlock {
-        first_offset: row.get(0)?,
-        count: row.get(1)?,
-        first: Position(row.get(2)?),
-        last: Position(row.get(3)?),
-        steps: row.get(4)?,
-    })
+/// The blocks that `condition` selects.
+pub(super) fn blocks(
+    conn: &Connection,
+    condition: &str,
+    bounds: impl rusqlite::Params,
+) -> Result<Vec<LostBlock>, Failure> {
+    let mut select = conn.prepare_cached(&format!("{} {condition}", LOST.select()))?;
+    let mut rows = select.query(bounds)?;
+    let mut found = Vec::new();
+    while let Some(row) = rows.next()? {
+        LOST.verify(row)?;
+        found.push(LostBlock {
+            first_offset: row.get(1)?,
+            count: row.get(2)?,
+            first: Position(row.get(3)?),
+            last: Position(row.get(4)?),
+            steps: row.get(5)?,
+        });
+    }
+    Ok(found)
 }

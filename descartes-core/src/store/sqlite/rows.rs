@@ -10,12 +10,10 @@ use super::failure::Failure;
 use super::payload;
 use super::reader::Readers;
 use super::segment::Place;
+use super::sums::EVENTS;
 use crate::cursor::Position;
 use crate::event::{Event, EventKind, NewEvent, Topic};
 use crate::time::Timestamp;
-
-pub(super) const COLUMNS: &str =
-    "seq, topic, off, kind, by, at, shape, seg, seg_off, len, body, payload";
 
 /// What a page may hold.
 #[derive(Clone, Copy, Debug)]
@@ -70,6 +68,7 @@ impl PageRows {
 
     /// Adds the event of a row, unless the page is full: then `false`.
     pub(super) fn push(&mut self, row: &Row<'_>, topic: Topic) -> Result<bool, Failure> {
+        EVENTS.verify(row)?;
         let body = row.get_ref(10)?.as_blob().map_err(rusqlite::Error::from)?;
         let inline = row.get_ref(11)?.as_blob_or_null().map_err(rusqlite::Error::from)?;
         let mut inline = inline.unwrap_or_default();
@@ -118,7 +117,8 @@ impl PageRows {
     }
 }
 
-fn place(row: &Row<'_>) -> Result<Option<Place>, Failure> {
+/// Where the payload of a row of `events` lies, when it is in a segment.
+pub(super) fn place(row: &Row<'_>) -> Result<Option<Place>, Failure> {
     let Some(seg) = row.get::<_, Option<u64>>(7)? else { return Ok(None) };
     Ok(Some(Place { topic: row.get(1)?, seg, off: row.get(8)?, len: row.get(9)? }))
 }

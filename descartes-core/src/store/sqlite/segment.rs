@@ -224,13 +224,16 @@ fn open_file(path: &Path) -> io::Result<File> {
     options.write(true).create(true).truncate(false).mode(0o600);
     match options.open(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            if let Some(dir) = path.parent() {
-                DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
-            }
+            private_parent(path)?;
             options.open(path)
         }
         opened => opened,
     }
+}
+
+/// Makes the folder that a segment's file lies in.
+pub(super) fn private_parent(path: &Path) -> io::Result<()> {
+    path.parent().map_or(Ok(()), |dir| DirBuilder::new().recursive(true).mode(0o700).create(dir))
 }
 
 fn write_all(file: &File, parts: [&[u8]; 2], mut off: u64) -> Result<(), Failure> {

@@ -1,7 +1,10 @@
 //! What only this store must hold.
 
+mod copies;
 mod crash;
+mod damage;
 mod full;
+mod mend;
 mod model;
 mod tmpfs;
 

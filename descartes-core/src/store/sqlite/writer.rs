@@ -14,8 +14,10 @@ use super::failure::{self, Failure};
 use super::open::{Opened, set_meta};
 use super::reserve::Reserve;
 use super::segment::Segments;
-use super::topics::Topics;
+use super::topics::{TopicRow, Topics};
+use super::witness::{Seen, Witness};
 use super::{Durability, connection};
+use crate::event::Topic;
 use crate::store::{Batch, Committed, Lane, Retention, StoreError, Trimmed};
 
 /// Requests that may wait for the writer. The journal has one commit under way at a time.
@@ -61,6 +63,10 @@ pub(super) struct Writer {
     pub(super) dir: PathBuf,
     pub(super) durability: Durability,
     pub(super) head: u64,
+    /// Commits so far.
+    commits: u64,
+    store: u32,
+    witness: Witness,
     pub(super) topics: Topics,
     pub(super) segments: Segments,
     reserve: Reserve,
@@ -77,6 +83,9 @@ impl Writer {
     pub(super) fn new(opened: Opened, dir: PathBuf, durability: Durability) -> Self {
         Self {
             head: opened.identity.opened_at.0,
+            commits: opened.commits,
+            store: opened.identity.store,
+            witness: opened.witness,
             topics: Topics::default(),
             segments: Segments::new(dir.clone()),
             reserve: Reserve::of(&dir),
@@ -162,7 +171,7 @@ impl Writer {
             Some(conn) => conn,
             None => self.reconnect()?,
         };
-        let head = self.head;
+        let (head, commits) = (self.head, self.commits);
         match work(self, &conn) {
             Ok(done) => {
                 self.segments.keep();
@@ -171,7 +180,7 @@ impl Writer {
                 Ok(done)
             }
             Err(failure) => {
-                self.head = head;
+                (self.head, self.commits) = (head, commits);
                 self.topics.clear();
                 self.segments.undo();
                 let failure = failure::probe(&self.dir, failure);
@@ -191,20 +200,34 @@ impl Writer {
         tracing::warn!("the store is opened again after a failure");
         let conn = connection::writer(&self.dir, self.durability)
             .map_err(|error| failure::probe(&self.dir, error.into()))?;
-        self.head =
-            conn.query_row("SELECT last_seq FROM topics WHERE id = 0", [], |row| row.get(0))?;
+        let journal = TopicRow::journal(&conn)?;
+        (self.head, self.commits) = (journal.last_seq, journal.next_off);
         Ok(conn)
     }
 
     fn close(&mut self) -> Result<(), Failure> {
         self.checkpoints.stop();
-        self.attempt(|_, conn| {
+        self.attempt(|writer, conn| {
+            conn.execute_batch("BEGIN IMMEDIATE")?;
             set_meta(conn, "clean", "1")?;
+            writer.finish(conn)?;
             // A reader that is still at work keeps it from being whole, which harms nobody.
             let mut whole = conn.prepare("PRAGMA wal_checkpoint(TRUNCATE)")?;
             drop(whole.query_row([], |row| row.get::<_, i64>(0)));
             Ok(())
         })
+    }
+
+    /// Counts the commit in the journal's own row, commits, and notes that beside the journal.
+    pub(super) fn finish(&mut self, conn: &Connection) -> Result<(), Failure> {
+        self.commits += 1;
+        let mut journal = TopicRow::new(0, Topic::new(""));
+        (journal.last_seq, journal.next_off) = (self.head, self.commits);
+        journal.count(conn)?;
+        conn.prepare_cached("COMMIT")?.execute([])?;
+        let (store, commits, head) = (self.store, self.commits, self.head);
+        self.witness.note(&Seen { store, commits, head });
+        Ok(())
     }
 
     /// Sums up the segments once; from then on the sum is kept.

@@ -159,7 +159,7 @@ fn later_formats_and_foreign_files_are_refused() {
     conn.pragma_update(None, "user_version", 99).unwrap();
     drop(conn);
     let later = SqliteStore::open(dir.path(), &options);
-    assert!(matches!(later, Err(OpenError::TooNew { found: 99, known: 1, .. })));
+    assert!(matches!(later, Err(OpenError::TooNew { found: 99, known: schema::VERSION, .. })));
 
     let dir = tempfile::tempdir().unwrap();
     std::fs::write(dir.path().join("journal.db"), [b'x'; 9000]).unwrap();
