@@ -10,8 +10,10 @@ mod events;
 mod failure;
 mod logs;
 mod reach;
+mod shell;
 mod show;
 mod spawn;
+mod store;
 mod talk;
 mod wait;
 mod which;
@@ -22,7 +24,7 @@ use clap::Parser;
 
 use crate::exit::Code;
 use crate::output::Output;
-use arguments::{Arguments, Command, DaemonCommand};
+use arguments::{Arguments, Command, DaemonCommand, StoreCommand};
 use failure::Failure;
 use reach::Reach;
 
@@ -59,6 +61,11 @@ async fn run(arguments: Arguments, output: &Output) -> Result<ExitCode, Failure>
         Command::Daemon { command } => return run_daemon(command, &reach, output).await,
         Command::Version => return show::version(&reach, output).await,
         Command::Doctor => return doctor::doctor(&reach, output).await,
+        Command::Completions { shell } => return shell::completions(shell, output),
+        Command::Man { to } => return shell::manual(&to),
+        Command::Store { command: StoreCommand::Check } => return store::check(&reach, output),
+        Command::Store { command: StoreCommand::Repair } => return store::repair(&reach, output),
+        Command::Backup { to } => return store::backup(&reach, &to, output),
         other => other,
     };
     let client = reach.connect()?;
@@ -94,7 +101,13 @@ async fn run(arguments: Arguments, output: &Output) -> Result<ExitCode, Failure>
         Command::Resume(it) => control::resume(&client, it, output).await,
         Command::Rm(it) => control::remove(&client, it, output).await,
         Command::Prune(it) => control::prune(&client, it, output).await,
-        Command::Daemon { .. } | Command::Version | Command::Doctor => {
+        Command::Daemon { .. }
+        | Command::Version
+        | Command::Completions { .. }
+        | Command::Man { .. }
+        | Command::Doctor
+        | Command::Store { .. }
+        | Command::Backup { .. } => {
             unreachable!("ran without a connection")
         }
     }

@@ -28,7 +28,7 @@ use crate::output::Output;
 pub(crate) use failure::Failure;
 #[cfg(feature = "zmq")]
 pub(crate) use failure::chain;
-use lock::InstanceLock;
+pub(crate) use lock::{InstanceLock, LockError};
 
 /// Workers of a daemon that is not told otherwise by `TOKIO_WORKER_THREADS`: one thread writes the
 /// store, so more of them only cost memory.

@@ -154,8 +154,38 @@ pub(super) enum Command {
         /// Its parameters: a JSON object or array
         params: Option<String>,
     },
+    /// Check the store of a daemon that does not run, or repair it
+    Store {
+        #[command(subcommand)]
+        command: StoreCommand,
+    },
+    /// Copy all history to a new data directory, also while the daemon runs; no secrets
+    Backup {
+        /// The data directory to make
+        #[arg(value_name = "DIR")]
+        to: PathBuf,
+    },
+    /// Print what makes a shell complete these commands
+    Completions {
+        /// Which shell
+        shell: clap_complete::Shell,
+    },
+    /// Write the manual pages of these commands and of the daemon
+    Man {
+        /// The directory for them
+        #[arg(value_name = "DIR")]
+        to: PathBuf,
+    },
     /// Print the versions of this program and of the daemon
     Version,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum StoreCommand {
+    /// Look at every byte and say what is damaged; changes nothing, exits with 1 if something is
+    Check,
+    /// Put a whole store of what is good in the place of a damaged one; the old files are kept
+    Repair,
 }
 
 #[derive(Debug, Subcommand)]

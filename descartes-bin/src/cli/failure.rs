@@ -3,11 +3,13 @@
 use std::io;
 use std::process::ExitCode;
 
+use descartes_core::store::{BackupError, OpenError};
 use descartes_rpc::client::ClientError;
 use descartes_rpc::error::ErrorKind;
 use serde_json::json;
 
 use crate::config::ConfigError;
+use crate::daemon::LockError;
 use crate::directories::DirectoryError;
 use crate::exit::Code;
 use crate::output::Output;
@@ -37,6 +39,15 @@ pub(super) enum Failure {
     /// A directory of the daemon cannot be used.
     #[error(transparent)]
     Directory(#[from] DirectoryError),
+    /// A daemon has the directory.
+    #[error(transparent)]
+    Lock(#[from] LockError),
+    /// The store cannot be opened.
+    #[error(transparent)]
+    Store(#[from] OpenError),
+    /// The store cannot be copied.
+    #[error(transparent)]
+    Backup(#[from] BackupError),
     /// The result could not be printed.
     #[error("could not print: {0}")]
     Output(#[from] io::Error),
@@ -112,8 +123,16 @@ impl Failure {
             Self::NoDaemon { .. } => Code::Unavailable,
             Self::Usage(_) | Self::Config(_) => Code::Usage,
             Self::Directory(error) => error.code(),
+            Self::Lock(LockError::Held { .. }) | Self::Store(OpenError::InUse { .. }) => {
+                Code::TryAgain
+            }
+            Self::Lock(_) => Code::Directory,
             Self::TimedOut(_) => Code::TimedOut,
-            Self::Local { .. } | Self::Output(_) | Self::Daemon { .. } => Code::Failed,
+            Self::Local { .. }
+            | Self::Output(_)
+            | Self::Daemon { .. }
+            | Self::Store(_)
+            | Self::Backup(_) => Code::Failed,
         }
     }
 }

@@ -1,7 +1,7 @@
 //! One daemon for each data directory.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read, Write};
+use std::io::{self, Read, Seek, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::thread;
@@ -15,8 +15,8 @@ const ATTEMPT_INTERVAL: Duration = Duration::from_millis(10);
 
 /// The right to be the daemon of a data directory, until it is dropped or the process ends.
 #[derive(Debug)]
-pub(super) struct InstanceLock {
-    _file: File,
+pub(crate) struct InstanceLock {
+    file: File,
 }
 
 /// Why the right cannot be had.
@@ -37,6 +37,14 @@ fn holder(pid: Option<&str>) -> String {
 impl InstanceLock {
     /// Becomes the daemon of `dir`.
     pub(super) fn take(dir: &Path) -> Result<Self, LockError> {
+        let mut lock = Self::look(dir)?;
+        let path = dir.join("daemon.lock");
+        write_pid(&mut lock.file).map_err(|source| LockError::Unusable { path, source })?;
+        Ok(lock)
+    }
+
+    /// Keeps daemons away from `dir` without being one.
+    pub(crate) fn look(dir: &Path) -> Result<Self, LockError> {
         let path = dir.join("daemon.lock");
         let unusable = |source| LockError::Unusable { path: path.clone(), source };
         let mut options = OpenOptions::new();
@@ -45,31 +53,40 @@ impl InstanceLock {
         let give_up = Instant::now() + RELEASE;
         loop {
             match file.try_lock() {
-                Ok(()) => break,
-                Err(fs::TryLockError::WouldBlock) if Instant::now() < give_up => {
-                    thread::park_timeout(ATTEMPT_INTERVAL);
-                }
+                Ok(()) => return Ok(Self { file }),
                 Err(fs::TryLockError::WouldBlock) => {
-                    return Err(LockError::Held { dir: dir.to_owned(), pid: read_pid(&mut file) });
+                    let pid = read_pid(&mut file).map_err(unusable)?;
+                    if Instant::now() >= give_up || pid.as_deref().is_some_and(is_alive) {
+                        return Err(LockError::Held { dir: dir.to_owned(), pid });
+                    }
+                    thread::park_timeout(ATTEMPT_INTERVAL);
                 }
                 Err(fs::TryLockError::Error(source)) => return Err(unusable(source)),
             }
         }
-        write_pid(&mut file).map_err(unusable)?;
-        Ok(Self { _file: file })
     }
 }
 
-/// For people who wonder who holds the lock; nothing is decided by it.
+/// For people who wonder who holds the lock, and so that who comes while a daemon lives need not wait
+/// for the copies of one that is dead.
 fn write_pid(file: &mut File) -> io::Result<()> {
     file.set_len(0)?;
     writeln!(file, "{}", std::process::id())
 }
 
-fn read_pid(file: &mut File) -> Option<String> {
+fn read_pid(file: &mut File) -> io::Result<Option<String>> {
     let mut text = String::new();
-    file.read_to_string(&mut text).ok()?;
-    Some(text.trim().to_owned()).filter(|pid| !pid.is_empty())
+    file.rewind()?;
+    file.read_to_string(&mut text)?;
+    Ok(Some(text.trim().to_owned()).filter(|pid| !pid.is_empty()))
+}
+
+/// Whether there is such a process, and it has not ended.
+fn is_alive(pid: &str) -> bool {
+    let Ok(stat) = fs::read_to_string(format!("/proc/{pid}/stat")) else { return false };
+    // The state stands behind the program's name, which may hold anything but ends with the last `)`.
+    let state = stat.rsplit(')').next().and_then(|rest| rest.trim_start().chars().next());
+    !matches!(state, Some('Z' | 'X') | None)
 }
 
 #[cfg(test)]
