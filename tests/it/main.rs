@@ -61,6 +61,8 @@ mod slow;
 mod spawn;
 /// The daemon's own life: where it listens, when it refuses, how it ends.
 mod start;
+/// The store from outside: copied by the command line beside a daemon; one daemon has it.
+mod store;
 /// Agents that nobody knows by name: any that speaks ACP, any that speaks lines.
 mod strange_agents;
 /// A process of another user gets nothing from any port or socket.
