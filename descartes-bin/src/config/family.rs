@@ -36,6 +36,13 @@ pub(super) fn find(section: &str) -> Option<&'static Family> {
     FAMILIES.into_iter().find(|family| family.section == section)
 }
 
+impl Key {
+    /// Whether its value is never shown: the values of variables are often secrets.
+    pub(super) fn is_secret(&self) -> bool {
+        self.name == "env"
+    }
+}
+
 impl Family {
     /// The key that is called so.
     pub(super) fn key(&self, name: &str) -> Option<&'static Key> {

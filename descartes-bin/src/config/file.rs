@@ -170,26 +170,22 @@ pub(super) fn write(config: &Config) -> String {
             section = key.section;
             line(&mut text, format_args!("\n[{section}]"));
         }
-        match (key.show)(config) {
-            Some(_) if key.is_secret() => {
-                line(&mut text, format_args!("# {} is set, and not shown", key.name));
-            }
-            shown => setting(&mut text, key.name, shown),
-        }
+        setting(&mut text, (key.name, key.is_secret()), (key.show)(config));
     }
     for family in FAMILIES {
         for member in (family.names)(config) {
             line(&mut text, format_args!("\n[{}.{member:?}]", family.section));
             for key in family.keys {
-                setting(&mut text, key.name, (key.show)(config, member));
+                setting(&mut text, (key.name, key.is_secret()), (key.show)(config, member));
             }
         }
     }
     text.trim_start().to_owned()
 }
 
-fn setting(text: &mut String, name: &str, value: Option<String>) {
+fn setting(text: &mut String, (name, is_secret): (&str, bool), value: Option<String>) {
     match value {
+        Some(_) if is_secret => line(text, format_args!("# {name} is set, and not shown")),
         Some(value) => line(text, format_args!("{name} = {value}")),
         None => line(text, format_args!("# {name} is not set")),
     }

@@ -228,9 +228,8 @@ impl Setting for Variables {
     }
 
     fn show(&self) -> Option<String> {
-        let pair =
-            |(name, value): (&String, &String)| format!("{} = {}", quoted(name), quoted(value));
-        Some(format!("{{ {} }}", self.0.iter().map(pair).collect::<Vec<_>>().join(", ")))
+        // Whether there are some; what they are is never shown.
+        (!self.0.is_empty()).then(String::new)
     }
 }
 
