@@ -33,7 +33,7 @@ def guarded():
 
 
 def plain(password):
-    return {"plain_username": b"", "plain_password": password.encode()}
+    return {"plain_username": b"key", "plain_password": password.encode()}
 
 
 def whoami(place, **options):

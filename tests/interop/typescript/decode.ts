@@ -17,6 +17,19 @@ export function decode(event: Event): string {
       return `${event.data.version} after ${event.data.previous}`;
     case "system.degraded":
       return event.data.reasons.join(", ");
+    case "approval.requested":
+    case "approval.resolved":
+      return `${event.data.approval_id} is ${event.data.status}`;
+    case "chat.chunk":
+      return event.data.type;
+    case "audit.configuration":
+    case "audit.decision":
+    case "audit.denied":
+    case "audit.dropped":
+    case "audit.key":
+    case "audit.kill":
+    case "audit.spawn":
+      return `${event.data.principal} ${event.data.method}: ${event.data.outcome}`;
     case "agent.removed":
     case "system.recovered":
     case "system.draining":
