@@ -12,8 +12,6 @@ use super::Durability;
 pub(super) const DATABASE: &str = "journal.db";
 /// How long one connection waits for another that checkpoints.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long a checkpoint that wants the log for itself waits for readers: commits wait meanwhile.
-const CHECKPOINT_PATIENCE: Duration = Duration::from_millis(100);
 /// Statements that a connection keeps prepared: more than there are.
 const STATEMENTS: usize = 48;
 /// KiB of pages that the writer keeps: the inner pages and the ends of all trees.
@@ -75,8 +73,6 @@ pub(super) fn inspector(dir: &Path) -> rusqlite::Result<Connection> {
 /// The connection that checkpoints.
 pub(super) fn checkpointer(dir: &Path) -> rusqlite::Result<Connection> {
     let conn = open(dir)?;
-    // Whoever reads for long, as a backup does, must not make commits wait behind a checkpoint.
-    conn.busy_timeout(CHECKPOINT_PATIENCE)?;
     conn.pragma_update(None, "cache_size", -64)?;
     conn.pragma_update(None, "wal_autocheckpoint", 0)?;
     Ok(conn)
