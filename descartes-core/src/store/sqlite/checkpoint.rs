@@ -5,6 +5,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
 use rusqlite::Connection;
@@ -15,6 +16,9 @@ use super::connection;
 const CHECKPOINT_EVERY: usize = 4 << 20;
 /// Bytes of log above which the next checkpoint waits for its end; the log's bound is about twice.
 const LOG_BYTES: u64 = 24 << 20;
+/// Bytes of log above which a commit waits until it has begun anew: on a machine so busy that the
+/// checkpoints beside the commits do not keep up, nothing else bounds it.
+const LOG_MOST: u64 = 40 << 20;
 /// What a commit costs in the log beside what it carries: the pages of trees that it touches.
 const COMMIT_BYTES: usize = 6 * 4096;
 
@@ -24,11 +28,13 @@ pub(super) struct Checkpoints {
     dir: PathBuf,
     thread: Option<(SyncSender<()>, JoinHandle<()>)>,
     written: usize,
+    /// Held by whoever checkpoints: SQLite refuses a second one at once, whatever it would wait.
+    turn: Arc<Mutex<()>>,
 }
 
 impl Checkpoints {
     pub(super) fn new(dir: PathBuf) -> Self {
-        Self { dir, thread: None, written: 0 }
+        Self { dir, thread: None, written: 0, turn: Arc::default() }
     }
 
     /// Counts a commit of `bytes`; wakes the thread when enough has come together.
@@ -38,12 +44,29 @@ impl Checkpoints {
             return;
         }
         self.written = 0;
+        if self.log_bytes() > LOG_MOST {
+            return self.begin_anew();
+        }
         if self.thread.is_none() {
-            self.thread = start(self.dir.clone());
+            self.thread = start(self.dir.clone(), Arc::clone(&self.turn));
         }
         if let Some((wake, _)) = &self.thread {
             // A full channel means that it is awake already.
             let _awake = wake.try_send(());
+        }
+    }
+
+    fn log_bytes(&self) -> u64 {
+        let log = self.dir.join(connection::DATABASE).with_extension("db-wal");
+        log.metadata().map_or(0, |meta| meta.len())
+    }
+
+    /// Folds the whole log and cuts it, between two commits; readers are waited for.
+    fn begin_anew(&self) {
+        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        let conn = connection::checkpointer(&self.dir);
+        if let Err(error) = conn.and_then(|conn| checkpoint(&conn, "TRUNCATE")) {
+            tracing::debug!(%error, "the log could not begin anew");
         }
     }
 
@@ -70,10 +93,10 @@ impl Drop for Checkpoints {
     }
 }
 
-fn start(dir: PathBuf) -> Option<(SyncSender<()>, JoinHandle<()>)> {
+fn start(dir: PathBuf, turn: Arc<Mutex<()>>) -> Option<(SyncSender<()>, JoinHandle<()>)> {
     let (wake, woken) = sync_channel(1);
     let thread = std::thread::Builder::new().name("store-checkpoint".into());
-    match thread.spawn(move || run(&dir, &woken)) {
+    match thread.spawn(move || run(&dir, &woken, &turn)) {
         Ok(thread) => Some((wake, thread)),
         Err(error) => {
             tracing::warn!(%error, "no thread for checkpoints: the log grows until there is one");
@@ -82,13 +105,14 @@ fn start(dir: PathBuf) -> Option<(SyncSender<()>, JoinHandle<()>)> {
     }
 }
 
-fn run(dir: &Path, woken: &Receiver<()>) {
+fn run(dir: &Path, woken: &Receiver<()>, turn: &Mutex<()>) {
     let mut conn: Option<Connection> = None;
     while woken.recv().is_ok() {
         if conn.is_none() {
             conn = connection::checkpointer(dir).ok();
         }
         let Some(open) = &conn else { continue };
+        let _turn = turn.lock().unwrap_or_else(PoisonError::into_inner);
         let done = checkpoint(open, "PASSIVE").and_then(|pages| {
             if pages * 4096 > LOG_BYTES { checkpoint(open, "RESTART") } else { Ok(pages) }
         });
