@@ -5,6 +5,7 @@
 
 mod auth;
 mod backend;
+mod change;
 mod error;
 mod family;
 mod file;
@@ -20,6 +21,7 @@ use std::path::PathBuf;
 
 pub use auth::{Auth, Secrets, TokenAge};
 pub use backend::{BackendConfig, CapabilitiesConfig};
+pub use change::Change;
 pub use error::{ConfigError, Place};
 pub use flags::Flags;
 pub use remote::Remote;

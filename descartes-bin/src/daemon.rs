@@ -8,8 +8,10 @@ mod host;
 mod lock;
 mod logs;
 mod notice;
+mod reload;
 mod remotes;
 mod run;
+mod settings;
 mod signals;
 mod usage;
 
@@ -68,7 +70,7 @@ fn start(flags: &Flags, began: Instant, output: &Output) -> Result<Code, Failure
         return Ok(Code::Done);
     }
     directories.prepare()?;
-    logs::begin(&config.logging, surroundings.var("RUST_LOG"))
+    let set_level = logs::begin(&config.logging, surroundings.var("RUST_LOG"))
         .map_err(Failure::internal("open the log"))?;
     if flags.detached
         && let Err(error) = rustix::process::setsid()
@@ -82,15 +84,19 @@ fn start(flags: &Flags, began: Instant, output: &Output) -> Result<Code, Failure
     let auth = credentials::authenticator(&config.auth, &directories.secrets())?;
     let connections = descriptors::connections(&config);
     let runtime = runtime(&surroundings).map_err(Failure::internal("start the runtime"))?;
-    let ended = runtime.block_on(run::run(run::Plan {
+    let contained = container::found(&surroundings);
+    let plan = run::Plan {
         config,
         directories,
         connections,
         auth,
-        contained: container::found(&surroundings),
+        contained,
         began,
         output,
-    }));
+        flags: flags.clone(),
+        surroundings,
+    };
+    let ended = runtime.block_on(run::run(plan, set_level));
     runtime.shutdown_timeout(LAST_WORK);
     ended
 }

@@ -68,8 +68,18 @@ pub(crate) struct Listener {
     pub(crate) addresses: Vec<String>,
     /// Writes where it listens into `endpoints.json`.
     pub(crate) publish: fn(&mut Endpoints, address: String),
+    /// Takes over what of another configuration it can while it serves.
+    pub(crate) change: Change,
     /// Serves until the token is cancelled, then drains.
     pub(crate) serve: Box<dyn FnOnce(Rpc, CancellationToken) -> BoxFuture<'static, ()> + Send>,
+}
+
+/// Takes over what of a configuration a transport can while it serves.
+pub(crate) type Change = Box<dyn Fn(&Config) + Send + Sync>;
+
+/// The change of a transport of which nothing can change while it serves.
+pub(crate) fn nothing() -> Change {
+    Box::new(|_| {})
 }
 
 /// What came of opening a transport.

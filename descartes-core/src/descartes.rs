@@ -14,6 +14,7 @@ mod publish;
 mod reach;
 mod recording;
 mod recover;
+mod settings;
 mod shutdown;
 mod spawn;
 mod state;
@@ -21,7 +22,6 @@ mod state;
 mod tests;
 mod whereabouts;
 
-use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 
@@ -29,7 +29,7 @@ use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::Instant;
 
 pub use batch::{AgentBatch, BatchCommand, BatchEntry, BatchTarget};
-pub use builder::{Builder, RetentionPolicy, StartError};
+pub use builder::{Builder, StartError};
 pub use caller::Caller;
 pub use chat::{ChatOpened, DecideRequest, PromptRequest};
 pub use control::{Kill, Killed, WaitFor};
@@ -38,6 +38,7 @@ pub(crate) use conversations::conversation_of;
 pub use forget::Prune;
 pub use health::{AgentCounts, Health, HealthStatus};
 pub use output::OutputExtent;
+pub use settings::{RetentionPolicy, Settings};
 pub use spawn::Spawned;
 pub use state::{StateError, StateView};
 
@@ -47,15 +48,14 @@ use crate::agent::{
     AgentError, AgentFilter, AgentId, AgentPage, AgentView, PageRequest, Reach, Want,
 };
 use crate::approval::Attendance;
-use crate::backend::{Backend, BackendStatus, Probes};
-use crate::chat::{ChatManager, ChatTimes, Chats};
+use crate::backend::{BackendStatus, Probes};
+use crate::chat::{ChatManager, Chats};
 use crate::cursor::Cursor;
-use crate::dialect::ApprovalMode;
 use crate::idempotency::Idempotency;
 use crate::journal::Journal;
-use crate::limits::Limits;
 use crate::runner::Runners;
 use crate::secrets::Secrets;
+use crate::swap::Swap;
 use crate::time::Clock;
 
 /// The agent runtime of one application: agents, their journal, their store. Cheap to clone.
@@ -87,23 +87,14 @@ pub(crate) struct Core {
     pub(crate) runners: Runners,
     pub(crate) registry: Arc<Registry>,
     pub(crate) clock: Clock,
-    pub(crate) limits: Limits,
-    pub(crate) default_dir: Option<PathBuf>,
     pub(crate) actions: Actions,
     pub(crate) chats: Chats,
     chat_manager: Arc<dyn ChatManager>,
-    pub(crate) chat_times: ChatTimes,
-    pub(crate) approval_mode: ApprovalMode,
     pub(crate) attendance: Attendance,
-    pub(crate) allow_undecided: bool,
-    chat_backend: Option<Arc<str>>,
-    deny_when_unattended: bool,
-    backends: Vec<Backend>,
     pub(crate) probes: Probes,
-    default_backend: Option<Arc<str>>,
     secrets: Secrets,
     idempotency: Idempotency,
-    retention: RetentionPolicy,
+    settings: Swap<Settings>,
     pub(crate) version: Arc<str>,
     started: Instant,
     draining: AtomicBool,
@@ -140,18 +131,6 @@ impl Descartes {
     #[must_use]
     pub fn attendance(&self) -> &Attendance {
         &self.core.attendance
-    }
-
-    /// The bounds that are in force.
-    #[must_use]
-    pub fn limits(&self) -> &Limits {
-        &self.core.limits
-    }
-
-    /// What is kept, and for how long.
-    #[must_use]
-    pub fn retention(&self) -> &RetentionPolicy {
-        &self.core.retention
     }
 
     /// The agent that `asked` means: an identity, or a name (of the live one that bears it, else
@@ -219,7 +198,7 @@ impl Descartes {
     /// Programs that are being asked are ended.
     pub async fn backends(&self, refresh: bool) -> Vec<BackendStatus> {
         let mut looks = JoinSet::new();
-        for (place, backend) in self.core.backends.iter().cloned().enumerate() {
+        for (place, backend) in self.core.settings().backends.iter().cloned().enumerate() {
             let core = Arc::clone(&self.core);
             looks.spawn(async move { (place, backend.status(&core, refresh).await) });
         }
@@ -231,7 +210,8 @@ impl Descartes {
     /// The names of the backends, in the order of [`backends`](Self::backends).
     #[must_use]
     pub fn backend_names(&self) -> Vec<Arc<str>> {
-        self.core.backends.iter().map(|backend| Arc::clone(backend.name())).collect()
+        let settings = self.core.settings();
+        settings.backends.iter().map(|backend| Arc::clone(backend.name())).collect()
     }
 }
 

@@ -13,7 +13,8 @@ use std::sync::{Arc, OnceLock};
 use bytes::Bytes;
 
 pub use body::{
-    EventBody, Exited, Extent, OutputChunk, PreviousEnd, StatusChange, StreamCount, StreamName,
+    EventBody, Exited, Extent, OutputChunk, PreviousEnd, Reloaded, StatusChange, StreamCount,
+    StreamName,
 };
 pub use chunk::{ChunkBody, ChunkError, ChunkErrorKind, StreamChunk, TurnOutcome, Usage};
 pub use topic::{Topic, TopicFilter};
@@ -53,12 +54,14 @@ pub enum EventKind {
     SystemRecovered,
     /// The host is about to stop.
     SystemDraining,
+    /// Another configuration is in force.
+    SystemReloaded,
     /// A kind of a later version, or of an application.
     Other(Arc<str>),
 }
 
 impl EventKind {
-    const KNOWN: [(Self, &'static str); 12] = [
+    const KNOWN: [(Self, &'static str); 13] = [
         (Self::AgentSpawned, "agent.spawned"),
         (Self::AgentStatusChanged, "agent.status_changed"),
         (Self::AgentExited, "agent.exited"),
@@ -71,6 +74,7 @@ impl EventKind {
         (Self::SystemDegraded, "system.degraded"),
         (Self::SystemRecovered, "system.recovered"),
         (Self::SystemDraining, "system.draining"),
+        (Self::SystemReloaded, "system.reloaded"),
     ];
 
     /// The kind's text.
@@ -89,6 +93,7 @@ impl EventKind {
             Self::SystemDegraded => "system.degraded",
             Self::SystemRecovered => "system.recovered",
             Self::SystemDraining => "system.draining",
+            Self::SystemReloaded => "system.reloaded",
             Self::Other(text) => text,
         }
     }

@@ -11,9 +11,10 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
 use crate::agent::AgentId;
+use crate::descartes::Settings;
 use crate::journal::Journal;
-use crate::limits::Limits;
 use crate::store::{Batch, Document, Key, KeyRange, Put, Space, StoreError};
+use crate::swap::Swap;
 use crate::time::{Clock, Timestamp};
 
 /// Records looked at in one step of forgetting old ones.
@@ -24,7 +25,7 @@ const PAGE: usize = 1000;
 pub struct Idempotency {
     journal: Journal,
     clock: Clock,
-    limits: Limits,
+    settings: Swap<Settings>,
     /// Tells records of this host's life from those of earlier ones.
     life: u64,
     running: Running,
@@ -79,10 +80,10 @@ struct RecordDisk {
 }
 
 impl Idempotency {
-    pub(crate) fn new(journal: Journal, clock: Clock, limits: Limits) -> Self {
+    pub(crate) fn new(journal: Journal, clock: Clock, settings: Swap<Settings>) -> Self {
         // Millis since the epoch tell lives apart: two hosts of one store never overlap.
         let life = clock.now().as_millis().unsigned_abs();
-        Self { journal, clock, limits, life, running: Arc::default() }
+        Self { journal, clock, settings, life, running: Arc::default() }
     }
 
     /// Begins the call `method` of `principal` with `key`; waits for one that is under way.
@@ -134,7 +135,7 @@ impl Idempotency {
     fn fresh(&self, document: &Document) -> Option<RecordDisk> {
         let record: RecordDisk = serde_json::from_slice(&document.body).ok()?;
         let age = self.clock.now().since(Timestamp::from_millis(record.at));
-        (age <= self.limits.idempotency_age).then_some(record)
+        (age <= self.settings.load().limits.idempotency_age).then_some(record)
     }
 
     fn ticket(
@@ -182,7 +183,7 @@ impl Idempotency {
                 _ => break,
             }
         }
-        let excess = kept.len().saturating_sub(self.limits.idempotency_records);
+        let excess = kept.len().saturating_sub(self.settings.load().limits.idempotency_records);
         if excess > 0 {
             kept.sort_unstable();
             let mut batch = Batch::control();

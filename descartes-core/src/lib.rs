@@ -24,6 +24,7 @@ pub mod recording;
 pub mod runner;
 mod secrets;
 pub mod store;
+mod swap;
 #[cfg(any(test, feature = "test-util"))]
 pub mod testing;
 pub mod time;
@@ -31,5 +32,6 @@ pub mod time;
 pub use descartes::{
     AgentBatch, AgentCounts, BatchCommand, BatchEntry, BatchTarget, Builder, Caller, ChatOpened,
     DecideRequest, Descartes, Health, HealthStatus, Kill, Killed, OutputExtent, PromptRequest,
-    Prune, RetentionPolicy, Spawned, StartError, StateError, StateView, WaitFor,
+    Prune, RetentionPolicy, Settings, Spawned, StartError, StateError, StateView, WaitFor,
 };
+pub use swap::Swap;

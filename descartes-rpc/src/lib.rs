@@ -34,3 +34,6 @@ mod subscription;
 #[cfg(any(test, feature = "test-util"))]
 pub mod testing;
 pub mod wire;
+
+/// A value that is replaced as a whole: settings that change while a transport serves.
+pub use descartes_core::Swap;

@@ -300,6 +300,14 @@ table::methods! {
     SystemShutdown "system.shutdown" system_shutdown(y::ShutdownParams) -> y::ShutdownAccepted
         = effect system::shutdown, Declaration::mutating(Scope::Admin).control();
 
+    /// Reads the configuration anew: all of it is checked, then what can change while the daemon runs
+    /// is in force at once, and the rest is named.
+    ///
+    /// A configuration with a mistake changes nothing. Agents and connections stay; what has begun
+    /// goes on as it was begun.
+    SystemReload "system.reload" system_reload(y::ReloadParams) -> y::Reloaded
+        = effect system::reload, Declaration::mutating(Scope::Admin);
+
     /// Says who calls, and what that one may do.
     AuthWhoami "auth.whoami" auth_whoami(y::NoParams) -> u::WhoAmI = now auth::whoami, OPEN;
 

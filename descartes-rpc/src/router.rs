@@ -23,7 +23,9 @@ use crate::methods;
 use crate::requests::Requests;
 use crate::service::{CallContext, Dispatch, Dispatched, Found, MethodTraits, Rpc, RpcBuilder};
 
-pub use about::{About, PUBLISHER, ShutdownHook, ShutdownRequest, Transports, UsageProbe};
+pub use about::{
+    About, PUBLISHER, ReloadHook, ShutdownHook, ShutdownRequest, Transports, UsageProbe,
+};
 
 /// A call on its way into its method.
 #[derive(Debug)]

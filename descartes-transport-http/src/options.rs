@@ -1,6 +1,7 @@
 //! How the routes behave, wherever they are mounted.
 
 use descartes_rpc::{
+    Swap,
     auth::{Authenticator, Principal},
     peer::Peer,
 };
@@ -18,17 +19,25 @@ pub enum Routes {
     WebSocket,
 }
 
+/// Names and pages that are answered to beside a server's own.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Allowed {
+    /// Names that are answered to beside loopback: `name` for any port, or `name:port`.
+    pub hosts: Vec<String>,
+    /// Pages that may call and read answers, as `scheme://host[:port]` just as browsers write it:
+    /// no path, no default port, no pattern.
+    pub origins: Vec<String>,
+}
+
 /// Settings of [`crate::service`].
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct HttpOptions {
     /// The name on the front page.
     pub name: String,
-    /// Names that are answered to beside loopback: `name` for any port, or `name:port`.
-    pub allowed_hosts: Vec<String>,
-    /// Pages that may call and read answers beside this server's own, as `scheme://host[:port]`
-    /// just as browsers write it: no path, no default port, no pattern.
-    pub allowed_origins: Vec<String>,
+    /// Names and pages that are answered to. Each request looks here, so they may be replaced while
+    /// the server serves; clones of these options share them.
+    pub allowed: Swap<Allowed>,
     /// What is served.
     pub routes: Routes,
     /// Who a caller is that the application names no principal for; `None` refuses it.
@@ -47,8 +56,7 @@ impl Default for HttpOptions {
     fn default() -> Self {
         Self {
             name: "descartes-daemon".to_owned(),
-            allowed_hosts: Vec::new(),
-            allowed_origins: Vec::new(),
+            allowed: Swap::default(),
             routes: Routes::All,
             caller: None,
             auth: None,
@@ -82,15 +90,21 @@ impl HttpOptions {
 
     /// Answers to `name` beside loopback.
     #[must_use]
-    pub fn allow_host(mut self, name: impl Into<String>) -> Self {
-        self.allowed_hosts.push(name.into());
-        self
+    pub fn allow_host(self, name: impl Into<String>) -> Self {
+        self.allow(|allowed| allowed.hosts.push(name.into()))
     }
 
     /// Lets pages of `origin` call.
     #[must_use]
-    pub fn allow_origin(mut self, origin: impl Into<String>) -> Self {
-        self.allowed_origins.push(origin.into());
+    pub fn allow_origin(self, origin: impl Into<String>) -> Self {
+        self.allow(|allowed| allowed.origins.push(origin.into()))
+    }
+
+    /// Changes what is answered to, of these options alone.
+    fn allow(mut self, change: impl FnOnce(&mut Allowed)) -> Self {
+        let mut allowed = Allowed::clone(&self.allowed.load());
+        change(&mut allowed);
+        self.allowed = Swap::new(allowed);
         self
     }
 

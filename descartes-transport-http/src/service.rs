@@ -206,7 +206,7 @@ impl<S: RpcService> Server<S> {
         // style of another site.
         headers.insert(header::X_CONTENT_TYPE_OPTIONS, NO_SNIFF);
         headers.insert(RESOURCE_POLICY, SAME_ORIGIN);
-        cors::tell(&parts.headers, &self.options.allowed_origins, response.headers_mut());
+        cors::tell(&parts.headers, &self.options.allowed.load().origins, response.headers_mut());
         response
     }
 
@@ -238,7 +238,7 @@ impl<S: RpcService> Server<S> {
         let head = Head::read(&parts.headers);
         self.check_site(link, &head, parts)?;
         if let Err(NoRoute::NotAllowed(methods)) = found
-            && cors::is_preflight(parts, &self.options.allowed_origins)
+            && cors::is_preflight(parts, &self.options.allowed.load().origins)
         {
             return Ok(answered(link, cors::permission(methods)));
         }
@@ -276,14 +276,14 @@ impl<S: RpcService> Server<S> {
         head: &Head<'_>,
         parts: &request::Parts,
     ) -> Result<(), Refusal> {
-        let options = &self.options;
+        let (options, allowed) = (&self.options, self.options.allowed.load());
         // Who must have credentials, and sends some, is no page: those cannot know them.
         let guarded = head.credentials && options.needs_credentials();
         if !guarded && !matches!(link.caller, Caller::Vouched(_)) {
-            host::check(head.host, &parts.uri, link.local, &options.allowed_hosts)
+            host::check(head.host, &parts.uri, link.local, &allowed.hosts)
                 .map_err(Refusal::Host)?;
         }
-        if head.is_foreign(&options.allowed_origins) {
+        if head.is_foreign(&allowed.origins) {
             return Err(Refusal::ForeignOrigin);
         }
         Ok(())

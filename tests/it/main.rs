@@ -45,6 +45,8 @@ mod readme;
 mod reconnect;
 /// Conversations are recorded, and played again to the same chunks.
 mod recorded;
+/// Another configuration is read while the daemon runs: all of it or nothing.
+mod reload;
 /// A reader that is cut off comes back with its cursor and sees exactly the rest.
 mod resume;
 /// What the tests stand on: daemons to start and end, plain clients, a look at processes.

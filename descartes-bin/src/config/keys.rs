@@ -16,12 +16,23 @@ pub(super) struct Key {
     pub(super) set: fn(&mut Config, &Value) -> Result<(), Expected>,
     /// Writes the value that is there.
     pub(super) show: fn(&Config) -> Option<String>,
+    /// Whether another value takes a restart.
+    pub(super) restart: bool,
+    /// Whether two configurations have the same value.
+    pub(super) same: fn(&Config, &Config) -> bool,
+    /// Takes the value of the second one over into the first.
+    pub(super) keep: fn(&mut Config, &Config),
 }
 
 impl Key {
     /// Whether its value is never shown.
     pub(super) fn is_secret(&self) -> bool {
         self.section == "auth" && ["jwt_secret", "api_key"].contains(&self.name)
+    }
+
+    /// Its name with its section.
+    pub(super) fn path(&self) -> String {
+        format!("{}.{}", self.section, self.name)
     }
 
     /// The cargo feature that it needs and this build does not have.
@@ -31,7 +42,7 @@ impl Key {
 }
 
 macro_rules! keys {
-    ($($section:ident { $($name:ident $(needs $feature:literal)?),+ $(,)? })+) => {
+    ($($section:ident { $($name:ident $(needs $feature:literal)? $([$restart:ident])?),+ $(,)? })+) => {
         &[$($(Key {
             section: stringify!($section),
             name: stringify!($name),
@@ -41,45 +52,56 @@ macro_rules! keys {
                 Ok(())
             },
             show: |config| Setting::show(&config.$section.$name),
+            restart: keys!(@restart $($restart)?),
+            same: |one, other| one.$section.$name == other.$section.$name,
+            keep: |into, from| into.$section.$name.clone_from(&from.$section.$name),
         }),+),+]
     };
+    (@restart restart) => { true };
+    (@restart) => { false };
 }
 
-/// Every key, in the order in which they are printed.
+/// Every key, in the order in which they are printed; `[restart]` marks those whose value is asked
+/// for at the start alone.
 pub(super) const KEYS: &[Key] = keys! {
     server {
-        http_addr needs "http",
-        http_port needs "http",
-        ws_addr needs "http",
-        ws_port needs "http",
-        zmq_addr needs "zmq",
-        zmq_port needs "zmq",
-        pub_addr needs "zmq",
-        pub_port needs "zmq",
-        unix_socket needs "unix",
+        http_addr needs "http" [restart],
+        http_port needs "http" [restart],
+        ws_addr needs "http" [restart],
+        ws_port needs "http" [restart],
+        zmq_addr needs "zmq" [restart],
+        zmq_port needs "zmq" [restart],
+        pub_addr needs "zmq" [restart],
+        pub_port needs "zmq" [restart],
+        unix_socket needs "unix" [restart],
         request_timeout_secs,
-        max_connections,
+        max_connections [restart],
         allowed_hosts needs "http",
         allowed_origins needs "http",
     }
     auth {
-        enabled,
-        trust_loopback needs "http",
-        jwt_secret,
-        jwt_secret_file,
-        audience,
-        token_expiry_secs,
-        api_key,
-        api_key_file,
+        enabled [restart],
+        trust_loopback needs "http" [restart],
+        jwt_secret [restart],
+        jwt_secret_file [restart],
+        audience [restart],
+        token_expiry_secs [restart],
+        api_key [restart],
+        api_key_file [restart],
     }
-    pool { min_size, max_size, connection_timeout_secs, idle_timeout_secs needs "http" }
-    logging { level, stdout, file, format }
-    store { durability }
+    pool {
+        min_size,
+        max_size,
+        connection_timeout_secs,
+        idle_timeout_secs needs "http" [restart],
+    }
+    logging { level, stdout [restart], file [restart], format [restart] }
+    store { durability [restart] }
     limits {
         hierarchy_depth,
         idempotency_records,
         idempotency_secs,
-        hot_ring_bytes,
+        hot_ring_bytes [restart],
         state_keys,
         state_value_bytes,
     }

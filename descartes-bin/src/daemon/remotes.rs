@@ -1,5 +1,4 @@
-//! Other daemons, whose agents are used like our own: one client, one runner and one backend for
-//! each.
+//! Other daemons, whose agents are used like our own: one client and one runner for each.
 
 use descartes_core::Builder;
 
@@ -13,7 +12,6 @@ pub(super) async fn added(mut builder: Builder, config: &Config) -> Result<Build
     use std::sync::Arc;
     use std::time::Duration;
 
-    use descartes_core::backend::Backend;
     use descartes_transport_zmq::ZmqClient;
 
     for (name, remote) in &config.remotes {
@@ -23,9 +21,7 @@ pub(super) async fn added(mut builder: Builder, config: &Config) -> Result<Build
             .agent_runner_builder(name.as_str())
             .lost_after(Duration::from_secs(remote.lost_after_secs))
             .build();
-        builder = builder
-            .runner_named(name.as_str(), Arc::new(runner))
-            .backend(Backend::process().renamed(name.as_str()).on(name.as_str()));
+        builder = builder.runner_named(name.as_str(), Arc::new(runner));
     }
     Ok(builder)
 }

@@ -1,5 +1,6 @@
 //! The life of a daemon: listen, begin, say so, serve, stop.
 
+use std::mem;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -8,17 +9,20 @@ use descartes_rpc::wire::system::TransportInfo;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 
 use super::failure::Failure;
 use super::host::{self, Host};
+use super::logs::SetLevel;
 use super::notice;
-use super::signals::StopSignals;
-use crate::config::Config;
+use super::reload::{self, Reloader};
+use super::signals::{self, StopSignals};
+use crate::config::{Config, Flags, Surroundings};
 use crate::directories::Directories;
 use crate::endpoints::{Endpoints, Publication};
 use crate::exit::Code;
 use crate::output::Output;
-use crate::transports::{self, Door, Ground, Listener};
+use crate::transports::{self, Change, Door, Ground, Listener, nothing};
 
 /// How long calls and agents may take to end when nobody says how long.
 const DRAIN: Duration = Duration::from_secs(30);
@@ -42,21 +46,30 @@ pub(super) struct Plan<'a> {
     pub(super) began: Instant,
     /// Where it says that it is ready.
     pub(super) output: &'a Output,
+    /// What it was started with.
+    pub(super) flags: Flags,
+    pub(super) surroundings: Surroundings,
 }
 
 /// Lives until a signal or a call ends it.
-pub(super) async fn run(plan: Plan<'_>) -> Result<Code, Failure> {
+pub(super) async fn run(plan: Plan<'_>, set_level: SetLevel) -> Result<Code, Failure> {
     // First of all, so that a signal during the start ends the daemon in order.
     let mut signals = StopSignals::install().map_err(Failure::internal("handle signals"))?;
-    let (hook, mut asked) = host::shutdown_hook();
+    let hangup = signals::reload_asked().map_err(Failure::internal("handle signals"))?;
+    let (shutdown, mut asked) = host::shutdown_hook();
+    let (reload, reloads) = reload::hook();
     let connections = Arc::new(Semaphore::new(plan.shared_connections()));
     // Before the store is touched: a start that fails here has changed nothing.
     let doors = transports::open(&plan.ground(&connections)).await?;
-    let host = Host::start(&plan, hook, &connections).await?;
-    let listeners = told(&host, doors);
+    let host = Arc::new(Host::start(&plan, (shutdown, reload), &connections).await?);
+    let mut listeners = told(&host, doors);
     let endpoints = Plan::endpoints(&host, &listeners);
+    let changes =
+        listeners.iter_mut().map(|one| mem::replace(&mut one.change, nothing())).collect();
     let served = Served::start(&host, listeners);
     let published = plan.publish(&endpoints)?;
+    let reloader = plan.reloader(&host, set_level, changes);
+    let reloading = AbortOnDropHandle::new(tokio::spawn(reloader.work(hangup, reloads)));
     plan.output.note(notice::ready(
         &endpoints,
         &plan.directories,
@@ -72,6 +85,7 @@ pub(super) async fn run(plan: Plan<'_>) -> Result<Code, Failure> {
             request.timeout.unwrap_or(DRAIN)
         }
     };
+    drop(reloading);
     let orderly = async {
         host.stop_agents(limit).await;
         // Only now, so that whoever watches or waits for an agent sees its end.
@@ -123,6 +137,18 @@ impl Plan<'_> {
             auth: self.auth.clone(),
             trust_loopback: !self.contained || self.config.auth.trust_loopback,
             drain: DRAIN,
+        }
+    }
+
+    fn reloader(&self, host: &Arc<Host>, set_level: SetLevel, changes: Vec<Change>) -> Reloader {
+        Reloader {
+            flags: self.flags.clone(),
+            surroundings: self.surroundings.clone(),
+            config: self.config.clone(),
+            connections: self.connections,
+            host: Arc::clone(host),
+            set_level,
+            changes,
         }
     }
 

@@ -1,4 +1,4 @@
-//! What the system tells the daemon: to stop, and that a child has ended.
+//! What the system tells the daemon: to stop, to read its configuration, and that a child has ended.
 
 use std::io;
 
@@ -11,7 +11,6 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 pub(super) struct StopSignals {
     interrupt: Signal,
     terminate: Signal,
-    hangup: Signal,
 }
 
 impl StopSignals {
@@ -20,7 +19,6 @@ impl StopSignals {
         Ok(Self {
             interrupt: signal(SignalKind::interrupt())?,
             terminate: signal(SignalKind::terminate())?,
-            hangup: signal(SignalKind::hangup())?,
         })
     }
 
@@ -29,9 +27,13 @@ impl StopSignals {
         tokio::select! {
             _ = self.interrupt.recv() => "SIGINT",
             _ = self.terminate.recv() => "SIGTERM",
-            _ = self.hangup.recv() => "SIGHUP",
         }
     }
+}
+
+/// The signal that the configuration is to be read anew.
+pub(super) fn reload_asked() -> io::Result<Signal> {
+    signal(SignalKind::hangup())
 }
 
 /// The signal that a child has ended.

@@ -4,11 +4,12 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use descartes_transport_http::{BindError, HttpConfig, HttpTransport};
+use descartes_transport_http::{Allowed, BindError, HttpConfig, HttpTransport};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 
-use super::{Door, Ground, Listener};
+use super::{Change, Door, Ground, Listener};
+use crate::config::Server;
 use crate::daemon::Failure;
 
 /// Opens the port.
@@ -16,11 +17,13 @@ pub(super) fn open<'a>(ground: &'a Ground<'a>) -> BoxFuture<'a, Result<Vec<Door>
     async move {
         let Some(address) = ground.config.server.http() else { return Ok(Vec::new()) };
         let config = config(ground, address);
+        let change = change(&config);
         let transport = HttpTransport::bind(config).await.map_err(failure)?;
         Ok(vec![Door::Open(Listener {
             name: "http",
             addresses: vec![format!("http://{}", transport.local_addr())],
             publish: |endpoints, address| endpoints.http = Some(address),
+            change,
             serve: Box::new(|rpc, stop| {
                 async move { transport.serve(rpc, stop.cancelled_owned()).await }.boxed()
             }),
@@ -33,8 +36,7 @@ pub(super) fn open<'a>(ground: &'a Ground<'a>) -> BoxFuture<'a, Result<Vec<Door>
 pub(super) fn config(ground: &Ground<'_>, address: SocketAddr) -> HttpConfig {
     let server = &ground.config.server;
     let mut config = HttpConfig::new(address);
-    config.options.allowed_hosts.clone_from(&server.allowed_hosts);
-    config.options.allowed_origins.clone_from(&server.allowed_origins.0);
+    config.options.allowed.store(allowed(server));
     let idle = Duration::from_secs(ground.config.pool.idle_timeout_secs);
     config.options.limits.idle_timeout = idle;
     config.options.limits.drain = ground.drain;
@@ -42,6 +44,17 @@ pub(super) fn config(ground: &Ground<'_>, address: SocketAddr) -> HttpConfig {
     config.trust_loopback = ground.trust_loopback;
     config.connections = Arc::clone(&ground.connections);
     config
+}
+
+/// What of a port of this kind can change while it is served.
+pub(super) fn change(config: &HttpConfig) -> Change {
+    let there = config.options.allowed.clone();
+    Box::new(move |config| there.store(allowed(&config.server)))
+}
+
+fn allowed(server: &Server) -> Allowed {
+    let (hosts, origins) = (server.allowed_hosts.clone(), server.allowed_origins.0.clone());
+    Allowed { hosts, origins }
 }
 
 fn failure(error: BindError) -> Failure {

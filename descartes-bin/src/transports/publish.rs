@@ -26,6 +26,7 @@ pub(super) fn open<'a>(ground: &'a Ground<'a>) -> BoxFuture<'a, Result<Vec<Door>
                 name: PORT.name,
                 addresses: places::urls(transport.local_addr(), transport.ipc_path()),
                 publish: |endpoints, address| endpoints.publisher = Some(address),
+                change: super::nothing(),
                 serve: Box::new(|rpc, stop| {
                     async move {
                         if let Err(error) = transport.serve(rpc, stop.cancelled_owned()).await {

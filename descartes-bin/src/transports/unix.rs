@@ -23,6 +23,7 @@ pub(super) fn open<'a>(ground: &'a Ground<'a>) -> BoxFuture<'a, Result<Vec<Door>
             name: "unix",
             addresses: vec![transport.path().display().to_string()],
             publish: |endpoints, address| endpoints.unix = Some(PathBuf::from(address)),
+            change: super::nothing(),
             serve: Box::new(|rpc, stop| {
                 async move {
                     if let Err(error) = transport.serve(rpc, stop.cancelled_owned()).await {

@@ -17,6 +17,7 @@ pub(super) fn open<'a>(ground: &'a Ground<'a>) -> BoxFuture<'a, Result<Vec<Door>
         let Some(address) = ground.config.server.ws() else { return Ok(Vec::new()) };
         let mut config = http::config(ground, address);
         config.options.routes = Routes::WebSocket;
+        let change = http::change(&config);
         let transport = match HttpTransport::bind(config).await {
             Ok(transport) => transport,
             Err(BindError::InUse { address }) => {
@@ -28,6 +29,7 @@ pub(super) fn open<'a>(ground: &'a Ground<'a>) -> BoxFuture<'a, Result<Vec<Door>
             name: PORT.name,
             addresses: vec![format!("ws://{}", transport.local_addr())],
             publish: |endpoints, address| endpoints.ws = Some(address),
+            change,
             serve: Box::new(|rpc, stop| {
                 async move { transport.serve(rpc, stop.cancelled_owned()).await }.boxed()
             }),

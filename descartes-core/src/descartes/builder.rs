@@ -3,11 +3,10 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::{Core, Descartes, maintain, recover};
+use super::{Core, Descartes, RetentionPolicy, Settings, maintain, recover};
 use crate::action::{ActionContext, ActionError, Actions};
 use crate::agent::registry::Registry;
 use crate::approval::Attendance;
@@ -21,39 +20,8 @@ use crate::runner::{AgentRunner, Runners};
 use crate::secrets::Secrets;
 use crate::store::format::FormatError;
 use crate::store::{MemoryStore, StateStore, StoreError};
+use crate::swap::Swap;
 use crate::time::Clock;
-
-/// What is kept, and for how long. [`Default`] gives the documented bounds.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct RetentionPolicy {
-    /// Bytes of output of one agent.
-    pub output_bytes_per_agent: u64,
-    /// Bytes of output in all.
-    pub output_bytes_total: u64,
-    /// Ended agents.
-    pub ended_agents: usize,
-    /// How long ended agents are kept.
-    pub ended_age: Duration,
-    /// How long events other than output and audit are kept.
-    pub events_age: Duration,
-    /// How long events of audit are kept.
-    pub audit_age: Duration,
-}
-
-impl Default for RetentionPolicy {
-    fn default() -> Self {
-        let days = |days: u64| Duration::from_secs(days * 24 * 3600);
-        Self {
-            output_bytes_per_agent: 256 << 20,
-            output_bytes_total: 10 << 30,
-            ended_agents: 10_000,
-            ended_age: days(30),
-            events_age: days(90),
-            audit_age: days(365),
-        }
-    }
-}
 
 /// Puts a [`Descartes`] together.
 #[derive(Default)]
@@ -62,19 +30,9 @@ pub struct Builder {
     runner: Option<Arc<dyn AgentRunner>>,
     actions: Actions,
     named: BTreeMap<Arc<str>, Arc<dyn AgentRunner>>,
-    backends: Vec<Backend>,
-    basic: Option<BasicProgram>,
-    default_backend: Option<Arc<str>>,
-    default_dir: Option<PathBuf>,
+    settings: Settings,
     secrets: Option<PathBuf>,
-    limits: Limits,
-    retention: RetentionPolicy,
     chat_manager: Option<Arc<dyn ChatManager>>,
-    chat_times: ChatTimes,
-    approval_mode: ApprovalMode,
-    deny_when_unattended: bool,
-    allow_undecided: bool,
-    chat_backend: Option<Arc<str>>,
     clock: Clock,
     version: Option<Arc<str>>,
 }
@@ -130,7 +88,7 @@ impl Builder {
     /// Adds a backend; one of the same name is replaced.
     #[must_use]
     pub fn backend(mut self, backend: Backend) -> Self {
-        self.backends.push(backend);
+        self.settings.backends.push(backend);
         self
     }
 
@@ -180,21 +138,21 @@ impl Builder {
     /// Provides the program of the backend `basic`.
     #[must_use]
     pub fn basic(mut self, program: BasicProgram) -> Self {
-        self.basic = Some(program);
+        self.settings.basic = Some(program);
         self
     }
 
     /// The backend of agents that name none.
     #[must_use]
     pub fn default_backend(mut self, name: impl Into<Arc<str>>) -> Self {
-        self.default_backend = Some(name.into());
+        self.settings.default_backend = Some(name.into());
         self
     }
 
     /// The working directory of agents that name none.
     #[must_use]
     pub fn default_dir(mut self, directory: PathBuf) -> Self {
-        self.default_dir = Some(directory);
+        self.settings.default_dir = Some(directory);
         self
     }
 
@@ -206,17 +164,25 @@ impl Builder {
         self
     }
 
+    /// All that can be changed while the host lives ([`Descartes::reconfigure`]), in place of what
+    /// was said of it before.
+    #[must_use]
+    pub fn settings(mut self, settings: Settings) -> Self {
+        self.settings = settings;
+        self
+    }
+
     /// Other bounds than the default ones.
     #[must_use]
     pub fn limits(mut self, limits: Limits) -> Self {
-        self.limits = limits;
+        self.settings.limits = limits;
         self
     }
 
     /// Another retention than the default one.
     #[must_use]
     pub fn retention(mut self, retention: RetentionPolicy) -> Self {
-        self.retention = retention;
+        self.settings.retention = retention;
         self
     }
 
@@ -231,28 +197,28 @@ impl Builder {
     /// Other waits of chats than the default ones.
     #[must_use]
     pub fn chat_times(mut self, times: ChatTimes) -> Self {
-        self.chat_times = times;
+        self.settings.chat_times = times;
         self
     }
 
     /// What happens when agents ask, in chats that do not say; somebody is asked when not said.
     #[must_use]
     pub fn approval_mode(mut self, mode: ApprovalMode) -> Self {
-        self.approval_mode = mode;
+        self.settings.approval_mode = mode;
         self
     }
 
     /// Allows what nobody has decided in time; it is denied when not said.
     #[must_use]
     pub fn allow_undecided(mut self, allow: bool) -> Self {
-        self.allow_undecided = allow;
+        self.settings.allow_undecided = allow;
         self
     }
 
     /// The backend of chats that name none; that of agents when not said.
     #[must_use]
     pub fn chat_backend(mut self, name: impl Into<Arc<str>>) -> Self {
-        self.chat_backend = Some(name.into());
+        self.settings.chat_backend = Some(name.into());
         self
     }
 
@@ -260,7 +226,7 @@ impl Builder {
     /// ([`Descartes::attendance`]).
     #[must_use]
     pub fn deny_when_unattended(mut self, deny: bool) -> Self {
-        self.deny_when_unattended = deny;
+        self.settings.deny_when_unattended = deny;
         self
     }
 
@@ -287,42 +253,26 @@ impl Builder {
     pub async fn build(self) -> Result<Descartes, StartError> {
         let store = self.store.unwrap_or_else(|| Arc::new(MemoryStore::new()));
         let runner = self.runner.or_else(default_runner).ok_or(StartError::NoRunner)?;
-        let journal = Journal::start(store, self.limits.hot_ring_bytes, self.clock.clone());
-        let idempotency =
-            Idempotency::new(journal.clone(), self.clock.clone(), self.limits.clone());
-        let mut backends =
-            vec![Backend::process(), Backend::basic(self.basic), Backend::replay_file()];
-        backends.extend(Backend::known());
-        for backend in self.backends {
-            backends.retain(|known| known.name() != backend.name());
-            backends.push(backend);
-        }
-        let runners = Runners::new(runner, self.named);
-        check_runners(&runners, &backends)?;
+        let (runners, settings) = (Runners::new(runner, self.named), self.settings.completed());
+        settings.check(&runners)?;
+        let journal = Journal::start(store, settings.limits.hot_ring_bytes, self.clock.clone());
+        let settings = Swap::new(settings);
+        let idempotency = Idempotency::new(journal.clone(), self.clock.clone(), settings.clone());
         let core = Arc::new(Core {
             journal,
             runners,
             registry: Arc::new(Registry::default()),
             clock: self.clock,
-            limits: self.limits,
-            default_dir: self.default_dir,
             actions: self.actions,
             chats: Chats::default(),
             chat_manager: self.chat_manager.unwrap_or_else(|| Arc::new(DefaultChatManager)),
-            chat_times: self.chat_times,
-            approval_mode: self.approval_mode,
             attendance: Attendance::default(),
-            deny_when_unattended: self.deny_when_unattended,
-            allow_undecided: self.allow_undecided,
-            chat_backend: self.chat_backend,
-            backends,
             probes: Probes::default(),
-            default_backend: self.default_backend,
             secrets: self
                 .secrets
                 .map_or_else(Secrets::memory, |folder| Secrets::Folder(Arc::new(folder))),
             idempotency,
-            retention: self.retention,
+            settings,
             version: self.version.unwrap_or_else(|| env!("CARGO_PKG_VERSION").into()),
             started: Instant::now(),
             draining: false.into(),
@@ -331,16 +281,6 @@ impl Builder {
         recover::recover(&core).await?;
         maintain::start(&core);
         Ok(Descartes { core })
-    }
-}
-
-fn check_runners(runners: &Runners, backends: &[Backend]) -> Result<(), StartError> {
-    match backends.iter().find(|backend| !runners.knows(backend)) {
-        None => Ok(()),
-        Some(backend) => Err(StartError::UnknownRunner {
-            backend: Arc::clone(backend.name()),
-            runner: backend.runner().unwrap_or_default().into(),
-        }),
     }
 }
 

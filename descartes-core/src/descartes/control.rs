@@ -207,7 +207,7 @@ impl Descartes {
         if kill.force {
             return Duration::ZERO;
         }
-        kill.grace.unwrap_or(self.core.limits.stop_grace)
+        kill.grace.unwrap_or(self.core.settings().limits.stop_grace)
     }
 
     pub(super) fn record(&self, id: AgentId) -> Result<Arc<AgentRecord>, AgentError> {
@@ -265,7 +265,7 @@ impl Descartes {
         let place = core.registry.reserve(
             Arc::clone(&record.name),
             record.spec.unique_name,
-            core.limits.agents_running,
+            core.settings().limits.agents_running,
         )?;
         let env = self.env_of(&record).await?;
         let mark = core.mark_of(id).await?;

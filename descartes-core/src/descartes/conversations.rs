@@ -58,7 +58,7 @@ impl Conversations {
         spec.agent.cwd = core.directory_of(&backend, asked);
         spec.agent.check()?;
         backend.check(&spec.agent)?;
-        let mode = spec.agent.chat.approvals.unwrap_or(core.approval_mode);
+        let mode = spec.agent.chat.approvals.unwrap_or(core.settings().approval_mode);
         backend.check_approvals(mode, CHAT_APPROVALS)?;
         let names = spec.agent.env.keys().map(|name| (name.clone(), String::new())).collect();
         let env = std::mem::replace(&mut spec.agent.env, names);
@@ -266,7 +266,7 @@ impl Descartes {
     fn chat_agent(&self, record: &ChatRecord) -> Result<(AgentSpec, Reservation), AgentError> {
         let spec = record.spec.agent.clone();
         let name: Arc<str> = agent_name(record).into();
-        let running = self.core.limits.agents_running;
+        let running = self.core.settings().limits.agents_running;
         let place = self.core.registry.reserve(name, spec.unique_name, running)?;
         Ok((spec, place))
     }
@@ -290,7 +290,7 @@ fn begin_conversation(
     commands: mpsc::Receiver<Command>,
 ) -> Arc<Link> {
     let backend = core.backend_for(Some(&record.backend)).ok();
-    let (command, all) = (record.spec.agent.command.clone(), core.backends.clone());
+    let (command, all) = (record.spec.agent.command.clone(), core.settings().backends.clone());
     let maker = Backend::session_maker(backend, command, all);
     let link = Link::new(core.session_of(record), maker);
     let work = Conversation::new(Arc::clone(core), record, Arc::clone(&link), commands);
@@ -301,7 +301,8 @@ fn begin_conversation(
 impl Core {
     /// The backend of chats that name it, which has turns.
     fn chat_backend_for(&self, name: Option<&str>) -> Result<Backend, ChatError> {
-        let backend = self.backend_for(name.or(self.chat_backend.as_deref()))?;
+        let usual = self.settings().chat_backend.clone();
+        let backend = self.backend_for(name.or(usual.as_deref()))?;
         if backend.has_turns() {
             return Ok(backend);
         }
@@ -326,13 +327,13 @@ impl Core {
         asked: Option<PathBuf>,
     ) -> Option<PathBuf> {
         let here = backend.runner().is_none();
-        asked.or_else(|| self.default_dir.clone().filter(|_| here))
+        asked.or_else(|| self.settings().default_dir.clone().filter(|_| here))
     }
 
     /// What the next process of a chat is asked to be.
     fn session_of(&self, record: &ChatRecord) -> SessionSpec {
         let spec = &record.spec.agent;
-        let cwd = spec.cwd.clone().or_else(|| self.default_dir.clone());
+        let cwd = spec.cwd.clone().or_else(|| self.settings().default_dir.clone());
         let cwd = cwd.unwrap_or_else(|| PathBuf::from("/"));
         let mut session = SessionSpec::new(record.id.as_uuid(), cwd);
         session.native = record.native.clone().filter(|_| self.resumes(record));
@@ -340,7 +341,7 @@ impl Core {
         session.system_prompt.clone_from(&spec.chat.system_prompt);
         session.thinking = spec.chat.thinking;
         session.max_turns = spec.chat.max_turns;
-        session.approvals = spec.chat.approvals.unwrap_or(self.approval_mode);
+        session.approvals = spec.chat.approvals.unwrap_or(self.settings().approval_mode);
         session
     }
 
@@ -352,6 +353,6 @@ impl Core {
 
     /// Whether somebody may be expected to decide an approval.
     pub(crate) fn is_attended(&self, approval: &Approval) -> bool {
-        !self.deny_when_unattended || self.attendance.covers(approval)
+        !self.settings().deny_when_unattended || self.attendance.covers(approval)
     }
 }

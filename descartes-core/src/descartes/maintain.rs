@@ -42,7 +42,8 @@ async fn maintain(host: Weak<Core>) {
 }
 
 async fn trim(core: &Core) -> bool {
-    let policy = &core.retention;
+    let settings = core.settings();
+    let policy = &settings.retention;
     let now = core.clock.now();
     let before = |age: Duration| {
         let age = i64::try_from(age.as_millis()).unwrap_or(i64::MAX);
@@ -63,7 +64,8 @@ async fn trim(core: &Core) -> bool {
 
 /// Forgets agents that ended too long ago, and the oldest beyond the bound.
 async fn forget_agents(core: &Arc<Core>) {
-    let (policy, now) = (&core.retention, core.clock.now());
+    let (settings, now) = (core.settings(), core.clock.now());
+    let policy = &settings.retention;
     let mut ended: Vec<(Timestamp, Arc<AgentRecord>)> = core
         .registry
         .all()

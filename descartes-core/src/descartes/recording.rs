@@ -53,7 +53,7 @@ impl Core {
             return Ok((Arc::clone(backend.name()), dialect.into()));
         };
         let (name, dialect) = (recording.backend(), recording.dialect());
-        if Backend::dialect_of(&recording, &self.backends).is_none() {
+        if Backend::dialect_of(&recording, &self.settings().backends).is_none() {
             let name = recording.name();
             return Err(wrong(format!("{name}, line 1: nobody here speaks `{dialect}`")));
         }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::recording::not_recorded;
-use super::{Caller, Core, Descartes, PromptRequest};
+use super::{Caller, Core, Descartes, PromptRequest, Settings};
 use crate::agent::registry::{Live, Reservation};
 use crate::agent::supervisor::{Supervisor, put_record, status_event};
 use crate::agent::{AgentError, AgentId, AgentRecord, AgentSpec};
@@ -110,12 +110,13 @@ impl Descartes {
 
     fn plan(&self, mut spec: AgentSpec, by: Arc<str>, owner: Arc<str>) -> Result<Plan, AgentError> {
         let core = &self.core;
+        let settings = core.settings();
         core.check_open()?;
         spec.check()?;
         let backend = core.backend_for(spec.backend.as_deref())?;
         backend.check(&spec)?;
         // One that does not converse is asked to keep to a mode only by whoever names one.
-        let usual = backend.always_converses().then_some(core.approval_mode);
+        let usual = backend.always_converses().then_some(settings.approval_mode);
         if let Some(mode) = spec.chat.approvals.or(usual) {
             backend.check_approvals(mode, AGENT_APPROVALS)?;
         }
@@ -133,7 +134,7 @@ impl Descartes {
         let place = core.registry.reserve(
             Arc::clone(&name),
             spec.unique_name,
-            core.limits.agents_running,
+            settings.limits.agents_running,
         )?;
         // The record shows the names; the values go their own way.
         let names = spec.env.keys().map(|name| (name.clone(), String::new())).collect();
@@ -172,7 +173,7 @@ impl Core {
 
     /// Whether `parent` is there and may have one more below it.
     pub(super) fn check_depth(&self, parent: AgentId) -> Result<(), AgentError> {
-        let (current, max) = (self.registry.depth(parent)?, self.limits.hierarchy_depth);
+        let (current, max) = (self.registry.depth(parent)?, self.settings().limits.hierarchy_depth);
         if current >= max {
             let (current, max) = (current as u64, max as u64);
             return Err(AgentError::Limit { limit: "agents.max_depth", current, max });
@@ -181,35 +182,27 @@ impl Core {
     }
 
     pub(super) fn backend_for(&self, name: Option<&str>) -> Result<Backend, AgentError> {
-        let Some(name) = name.or(self.default_backend.as_deref()) else {
+        let settings = self.settings();
+        let Some(name) = name.or(settings.default_backend.as_deref()) else {
             // With more than one there is nothing to guess.
-            return match &self.choices()[..] {
+            return match &self.choices(&settings)[..] {
                 [only] => Ok((*only).clone()),
-                _ => Err(self.no_backend("", "none was named")),
+                _ => Err(no_backend(&settings, "", "none was named")),
             };
         };
         let meant = Backend::named(name);
-        let backend = self.backends.iter().find(|backend| &**backend.name() == meant);
+        let backend = settings.backends.iter().find(|backend| &**backend.name() == meant);
         match backend {
             Some(backend) if backend.is_provided() => Ok(backend.clone()),
-            Some(_) => Err(self.no_backend(name, "its program was not provided")),
-            None => Err(self.no_backend(name, "there is no such backend")),
+            Some(_) => Err(no_backend(&settings, name, "its program was not provided")),
+            None => Err(no_backend(&settings, name, "there is no such backend")),
         }
     }
 
     /// The backends that may be meant by those who name none.
-    fn choices(&self) -> Vec<&Backend> {
+    fn choices<'a>(&self, settings: &'a Settings) -> Vec<&'a Backend> {
         let is_choice = |backend: &&Backend| backend.is_choice(&**self.runners.of(backend));
-        self.backends.iter().filter(is_choice).collect()
-    }
-
-    fn no_backend(&self, name: &str, reason: &str) -> AgentError {
-        let available = self.backends.iter().filter(|backend| backend.is_provided());
-        AgentError::Backend {
-            name: name.to_owned(),
-            reason: reason.into(),
-            available: available.map(|backend| Arc::clone(backend.name())).collect(),
-        }
+        settings.backends.iter().filter(is_choice).collect()
     }
 
     /// Where the output of `record` goes, from `mark` on.
@@ -225,6 +218,15 @@ impl Core {
         };
         let journal = (self.journal.clone(), self.clock.clone());
         OutputSink::new(record.id, mark, journal, observer)
+    }
+}
+
+fn no_backend(settings: &Settings, name: &str, reason: &str) -> AgentError {
+    let available = settings.backends.iter().filter(|backend| backend.is_provided());
+    AgentError::Backend {
+        name: name.to_owned(),
+        reason: reason.into(),
+        available: available.map(|backend| Arc::clone(backend.name())).collect(),
     }
 }
 

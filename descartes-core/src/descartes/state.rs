@@ -106,7 +106,7 @@ impl Descartes {
         caller: &mut Caller,
     ) -> Result<u64, StateError> {
         let scope = self.state_scope(agent)?;
-        let max = self.core.limits.state_value_bytes;
+        let max = self.core.settings().limits.state_value_bytes;
         if value.len() > max {
             let (current, max) = (value.len() as u64, max as u64);
             return Err(StateError::Limit { limit: "limits.state_value_bytes", current, max });
@@ -180,7 +180,7 @@ impl Descartes {
         if let Some(known) = store.get(name).await? {
             return Ok(Some(known.owner));
         }
-        let max = self.core.limits.state_keys;
+        let max = self.core.settings().limits.state_keys;
         let page = store.list(&KeyRange::new(Space::STATE, scope, max)).await?;
         if page.documents.len() < max {
             return Ok(None);

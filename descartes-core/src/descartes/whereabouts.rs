@@ -28,13 +28,13 @@ impl Descartes {
     /// What happens when an agent that was given no mode of its own asks.
     #[must_use]
     pub fn approval_mode(&self) -> ApprovalMode {
-        self.core.approval_mode
+        self.core.settings().approval_mode
     }
 
     /// What happens when `agent` asks; the default for one that is not known.
     #[must_use]
     pub fn approval_mode_of(&self, agent: AgentId) -> ApprovalMode {
         let own = self.core.registry.get(agent).and_then(|record| record.spec.chat.approvals);
-        own.unwrap_or(self.core.approval_mode)
+        own.unwrap_or(self.core.settings().approval_mode)
     }
 }

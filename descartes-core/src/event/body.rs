@@ -45,6 +45,8 @@ pub enum EventBody {
     SystemRecovered,
     /// The host is about to stop.
     SystemDraining,
+    /// Another configuration is in force.
+    SystemReloaded(Reloaded),
     /// The encoded body (JSON) of a kind that this library does not know.
     Other(EventKind, Bytes),
 }
@@ -66,8 +68,27 @@ impl EventBody {
             Self::SystemDegraded { .. } => EventKind::SystemDegraded,
             Self::SystemRecovered => EventKind::SystemRecovered,
             Self::SystemDraining => EventKind::SystemDraining,
+            Self::SystemReloaded(_) => EventKind::SystemReloaded,
             Self::Other(kind, _) => kind.clone(),
         }
+    }
+}
+
+/// What became of a configuration that was read anew: names of keys, never values.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Reloaded {
+    /// Keys whose new values are in force.
+    pub applied: Vec<String>,
+    /// Keys whose new values take a restart of the host.
+    pub needs_restart: Vec<String>,
+}
+
+impl Reloaded {
+    /// The keys whose new values are in force, and those whose values take a restart.
+    #[must_use]
+    pub fn new(applied: Vec<String>, needs_restart: Vec<String>) -> Self {
+        Self { applied, needs_restart }
     }
 }
 

@@ -9,10 +9,9 @@ use std::{
 
 use futures_util::future::BoxFuture;
 use pin_project_lite::pin_project;
-use tokio::sync::OwnedSemaphorePermit;
 use tower::{BoxError, Service, ServiceExt, util::Oneshot};
 
-use super::slots::{Slots, Waiting};
+use super::slots::{Slot, Slots, Waiting};
 use crate::{
     connection::{Connection, WaitTicket},
     error::RpcError,
@@ -60,7 +59,7 @@ where
             slots: Arc::clone(&self.slots),
             control: traits.control,
             stage: Stage::New,
-            held: Held { state: request.admission.state.clone(), permit: None },
+            held: Held { state: request.admission.state.clone(), slot: None },
             parking,
             call: self.inner.clone().oneshot(request),
         }
@@ -76,19 +75,19 @@ struct Parking {
 /// Where the slot is kept: with the call's state, so that what the call leaves running keeps it.
 struct Held {
     state: Option<Arc<CallState>>,
-    permit: Option<OwnedSemaphorePermit>,
+    slot: Option<Slot>,
 }
 
 impl Held {
-    fn keep(&mut self, permit: OwnedSemaphorePermit) {
+    fn keep(&mut self, slot: Slot) {
         match &self.state {
-            Some(state) => state.keep_slot(permit),
-            None => self.permit = Some(permit),
+            Some(state) => state.keep_slot(slot),
+            None => self.slot = Some(slot),
         }
     }
 
     fn give_back(&mut self) {
-        self.permit = None;
+        self.slot = None;
         if let Some(state) = &self.state {
             state.give_back();
         }
@@ -97,7 +96,7 @@ impl Held {
 
 enum Stage {
     New,
-    Queued(BoxFuture<'static, Result<OwnedSemaphorePermit, RpcError>>),
+    Queued(BoxFuture<'static, Result<Slot, RpcError>>),
     Working,
     Parked { ticket: WaitTicket, _waiting: Waiting },
 }
@@ -129,8 +128,8 @@ where
         let this = self.project();
         if let Stage::New = this.stage {
             *this.stage = match this.slots.try_take(*this.control) {
-                Some(permit) => {
-                    this.held.keep(permit);
+                Some(slot) => {
+                    this.held.keep(slot);
                     Stage::Working
                 }
                 None => Stage::Queued(Box::pin(Arc::clone(this.slots).take(*this.control))),

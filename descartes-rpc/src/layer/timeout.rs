@@ -3,7 +3,10 @@
 use std::{
     fmt,
     pin::Pin,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     task::{Context, Poll},
     time::Duration,
 };
@@ -23,15 +26,38 @@ use crate::{
 ///
 /// The clock starts when the call is not ready at once. What the call has begun to change goes on;
 /// the error carries the idempotency key by which its outcome is asked for.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Timeout<S> {
     inner: S,
-    after: Duration,
+    after: Deadline,
+}
+
+/// How long calls may take; clones share it, and it may be changed for the calls to come.
+#[derive(Clone, Debug)]
+pub struct Deadline(Arc<AtomicU64>);
+
+impl Deadline {
+    /// Calls may take `after`, to the millisecond.
+    #[must_use]
+    pub fn new(after: Duration) -> Self {
+        let this = Self(Arc::default());
+        this.set(after);
+        this
+    }
+
+    /// Calls that begin from now on may take `after`.
+    pub fn set(&self, after: Duration) {
+        self.0.store(u64::try_from(after.as_millis()).unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+
+    fn get(&self) -> Duration {
+        Duration::from_millis(self.0.load(Ordering::Relaxed))
+    }
 }
 
 impl<S> Timeout<S> {
     /// Puts the layer around `inner`.
-    pub const fn new(inner: S, after: Duration) -> Self {
+    pub const fn new(inner: S, after: Deadline) -> Self {
         Self { inner, after }
     }
 }
@@ -51,7 +77,7 @@ where
 
     fn call(&mut self, request: Request) -> Self::Future {
         TimeoutFuture {
-            after: (!request.traits().waits).then_some(self.after),
+            after: (!request.traits().waits).then(|| self.after.get()),
             state: request.admission.state.clone(),
             clock: None,
             call: self.inner.call(request),

@@ -72,7 +72,7 @@ pub(crate) async fn info(call: Call, _: wire::NoParams) -> Result<wire::Info, Rp
     let mut retention = retention(descartes);
     retention.extend(about.retention.clone());
     let mut limits = limits(descartes);
-    limits.extend(about.limits.clone());
+    limits.extend(BTreeMap::clone(&about.limits.load()));
     let names = descartes.backend_names().into_iter().map(|name| name.as_ref().to_owned());
     Ok(wire::Info {
         version: about.version.as_ref().to_owned(),
@@ -119,7 +119,8 @@ fn days(age: std::time::Duration) -> u64 {
 
 /// What is kept, by configuration key.
 fn retention(descartes: &Descartes) -> BTreeMap<String, u64> {
-    let kept = descartes.retention();
+    let settings = descartes.settings();
+    let kept = &settings.retention;
     named([
         ("output_bytes_per_agent", kept.output_bytes_per_agent),
         ("output_bytes_total", kept.output_bytes_total),
@@ -132,7 +133,8 @@ fn retention(descartes: &Descartes) -> BTreeMap<String, u64> {
 
 /// Bounds, by configuration key.
 fn limits(descartes: &Descartes) -> BTreeMap<String, u64> {
-    let core = descartes.limits();
+    let settings = descartes.settings();
+    let core = &settings.limits;
     named([
         ("agents_running", number(core.agents_running)),
         ("hierarchy_depth", number(core.hierarchy_depth)),
@@ -161,4 +163,17 @@ pub(crate) async fn shutdown(
     let blockers = if live == 0 { Vec::new() } else { vec![format!("{live} live agents")] };
     stop(ShutdownRequest { timeout: params.timeout_secs.map(Secs::duration) });
     (effect, Ok(wire::ShutdownAccepted { accepted: true, blockers }))
+}
+
+/// `system.reload`
+pub(crate) async fn reload(
+    effect: Effect,
+    _: wire::ReloadParams,
+) -> (Effect, Result<wire::Reloaded, RpcError>) {
+    let Some(reload) = effect.call.host.about.reload.clone() else {
+        let message = "the application that embeds this has no configuration to read anew";
+        return (effect, Ok(wire::Reloaded::unchanged(message)));
+    };
+    let reloaded = reload(effect.call.by()).await;
+    (effect, Ok(reloaded))
 }

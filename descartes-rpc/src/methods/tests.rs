@@ -32,7 +32,7 @@ use crate::wire::control::{
 use crate::wire::event::{ReadParams, SubscribeParams};
 use crate::wire::output::{LogsParams, OutputParams};
 use crate::wire::state::{DeleteParams, PutParams, QueryParams};
-use crate::wire::system::{HealthStatus, NoParams, ShutdownParams};
+use crate::wire::system::{HealthStatus, NoParams, ReloadParams, ReloadStatus, ShutdownParams};
 
 async fn descartes() -> Descartes {
     let runner = Arc::new(FakeRunner::echo());
@@ -242,6 +242,8 @@ async fn the_daemon_tells_how_it_is() {
     assert!(info.store.oldest.is_some());
     let stop = client.system_shutdown(ShutdownParams::default()).await.unwrap();
     assert!(!stop.accepted);
+    let reloaded = client.system_reload(ReloadParams::default()).await.unwrap();
+    assert_eq!(reloaded.status, ReloadStatus::Unchanged, "nobody said how it is reloaded");
     let backends = client.backend_list(params(json!({}))).await.unwrap();
     assert!(backends.backends.iter().any(|backend| backend.available));
     let document = client.rpc_discover(NoParams {}).await.unwrap();

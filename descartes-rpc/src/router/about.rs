@@ -5,8 +5,11 @@ use std::fmt;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
+use descartes_core::Swap;
+use futures_util::future::BoxFuture;
+
 use crate::auth::Authenticator;
-use crate::wire::system::{SystemUse, TransportInfo};
+use crate::wire::system::{Reloaded, SystemUse, TransportInfo};
 
 /// What was asked of `system.shutdown`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -18,6 +21,9 @@ pub struct ShutdownRequest {
 
 /// Begins to stop the application and returns at once.
 pub type ShutdownHook = Arc<dyn Fn(ShutdownRequest) + Send + Sync>;
+
+/// Reads the configuration of the application anew, for whom it is given, and says what came of it.
+pub type ReloadHook = Arc<dyn Fn(Arc<str>) -> BoxFuture<'static, Reloaded> + Send + Sync>;
 
 /// Measures the application's use of the machine.
 pub type UsageProbe = Arc<dyn Fn() -> SystemUse + Send + Sync>;
@@ -39,7 +45,8 @@ pub struct About {
     /// Optional parts that were built in.
     pub features: Vec<String>,
     /// Bounds by configuration key, beside those of this library.
-    pub limits: BTreeMap<String, u64>,
+    /// They may be changed while it runs.
+    pub limits: Swap<BTreeMap<String, u64>>,
     /// How long what is kept, by configuration key.
     pub retention: BTreeMap<String, u64>,
     /// What it listens on.
@@ -50,6 +57,8 @@ pub struct About {
     pub usage: Option<UsageProbe>,
     /// Stops it; without one `system.shutdown` is not accepted.
     pub shutdown: Option<ShutdownHook>,
+    /// Reads its configuration anew; without one `system.reload` changes nothing.
+    pub reload: Option<ReloadHook>,
 }
 
 impl Default for About {
@@ -60,12 +69,13 @@ impl Default for About {
             data_dir: None,
             store: "memory".into(),
             features: Vec::new(),
-            limits: BTreeMap::new(),
+            limits: Swap::default(),
             retention: BTreeMap::new(),
             transports: Transports::default(),
             auth: Authenticator::default(),
             usage: None,
             shutdown: None,
+            reload: None,
         }
     }
 }

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use super::{Dispatch, Rpc, methods::Methods, rpc::Shared};
 use crate::{
     auth::Policy,
-    layer::{CatchError, LoadShed, Ordered, SlotLimits, Slots, Timeout, Trace},
+    layer::{CatchError, Deadline, LoadShed, Ordered, SlotLimits, Slots, Timeout, Trace},
     limits,
 };
 
@@ -51,10 +51,17 @@ impl RpcBuilder {
     pub fn build(self) -> Rpc {
         let slots = Slots::new(self.slots);
         let methods = Methods::new(Arc::clone(&self.dispatch));
-        let timed = Timeout::new(methods, self.request_timeout);
+        let deadline = Deadline::new(self.request_timeout);
+        let timed = Timeout::new(methods, deadline.clone());
         let shed = LoadShed::new(timed, Arc::clone(&slots));
         let stack = Trace::new(CatchError::new(Ordered::new(shed)));
-        Rpc::from_shared(Shared { dispatch: self.dispatch, policy: self.policy, slots, stack })
+        Rpc::from_shared(Shared {
+            dispatch: self.dispatch,
+            policy: self.policy,
+            slots,
+            deadline,
+            stack,
+        })
     }
 }
 

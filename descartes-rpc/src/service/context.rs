@@ -8,13 +8,13 @@ use std::{
 
 use bytes::Bytes;
 use descartes_core::agent::Reach;
-use tokio::sync::OwnedSemaphorePermit;
 
 use super::dispatch::Found;
 use crate::{
     auth::{Principal, Scope, authorize},
     connection::{CallTicket, Connection, SubscriptionTicket, Turn},
     error::{ErrorKind, RpcError},
+    layer::Slot,
     message::{Id, NotificationStream},
     peer::Peer,
 };
@@ -134,7 +134,7 @@ pub(crate) struct CallState {
 /// What a call holds while it is at work.
 #[derive(Debug, Default)]
 struct AtWork {
-    slot: Option<OwnedSemaphorePermit>,
+    slot: Option<Slot>,
     // Held for its drop, which takes the call off its connection's count.
     _ticket: Option<CallTicket>,
 }
@@ -167,7 +167,7 @@ impl CallState {
     }
 
     /// Keeps the slot until the call and what it left running are done.
-    pub(crate) fn keep_slot(&self, slot: OwnedSemaphorePermit) {
+    pub(crate) fn keep_slot(&self, slot: Slot) {
         self.lock_work().slot = Some(slot);
     }
 

@@ -20,7 +20,7 @@ use crate::{
     auth::{Policy, Principal, Scope, authorize},
     connection::CallClass,
     error::{ErrorKind, RpcError},
-    layer::{CatchError, LoadShed, Noted, Ordered, Slots, Timeout, Trace, panicked},
+    layer::{CatchError, Deadline, LoadShed, Noted, Ordered, Slots, Timeout, Trace, panicked},
     message::{Reply, Request},
     peer::{Peer, Standing},
 };
@@ -41,6 +41,7 @@ pub(super) struct Shared {
     pub(super) dispatch: Arc<dyn Dispatch>,
     pub(super) policy: Policy,
     pub(super) slots: Arc<Slots>,
+    pub(super) deadline: Deadline,
     pub(super) stack: Stack,
 }
 
@@ -58,6 +59,12 @@ impl Rpc {
     #[must_use]
     pub fn slots(&self) -> &Slots {
         &self.shared.slots
+    }
+
+    /// How long calls may take that do not wait by their nature; it may be changed.
+    #[must_use]
+    pub fn deadline(&self) -> &Deadline {
+        &self.shared.deadline
     }
 
     /// Finds out whom and what a call is for, and takes its places; refuses it otherwise.

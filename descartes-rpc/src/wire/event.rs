@@ -285,6 +285,16 @@ shape! {
 }
 
 shape! {
+    /// Data of `system.reloaded`: names of keys of the configuration.
+    pub struct SystemReloaded {
+        /// Those whose new values are in force.
+        applied: Vec<String>,
+        /// Those whose new values take a restart.
+        needs_restart: Vec<String>,
+    }
+}
+
+shape! {
     /// Data of an event whose type says it all.
     pub struct NoData {}
 }

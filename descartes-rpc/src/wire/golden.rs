@@ -9,7 +9,8 @@ use descartes_core::cursor::{Cursor, Position};
 use descartes_core::dialect::{AskOption, AskRequest, OptionEffect, ToolEffect};
 use descartes_core::event::{
     ChunkBody, ChunkError, ChunkErrorKind, Event, EventBody, EventKind, Exited, Extent, NewEvent,
-    OutputChunk, PreviousEnd, StatusChange, StreamChunk, StreamName, Topic, TurnOutcome, Usage,
+    OutputChunk, PreviousEnd, Reloaded, StatusChange, StreamChunk, StreamName, Topic, TurnOutcome,
+    Usage,
 };
 use descartes_core::json::Json;
 use descartes_core::time::Timestamp;
@@ -76,6 +77,7 @@ fn events() -> Vec<(&'static str, String)> {
     (chunk.lines, chunk.partial) = (1, true);
     let started =
         EventBody::SystemStarted { version: "0.1.0".into(), previous: PreviousEnd::Crashed };
+    let reloaded = EventBody::SystemReloaded(Reloaded::new(vec!["logging.level".into()], vec![]));
     let degraded = EventBody::SystemDegraded { reasons: vec!["no space".into()] };
     let asked = approval();
     let requested = EventBody::ApprovalRequested(Box::new(asked.clone()));
@@ -100,6 +102,7 @@ fn events() -> Vec<(&'static str, String)> {
         ("system.degraded", event(Topic::system(), &degraded, b"")),
         ("system.recovered", event(Topic::system(), &EventBody::SystemRecovered, b"")),
         ("system.draining", event(Topic::system(), &EventBody::SystemDraining, b"")),
+        ("system.reloaded", event(Topic::system(), &reloaded, b"")),
         ("of an application", event(Topic::new("app/x"), &other, b"")),
     ]
 }

@@ -203,6 +203,74 @@ shape! {
 }
 
 params! {
+    /// Parameters of `system.reload`.
+    #[derive(Default)]
+    mutating pub struct ReloadParams {}
+}
+
+words! {
+    /// What became of a configuration that was read anew.
+    pub enum ReloadStatus {
+        /// What changed is in force, but for what takes a restart.
+        Applied = "applied",
+        /// It says what was in force before.
+        Unchanged = "unchanged",
+        /// It has a mistake: what was in force before still is.
+        Refused = "refused",
+    }
+}
+
+shape! {
+    /// What became of a configuration that was read anew.
+    pub struct Reloaded {
+        /// In one word.
+        status: ReloadStatus,
+        /// In one sentence.
+        message: String,
+        /// The keys whose new values are in force.
+        applied: Vec<String>,
+        /// The keys whose new values take a restart; the old ones are in force until then.
+        needs_restart: Vec<String>,
+        /// What is wrong with it and where: file, line and column, or variable.
+        errors: Vec<String>,
+    }
+}
+
+impl Reloaded {
+    /// Nothing is changed, because of `message`.
+    #[must_use]
+    pub fn unchanged(message: impl Into<String>) -> Self {
+        Self {
+            status: ReloadStatus::Unchanged,
+            message: message.into(),
+            applied: Vec::new(),
+            needs_restart: Vec::new(),
+            errors: Vec::new(),
+        }
+    }
+
+    /// The configuration has these mistakes.
+    #[must_use]
+    pub fn refused(errors: Vec<String>) -> Self {
+        let message = "the configuration has a mistake; the one before stays in force";
+        Self { status: ReloadStatus::Refused, errors, ..Self::unchanged(message) }
+    }
+
+    /// These keys have changed: of the first the new values are in force.
+    #[must_use]
+    pub fn applied(applied: Vec<String>, needs_restart: Vec<String>) -> Self {
+        let message = match (applied.len(), needs_restart.len()) {
+            (0, 0) => return Self::unchanged("the configuration says what was in force before"),
+            (now, 0) => format!("{now} changed and in force"),
+            (0, later) => format!("{later} changed, in force after a restart"),
+            (now, later) => format!("{now} changed and in force, {later} after a restart"),
+        };
+        let unchanged = Self::unchanged(message);
+        Self { status: ReloadStatus::Applied, applied, needs_restart, ..unchanged }
+    }
+}
+
+params! {
     /// Parameters of `rpc.cancel`.
     pub struct CancelParams {
         /// The `id` of the call, as it was sent on this connection.

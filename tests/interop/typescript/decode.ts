@@ -17,6 +17,8 @@ export function decode(event: Event): string {
       return `${event.data.version} after ${event.data.previous}`;
     case "system.degraded":
       return event.data.reasons.join(", ");
+    case "system.reloaded":
+      return event.data.applied.join(", ");
     case "approval.requested":
     case "approval.resolved":
       return `${event.data.approval_id} is ${event.data.status}`;

@@ -1,3 +1,5 @@
+mod broken;
+
 use std::path::PathBuf;
 
 #[cfg(feature = "zmq")]

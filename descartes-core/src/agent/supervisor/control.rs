@@ -35,7 +35,7 @@ impl Supervisor {
     /// Ends the agent because of a limit.
     pub(super) async fn end_for(&mut self, reason: ExitReason) {
         self.timer = None;
-        let grace = self.core.limits.stop_grace;
+        let grace = self.core.settings().limits.stop_grace;
         self.tell_to_end(grace, "system".into(), reason, (None, None)).await;
     }
 

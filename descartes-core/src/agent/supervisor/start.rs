@@ -167,7 +167,7 @@ impl Supervisor {
         }
         launch.env.extend(self.env.clone());
         if self.backend.runner().is_none() {
-            launch.cwd = launch.cwd.or_else(|| self.core.default_dir.clone());
+            launch.cwd = launch.cwd.or_else(|| self.core.settings().default_dir.clone());
         }
         launch
     }

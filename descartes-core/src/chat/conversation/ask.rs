@@ -29,13 +29,13 @@ impl Conversation {
             return self.tell(Input::Decide { ask, decision: &decision });
         }
         let now = self.core.clock.now();
-        let wait = self.core.chat_times.approval;
+        let wait = self.core.settings().chat_times.approval;
         let turn = self.turn.as_ref().map_or(self.last_turn(), |turn| turn.number);
         let place = (self.record.id, self.record.agent, turn);
         let cwd = self.record.spec.agent.cwd.clone();
         let owner = Arc::clone(&self.record.owner);
         let mut approval = Approval::new(place, request, cwd, owner, (now, now.after(wait)));
-        approval.default_allow = self.core.allow_undecided;
+        approval.default_allow = self.core.settings().allow_undecided;
         let attended = self.core.is_attended(&approval);
         approval.default_allow &= attended;
         let due = Instant::now() + if attended { wait } else { Duration::ZERO };
@@ -73,7 +73,7 @@ impl Conversation {
     }
 
     pub(super) fn approval_mode(&self) -> ApprovalMode {
-        self.record.spec.agent.chat.approvals.unwrap_or(self.core.approval_mode)
+        self.record.spec.agent.chat.approvals.unwrap_or(self.core.settings().approval_mode)
     }
 
     /// Somebody decides.

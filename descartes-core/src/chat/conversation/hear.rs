@@ -137,7 +137,7 @@ impl Conversation {
             && self.queue.is_empty()
             && self.record.mode == crate::chat::ChatMode::Chat
             && self.process.as_ref().is_some_and(|process| !process.ending);
-        is_idle.then(|| self.heard_at + self.core.chat_times.idle_stop)
+        is_idle.then(|| self.heard_at + self.core.settings().chat_times.idle_stop)
     }
 
     fn is_idle_for_long(&self, now: Instant) -> bool {
@@ -148,7 +148,7 @@ impl Conversation {
     fn stall_due(&self) -> Option<Instant> {
         let turn = self.turn.as_ref().filter(|turn| !turn.stalled && turn.prompt.is_none())?;
         let waits = !self.asks.is_empty() || turn.cancelled.is_some();
-        (!waits).then(|| self.heard_at + self.core.chat_times.stall)
+        (!waits).then(|| self.heard_at + self.core.settings().chat_times.stall)
     }
 
     fn begin_stall(&mut self) {

@@ -143,7 +143,7 @@ impl Conversation {
         queued: bool,
     ) {
         let timeout = self.record.spec.agent.chat.turn_timeout;
-        let timeout = timeout.or(self.core.chat_times.turn_timeout);
+        let timeout = timeout.or(self.core.settings().chat_times.turn_timeout);
         let now = Instant::now();
         self.heard_at = now;
         self.turn = Some(OpenTurn {

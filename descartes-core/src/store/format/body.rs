@@ -11,7 +11,7 @@ use super::record::{ExitDisk, ExtentDisk, RecordDisk, to_bytes};
 use super::{FormatError, SHAPE, decode_approval, encode_approval};
 use crate::agent::{Activity, AgentStatus};
 use crate::event::{
-    EventBody, EventKind, Exited, OutputChunk, PreviousEnd, StatusChange, StreamName,
+    EventBody, EventKind, Exited, OutputChunk, PreviousEnd, Reloaded, StatusChange, StreamName,
 };
 use crate::time::Timestamp;
 
@@ -33,6 +33,10 @@ pub fn encode_body(body: &EventBody) -> Bytes {
         EventBody::AgentRemoved | EventBody::SystemRecovered | EventBody::SystemDraining => {
             Bytes::from_static(b"{}")
         }
+        EventBody::SystemReloaded(reloaded) => to_bytes(&ReloadedDisk {
+            applied: reloaded.applied.clone(),
+            needs_restart: reloaded.needs_restart.clone(),
+        }),
         EventBody::ChatChunk(chunk) => encode_chunk(chunk),
         EventBody::ApprovalRequested(approval) | EventBody::ApprovalResolved(approval) => {
             encode_approval(approval)
@@ -69,6 +73,10 @@ pub fn decode_body(kind: &EventKind, shape: u16, body: &Bytes) -> Result<EventBo
         }
         EventKind::SystemRecovered => EventBody::SystemRecovered,
         EventKind::SystemDraining => EventBody::SystemDraining,
+        EventKind::SystemReloaded => {
+            let ReloadedDisk { applied, needs_restart } = read(body)?;
+            EventBody::SystemReloaded(Reloaded::new(applied, needs_restart))
+        }
         EventKind::ChatChunk => EventBody::ChatChunk(Box::new(decode_chunk(body)?)),
         EventKind::ApprovalRequested => {
             EventBody::ApprovalRequested(Box::new(decode_approval(body)?))
@@ -93,6 +101,12 @@ struct StartedDisk {
 #[derive(Serialize, Deserialize)]
 struct DegradedDisk {
     reasons: Vec<String>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct ReloadedDisk {
+    applied: Vec<String>,
+    needs_restart: Vec<String>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -252,6 +266,10 @@ mod tests {
             EventBody::SystemDegraded { reasons: vec!["no space".into()] },
             EventBody::SystemRecovered,
             EventBody::SystemDraining,
+            EventBody::SystemReloaded(Reloaded::new(
+                vec!["logging.level".into()],
+                vec!["server.http_port".into()],
+            )),
         ]
     }
 

@@ -12,7 +12,8 @@ use serde_json::value::RawValue;
 use super::agent::{entry, exit, stamp, status};
 use super::chat;
 use crate::wire::event::{
-    AgentExited, NoData, OutputBlock, PreviousEnd, StatusChanged, SystemDegraded, SystemStarted,
+    AgentExited, NoData, OutputBlock, PreviousEnd, StatusChanged, SystemDegraded, SystemReloaded,
+    SystemStarted,
 };
 use crate::wire::output::{Gap, Stream};
 
@@ -53,6 +54,9 @@ fn encode(event: &core::Event, cursor: Cursor) -> Bytes {
             write(event, cursor, chat::approval(&approval))
         }
         Ok(B::SystemDegraded { reasons }) => write(event, cursor, SystemDegraded { reasons }),
+        Ok(B::SystemReloaded(core::Reloaded { applied, needs_restart, .. })) => {
+            write(event, cursor, SystemReloaded { applied, needs_restart })
+        }
         Ok(B::Other(_, json)) => match serde_json::from_slice::<&RawValue>(&json) {
             Ok(data) => write(event, cursor, data),
             Err(_) => write(event, cursor, NoData {}),

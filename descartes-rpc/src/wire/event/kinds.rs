@@ -4,7 +4,8 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde_json::{Map, Value, json};
 
 use super::{
-    AgentExited, EventHead, NoData, OutputBlock, StatusChanged, SystemDegraded, SystemStarted,
+    AgentExited, EventHead, NoData, OutputBlock, StatusChanged, SystemDegraded, SystemReloaded,
+    SystemStarted,
 };
 use crate::wire::agent::Agent;
 use crate::wire::approval::Approval;
@@ -15,7 +16,7 @@ use crate::wire::chunk::Chunk;
 type Row = (&'static str, &'static str, fn(&mut SchemaGenerator) -> Schema);
 
 /// What this daemon writes. An application that embeds it may add types of its own.
-const TYPES: [Row; 19] = [
+const TYPES: [Row; 20] = [
     ("agent.spawned", "AgentSpawnedEvent", data::<Agent>),
     ("agent.status_changed", "AgentStatusChangedEvent", data::<StatusChanged>),
     ("agent.exited", "AgentExitedEvent", data::<AgentExited>),
@@ -28,6 +29,7 @@ const TYPES: [Row; 19] = [
     ("system.degraded", "SystemDegradedEvent", data::<SystemDegraded>),
     ("system.recovered", "SystemRecoveredEvent", data::<NoData>),
     ("system.draining", "SystemDrainingEvent", data::<NoData>),
+    ("system.reloaded", "SystemReloadedEvent", data::<SystemReloaded>),
     ("audit.denied", "AuditDeniedEvent", data::<AuditEntry>),
     ("audit.dropped", "AuditDroppedEvent", data::<AuditEntry>),
     ("audit.spawn", "AuditSpawnEvent", data::<AuditEntry>),

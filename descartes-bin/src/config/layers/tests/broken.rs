@@ -1,0 +1,153 @@
+//! A hundred files that are wrong: each is refused with line, column and reason, and the code 78.
+
+use super::{Case, Config, Flags, Surroundings};
+use crate::config::family::FAMILIES;
+use crate::config::keys::KEYS;
+use crate::daemon::Failure;
+
+/// A file, where it is wrong, and a part of the reason.
+type Broken = (String, (usize, usize), &'static str);
+
+/// Where `needle` begins in `file`, as line and column.
+fn place(file: &str, needle: &str) -> (usize, usize) {
+    let at = file.find(needle).expect("the needle is in the file");
+    let line = file[..at].matches('\n').count() + 1;
+    (line, at - file[..at].rfind('\n').map_or(0, |newline| newline + 1) + 1)
+}
+
+/// For each key a value of a type that no key has, one that is not TOML, the key twice, and a name
+/// that is no key's.
+fn of_every_key() -> Vec<Broken> {
+    let mut all = Vec::new();
+    for key in KEYS.iter().filter(|key| key.missing().is_none()) {
+        let head = format!("# of {}\n[{}]\n", key.name, key.section);
+        let time = format!("{head}{} = 1979-05-27\n", key.name);
+        let at = place(&time, "1979");
+        all.push((time, at, "not a time"));
+        let fraction = format!("{head}  {}  =  0.5\n", key.name);
+        let at = place(&fraction, "0.5");
+        all.push((fraction, at, "not a number with a fraction"));
+        let misspelt = format!("{head}{}z = 1\n", key.name);
+        let at = place(&misspelt, &format!("{}z", key.name));
+        all.push((misspelt, at, "did you mean"));
+    }
+    all
+}
+
+/// For each key of a backend and of a remote likewise.
+fn of_every_member() -> Vec<Broken> {
+    let mut all = Vec::new();
+    for family in FAMILIES {
+        for key in family.keys.iter().filter(|_| cfg!(feature = "zmq")) {
+            let time = format!("[{}.mine]\n{} = 1979-05-27\n", family.section, key.name);
+            let at = place(&time, "1979");
+            all.push((time, at, "not a time"));
+        }
+    }
+    all
+}
+
+/// What people write.
+fn by_hand() -> Vec<Broken> {
+    const FILES: &[(&str, (usize, usize), &str)] = &[
+        ("[server\n", (1, 8), ""),
+        ("server]\n", (1, 7), ""),
+        ("[agents]\nmax_running\n", (2, 12), ""),
+        ("[agents]\nmax_running = \n", (2, 15), ""),
+        ("[agents]\nmax_running = 3\nmax_running = 4\n", (3, 1), "duplicate"),
+        ("[agents]\n[agents]\n", (2, 2), "duplicate"),
+        ("[logging]\nlevel = 'info\n", (2, 14), ""),
+        ("[logging]\nlevel = info\n", (2, 9), ""),
+        ("[logging]\nlevel = \"in\\qfo\"\n", (2, 13), ""),
+        ("[sevrer]\n", (1, 2), "unknown section `sevrer`; did you mean `server`?"),
+        ("[agent]\n", (1, 2), "did you mean `agents`?"),
+        ("[tls]\ncert = 'x'\n", (1, 2), "unknown section `tls`"),
+        ("level = 'info'\n", (1, 1), "unknown section `level`"),
+        ("agents = 3\n", (1, 10), "should be a section, not 3"),
+        ("[[agents]]\n", (1, 1), "should be a section"),
+        ("[logging]\nLevel = 'info'\n", (2, 1), "did you mean `level`?"),
+        ("[logging]\nlevel = 'loud'\n", (2, 9), "\"loud\""),
+        ("[logging]\nlevel = 3\n", (2, 9), "not 3"),
+        ("[logging]\nstdout = 'yes'\n", (2, 10), "true or false"),
+        ("[logging]\nstdout = 1\n", (2, 10), "true or false"),
+        ("[logging]\nformat = 'xml'\n", (2, 10), "\"xml\""),
+        ("[logging]\nfile = 'here.log'\n", (2, 8), "an absolute path"),
+        ("[logging]\nfile = ''\n", (2, 8), "an absolute path"),
+        ("[agents]\nmax_running = -1\n", (2, 15), "0 or more"),
+        ("[agents]\nmax_running = 0\n", (2, 15), "1 or more, not 0"),
+        ("[agents]\nmax_running = '7'\n", (2, 15), "0 or more"),
+        ("[agents]\nmax_running = 99999999999999999999\n", (2, 15), "too large"),
+        ("[agents]\nmax_running = [7]\n", (2, 15), "not an array"),
+        ("[agents]\nmax_running = { is = 7 }\n", (2, 15), "not a table"),
+        ("[agents]\ndefault_dir = 'here'\n", (2, 15), "an absolute path"),
+        ("[agents]\ndefault_backend = ''\n", (2, 19), "a text"),
+        ("[agents]\ndefault_backend = 7\n", (2, 19), "a text"),
+        ("[agents]\non_shutdown = 'keep'\n", (2, 1), "unknown key `on_shutdown`"),
+        ("[server]\nrequest_timeout_secs = 0\n", (2, 24), "1 or more"),
+        ("[server]\nmax_connections = 0\n", (2, 19), "1 or more"),
+        ("[pool]\nmax_size = 0\n", (2, 12), "1 or more"),
+        ("[pool]\nmin_size = true\n", (2, 12), "a whole number"),
+        ("[store]\ndurability = 'disk'\n", (2, 14), "\"disk\""),
+        ("[approvals]\nmode = 'sometimes'\n", (2, 8), "\"sometimes\""),
+        ("[approvals]\ndefault = 'maybe'\n", (2, 11), "\"maybe\""),
+        ("[approvals]\ndeadline_secs = 0\n", (2, 17), "from 1 to 43200"),
+        ("[chats]\nstall_secs = 43201\n", (2, 14), "from 1 to 43200"),
+        ("[chats]\nidle_stop_secs = 0\n", (2, 18), "from 1 to 43200"),
+        ("[backends]\nmine = 7\n", (2, 8), "a section"),
+        ("[backends.\"a b\"]\ncommand = ['x']\n", (1, 11), "letters"),
+        ("[backends.claude]\ncommand = ['x']\n", (1, 11), "claude-code"),
+        ("[backends.mine]\ncommand = []\n", (2, 11), "a program"),
+        ("[backends.mine]\ncommand = 'bin/x'\n", (2, 11), "a program"),
+        ("[backends.mine]\ncomand = 'x'\n", (2, 1), "did you mean `command`?"),
+        ("[backends.mine]\ncommand = 'x'\ndialect = 'french'\n", (3, 11), "one that there is"),
+        ("[backends.mine]\ncommand = 'x'\nenv = ['A']\n", (3, 7), "a table of texts"),
+        ("[backends.mine]\ncommand = 'x'\nenv = { A = 1 }\n", (3, 7), "a table of texts"),
+        ("[backends.mine]\ncommand = 'x'\npass_env = ['A*B']\n", (3, 12), "names of variables"),
+        ("[backends.mine]\ncommand = 'x'\nrunner = 'farm'\n", (3, 10), "one that there is"),
+        ("[backends.mine]\ncapabilities = 7\n", (2, 16), "a table"),
+        ("[backends.mine.capabilities]\nturn = true\n", (2, 1), "did you mean `turns`?"),
+        ("[backends.mine.capabilities]\nturns = 'yes'\n", (2, 9), "true or false"),
+    ];
+    FILES.iter().map(|(file, place, reason)| ((*file).to_owned(), *place, *reason)).collect()
+}
+
+#[test]
+fn a_hundred_broken_files_are_refused_with_line_column_and_reason() {
+    let mut all = by_hand();
+    all.extend(of_every_key());
+    all.extend(of_every_member());
+    assert!(all.len() >= 100, "{} files", all.len());
+    let wrong = |(file, (line, column), reason): &Broken| {
+        let refused = refusal(file);
+        let (code, told) = (refused.code() as u8, refused.to_string());
+        let place = format!("daemon.toml:{line}:{column}: ");
+        let right = code == 78 && told.contains(&place) && told.contains(reason);
+        (!right).then(|| format!("{file}{code} {told}"))
+    };
+    let wrong: Vec<_> = all.iter().filter_map(wrong).collect();
+    assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
+}
+
+fn refusal(file: &str) -> Failure {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("daemon.toml");
+    std::fs::write(&path, file).unwrap();
+    let flags = Flags { config: Some(path), ..Flags::default() };
+    Config::load(&flags, &Surroundings::default()).expect_err(file).into()
+}
+
+#[test]
+fn a_file_that_is_none_is_refused_too() {
+    let dir = tempfile::tempdir().unwrap();
+    let of = |path| Flags { config: Some(path), ..Flags::default() };
+    let load = |path| Config::load(&of(path), &Surroundings::default());
+    for path in [dir.path().to_owned(), dir.path().join("nothing.toml")] {
+        let failure = Failure::from(load(path).unwrap_err());
+        assert_eq!(failure.code() as u8, 78, "{failure}");
+    }
+    let binary = dir.path().join("binary.toml");
+    std::fs::write(&binary, [0xff, 0xfe, 0]).unwrap();
+    assert_eq!(Failure::from(load(binary).unwrap_err()).code() as u8, 78);
+    // What is right is not refused.
+    assert!(Case::file("").load().0.is_ok());
+}

@@ -1,0 +1,101 @@
+//! The configuration is read anew: by SIGHUP, and by `system.reload`.
+
+use std::sync::Arc;
+
+use descartes_core::event;
+use descartes_rpc::router::ReloadHook;
+use descartes_rpc::wire::system::Reloaded;
+use futures_util::FutureExt;
+use tokio::signal::unix::Signal;
+use tokio::sync::{mpsc, oneshot};
+
+use super::descriptors;
+use super::host::Host;
+use super::logs::SetLevel;
+use crate::config::{Config, Flags, Surroundings};
+use crate::transports::Change;
+
+/// Reloads that may be asked for while one is under way; who asks then waits.
+const WAITING: usize = 1;
+
+/// A reload that somebody asked for.
+pub(super) struct Asked {
+    by: Arc<str>,
+    answer: oneshot::Sender<Reloaded>,
+}
+
+/// What `system.reload` does, and where it is heard.
+pub(super) fn hook() -> (ReloadHook, mpsc::Receiver<Asked>) {
+    let (ask, asked) = mpsc::channel(WAITING);
+    let hook = move |by| {
+        let ask = ask.clone();
+        async move {
+            let (answer, answered) = oneshot::channel();
+            let gone = || Reloaded::unchanged("the daemon is about to stop");
+            match ask.send(Asked { by, answer }).await {
+                Ok(()) => answered.await.unwrap_or_else(|_| gone()),
+                Err(_) => gone(),
+            }
+        }
+        .boxed()
+    };
+    (Arc::new(hook), asked)
+}
+
+/// Reads the configuration anew, one time after the other.
+pub(super) struct Reloader {
+    /// What the daemon was started with, which is said again each time.
+    pub(super) flags: Flags,
+    pub(super) surroundings: Surroundings,
+    /// What is in force.
+    pub(super) config: Config,
+    /// How many connections there may be.
+    pub(super) connections: u64,
+    pub(super) host: Arc<Host>,
+    pub(super) set_level: SetLevel,
+    /// One of each transport.
+    pub(super) changes: Vec<Change>,
+}
+
+impl Reloader {
+    /// Reloads whenever that is asked for, by a signal or a call.
+    pub(super) async fn work(mut self, mut hangup: Signal, mut asked: mpsc::Receiver<Asked>) {
+        loop {
+            tokio::select! {
+                Some(()) = hangup.recv() => drop(self.reload("system".into()).await),
+                Some(Asked { by, answer }) = asked.recv() => {
+                    let reloaded = self.reload(by).await;
+                    // Who asked may have gone; what was done stays done.
+                    drop(answer.send(reloaded));
+                }
+                else => return,
+            }
+        }
+    }
+
+    async fn reload(&mut self, by: Arc<str>) -> Reloaded {
+        let refused = |error: String| {
+            tracing::warn!(%error, "the configuration was not reloaded");
+            Reloaded::refused(vec![error])
+        };
+        let change = match Config::load(&self.flags, &self.surroundings) {
+            Ok(new) => self.config.changed_to(new),
+            Err(error) => return refused(error.to_string()),
+        };
+        if let Err(error) = self.host.reconfigure(&change.config, self.connections) {
+            return refused(error.to_string());
+        }
+        (self.set_level)(change.config.logging.level);
+        for take_over in &self.changes {
+            take_over(&change.config);
+        }
+        // More agents need more descriptors; that of connections is as it was.
+        descriptors::connections(&change.config);
+        self.config = change.config;
+        let (applied, needs_restart) = (change.applied, change.needs_restart);
+        tracing::info!(?applied, ?needs_restart, "the configuration was reloaded");
+        let told = event::Reloaded::new(applied.clone(), needs_restart.clone());
+        self.host.note_reload(by, told).await;
+        Reloaded::applied(applied, needs_restart)
+    }
+}
