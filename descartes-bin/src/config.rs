@@ -6,12 +6,17 @@
 mod auth;
 mod backend;
 mod change;
+#[cfg(test)]
+mod effects;
 mod error;
 mod family;
 mod file;
 mod flags;
+mod group;
 mod keys;
 mod layers;
+#[cfg(test)]
+mod reference;
 mod remote;
 mod setting;
 
@@ -24,6 +29,7 @@ pub use backend::{BackendConfig, CapabilitiesConfig};
 pub use change::Change;
 pub use error::{ConfigError, Place};
 pub use flags::Flags;
+pub use group::Group;
 pub use remote::Remote;
 pub use setting::{
     ApprovalDefault, ApprovalMode, CommandLine, Durability, Endpoint, LogFormat, LogLevel, Origins,
@@ -38,6 +44,8 @@ pub const FEATURES: &[&str] = &[
     "unix",
     #[cfg(feature = "zmq")]
     "zmq",
+    #[cfg(feature = "metrics")]
+    "metrics",
 ];
 
 /// Everything that can be configured and has an effect.
@@ -94,10 +102,22 @@ pub struct Server {
     pub pub_port: Port,
     /// The path of the Unix socket; `<runtime dir>/descartes.sock` when absent.
     pub unix_socket: Option<PathBuf>,
+    /// The group whose users may connect there as well; the owner alone when absent.
+    pub unix_socket_group: Option<Group>,
     /// Seconds until a call that does not wait by nature is answered `timeout`.
     pub request_timeout_secs: u64,
+    /// Whether numbers are shown at all.
+    pub enable_metrics: bool,
+    /// The address of the page of numbers.
+    pub metrics_addr: IpAddr,
+    /// The port of the page of numbers.
+    pub metrics_port: Port,
+    /// Whether anyone who reaches it may read it; else only who may be let in without credentials.
+    pub metrics_public: bool,
     /// Connections in all.
     pub max_connections: u64,
+    /// Connections of one address that is not loopback.
+    pub max_connections_per_address: u64,
     /// `Host` names that are served beside loopback.
     pub allowed_hosts: Vec<String>,
     /// Origins whose pages may call and read answers.
@@ -129,13 +149,20 @@ impl Server {
         self.pub_port.at(self.pub_addr)
     }
 
+    /// The address and port where numbers are shown; `None` when they are not.
+    #[must_use]
+    pub fn metrics(&self) -> Option<SocketAddr> {
+        self.metrics_port.at(self.metrics_addr).filter(|_| self.enable_metrics)
+    }
+
     /// The ports, each with the keys that set it.
-    pub(crate) fn ports(&self) -> [TcpDoor; 4] {
+    pub(crate) fn ports(&self) -> [TcpDoor; 5] {
         [
             ("http_addr", "http_port", "http", self.http_addr, self.http_port),
             ("ws_addr", "ws_port", "http", self.ws_addr, self.ws_port),
             ("zmq_addr", "zmq_port", "zmq", self.zmq_addr, self.zmq_port),
             ("pub_addr", "pub_port", "zmq", self.pub_addr, self.pub_port),
+            ("metrics_addr", "metrics_port", METRICS, self.metrics_addr, self.metrics_port),
         ]
         .map(|(addr_key, port_key, feature, address, port)| TcpDoor {
             addr_key,
@@ -159,13 +186,22 @@ impl Default for Server {
             pub_addr: IpAddr::V4(Ipv4Addr::LOCALHOST),
             pub_port: Port::Number(19480),
             unix_socket: None,
+            unix_socket_group: None,
             request_timeout_secs: 30,
+            enable_metrics: true,
+            metrics_addr: IpAddr::V4(Ipv4Addr::LOCALHOST),
+            metrics_port: Port::Number(9090),
+            metrics_public: false,
             max_connections: 4096,
+            max_connections_per_address: 64,
             allowed_hosts: Vec::new(),
             allowed_origins: Origins::default(),
         }
     }
 }
+
+/// The cargo feature of the page of numbers, by which nobody can call anything.
+pub(crate) const METRICS: &str = "metrics";
 
 /// A port of `[server]` with the keys that set it.
 pub(crate) struct TcpDoor {
@@ -220,11 +256,13 @@ impl Default for Logging {
 pub struct Store {
     /// What an acknowledged change survives.
     pub durability: Durability,
+    /// Bytes of its disk that are left to others: with less free, what can wait is not written.
+    pub min_free_bytes: u64,
 }
 
 impl Default for Store {
     fn default() -> Self {
-        Self { durability: Durability::Process }
+        Self { durability: Durability::Process, min_free_bytes: 512 * 1024 * 1024 }
     }
 }
 
@@ -243,6 +281,22 @@ pub struct Limits {
     pub state_keys: u64,
     /// Bytes of one state value.
     pub state_value_bytes: u64,
+    /// Calls at work on one connection.
+    pub calls_per_connection: u64,
+    /// Waiting calls on one connection.
+    pub waits_per_connection: u64,
+    /// Waiting calls in all.
+    pub waits: u64,
+    /// Subscriptions on one connection.
+    pub subscriptions_per_connection: u64,
+    /// Connections that have not sent a whole request or ended their handshake; beyond it the
+    /// oldest is cut.
+    pub newcomers: u64,
+    /// Calls a second that one principal may make, in the long run; any number when absent.
+    pub rate_per_second: Option<u64>,
+    /// Calls that one principal may make at once, where there is a rate; as many as a second when
+    /// absent.
+    pub burst: Option<u64>,
 }
 
 impl Default for Limits {
@@ -254,6 +308,13 @@ impl Default for Limits {
             hot_ring_bytes: descartes_core::limits::HOT_RING_BYTES as u64,
             state_keys: 10_000,
             state_value_bytes: 64 * 1024,
+            calls_per_connection: 64,
+            waits_per_connection: 512,
+            waits: 8192,
+            subscriptions_per_connection: 64,
+            newcomers: 256,
+            rate_per_second: None,
+            burst: None,
         }
     }
 }
@@ -269,6 +330,10 @@ pub struct Retention {
     pub ended_agents: u64,
     /// Days an ended agent is kept.
     pub ended_agents_days: u64,
+    /// Days a chat is kept in which nothing happens and of which nothing runs.
+    pub chats_days: u64,
+    /// Bytes of one chat that are kept, the newest.
+    pub chat_bytes: u64,
     /// Days other events are kept.
     pub events_days: u64,
     /// Days events of audit are kept.
@@ -282,6 +347,8 @@ impl Default for Retention {
             output_bytes_total: 10 * 1024 * 1024 * 1024,
             ended_agents: 10_000,
             ended_agents_days: 30,
+            chats_days: 90,
+            chat_bytes: 64 * 1024 * 1024,
             events_days: 90,
             audit_days: 365,
         }

@@ -7,6 +7,7 @@ mod failure;
 mod host;
 mod lock;
 mod logs;
+mod manager;
 mod notice;
 mod reload;
 mod remotes;
@@ -31,6 +32,8 @@ pub(crate) use failure::Failure;
 #[cfg(feature = "zmq")]
 pub(crate) use failure::chain;
 pub(crate) use lock::{InstanceLock, LockError};
+#[cfg(test)]
+pub(crate) use settings::wired;
 
 /// Workers of a daemon that is not told otherwise by `TOKIO_WORKER_THREADS`: one thread writes the
 /// store, so more of them only cost memory.
@@ -95,6 +98,8 @@ fn start(flags: &Flags, began: Instant, output: &Output) -> Result<Code, Failure
         output,
         flags: flags.clone(),
         surroundings,
+        #[cfg(feature = "metrics")]
+        scrape: crate::metrics::Scrape::default(),
     };
     let ended = runtime.block_on(run::run(plan, set_level));
     runtime.shutdown_timeout(LAST_WORK);

@@ -28,6 +28,9 @@ pub struct Endpoints {
     /// The URL where events are published, of the same kinds.
     #[serde(default, rename = "pub", skip_serializing_if = "Option::is_none")]
     pub publisher: Option<String>,
+    /// The URL of the page of numbers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub metrics: Option<String>,
     /// The path of the Unix socket.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unix: Option<PathBuf>,
@@ -119,6 +122,7 @@ mod tests {
             ws: Some("ws://127.0.0.1:8081".into()),
             zmq: Some("tcp://127.0.0.1:5555".into()),
             publisher: Some("tcp://127.0.0.1:19480".into()),
+            metrics: Some("http://127.0.0.1:9090/metrics".into()),
             unix: None,
         };
         let mut publication = Publication::claim(path.clone()).unwrap().unwrap();

@@ -11,5 +11,7 @@ pub mod daemon;
 pub mod directories;
 pub mod endpoints;
 pub mod exit;
+#[cfg(feature = "metrics")]
+mod metrics;
 mod output;
 mod transports;

@@ -5,11 +5,13 @@
 
 #[cfg(feature = "http")]
 mod http;
+#[cfg(feature = "metrics")]
+mod metrics;
 #[cfg(feature = "zmq")]
 mod places;
 #[cfg(feature = "zmq")]
 mod publish;
-#[cfg(any(feature = "http", feature = "zmq"))]
+#[cfg(any(feature = "http", feature = "zmq", feature = "metrics"))]
 mod taken;
 #[cfg(feature = "unix")]
 mod unix;
@@ -22,6 +24,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use descartes_rpc::auth::Authenticator;
+#[cfg(any(feature = "http", feature = "unix", feature = "zmq"))]
+use descartes_rpc::connection::ConnectionLimits;
 use descartes_rpc::service::Rpc;
 use futures_util::future::BoxFuture;
 use tokio::sync::Semaphore;
@@ -52,12 +56,44 @@ pub(crate) struct Ground<'a> {
     pub(crate) auth: Authenticator,
     /// Whether a loopback peer of the same user is the owner.
     #[cfg_attr(
-        not(any(feature = "http", feature = "zmq")),
+        not(any(feature = "http", feature = "zmq", feature = "metrics")),
         expect(dead_code, reason = "only TCP has a loopback")
     )]
     pub(crate) trust_loopback: bool,
+    /// Where numbers are read.
+    #[cfg(feature = "metrics")]
+    pub(crate) scrape: crate::metrics::Scrape,
     /// How long calls may go on once the daemon stops.
     pub(crate) drain: Duration,
+}
+
+impl Ground<'_> {
+    /// The bounds of one connection, of whatever transport.
+    #[cfg(any(feature = "http", feature = "unix", feature = "zmq"))]
+    pub(crate) fn connection_limits(&self) -> ConnectionLimits {
+        let (given, mut limits) = (&self.config.limits, ConnectionLimits::default());
+        limits.calls = size(given.calls_per_connection);
+        limits.waits = size(given.waits_per_connection);
+        limits.subscriptions = size(given.subscriptions_per_connection);
+        limits
+    }
+
+    /// Connections of one address that is not loopback.
+    #[cfg(any(feature = "http", feature = "zmq"))]
+    pub(crate) fn per_address(&self) -> usize {
+        size(self.config.server.max_connections_per_address)
+    }
+
+    /// Connections that have not yet shown what they are.
+    #[cfg(any(feature = "http", feature = "zmq"))]
+    pub(crate) fn newcomers(&self) -> usize {
+        size(self.config.limits.newcomers)
+    }
+}
+
+/// A number of the configuration as one of this machine.
+pub(crate) fn size(number: u64) -> usize {
+    usize::try_from(number).unwrap_or(usize::MAX)
 }
 
 /// A place that is listened at and where nobody is served yet.
@@ -88,7 +124,7 @@ pub(crate) enum Door {
     Open(Listener),
     /// Somebody else listens at its usual place, which nobody has insisted on.
     #[cfg_attr(
-        not(any(feature = "http", feature = "zmq")),
+        not(any(feature = "http", feature = "zmq", feature = "metrics")),
         expect(dead_code, reason = "only ports may be taken")
     )]
     Taken {
@@ -114,6 +150,8 @@ const ALL: &[Open] = &[
     zmq::open,
     #[cfg(feature = "zmq")]
     publish::open,
+    #[cfg(feature = "metrics")]
+    metrics::open,
 ];
 
 /// Opens all transports that are not turned off, or none.
@@ -124,3 +162,6 @@ pub(crate) async fn open(ground: &Ground<'_>) -> Result<Vec<Door>, Failure> {
     }
     Ok(doors)
 }
+
+#[cfg(all(test, feature = "http", feature = "unix", feature = "zmq", feature = "metrics"))]
+mod tests;

@@ -56,6 +56,7 @@ use crate::journal::Journal;
 use crate::runner::Runners;
 use crate::secrets::Secrets;
 use crate::swap::Swap;
+use crate::tally::Tally;
 use crate::time::Clock;
 
 /// The agent runtime of one application: agents, their journal, their store. Cheap to clone.
@@ -95,6 +96,7 @@ pub(crate) struct Core {
     secrets: Secrets,
     idempotency: Idempotency,
     settings: Swap<Settings>,
+    pub(crate) tally: Tally,
     pub(crate) version: Arc<str>,
     started: Instant,
     draining: AtomicBool,

@@ -5,6 +5,7 @@
 //! Readers hold a position and pull. A reader that is behind the ring reads the store.
 
 mod committer;
+mod counters;
 mod health;
 mod queue;
 mod read;
@@ -18,6 +19,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 
+pub use counters::JournalCounts;
 pub use health::Trouble;
 pub use read::{ReadPage, ReadRequest};
 pub use ring::Group;
@@ -28,6 +30,7 @@ pub use subscription::{
 use crate::cursor::{Cursor, Position};
 use crate::store::{Batch, Committed, Gap, StateStore, StoreError};
 use crate::time::Clock;
+use counters::Counters;
 use health::Health;
 use queue::Queue;
 use ring::Ring;
@@ -50,6 +53,7 @@ pub(crate) struct Shared {
     /// Bytes of output since somebody was last told of them.
     bulk: AtomicUsize,
     bulky: Notify,
+    counters: Counters,
     committer: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -69,6 +73,7 @@ impl Journal {
             health: Health::default(),
             bulk: AtomicUsize::new(0),
             bulky: Notify::new(),
+            counters: Counters::default(),
             committer: Mutex::new(None),
         });
         let task = tokio::spawn(committer::run(Arc::clone(&shared)));
@@ -95,6 +100,12 @@ impl Journal {
     ) -> Result<Committed, StoreError> {
         let answer = self.shared.queue.submit(batch, apply).await?;
         answer.await.unwrap_or(Err(StoreError::Closed))
+    }
+
+    /// How much was written since it began.
+    #[must_use]
+    pub fn counts(&self) -> JournalCounts {
+        self.shared.counters.read()
     }
 
     /// The place of a reader that has seen everything so far.

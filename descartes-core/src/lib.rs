@@ -25,6 +25,7 @@ pub mod runner;
 mod secrets;
 pub mod store;
 mod swap;
+pub mod tally;
 #[cfg(any(test, feature = "test-util"))]
 pub mod testing;
 pub mod time;

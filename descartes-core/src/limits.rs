@@ -135,6 +135,8 @@ pub const RETENTION_INTERVAL: Duration = Duration::from_secs(2);
 pub const STORE_RECOVERY_BYTES: u64 = 4 * 1024 * 1024;
 /// Output after which retention is applied at once: a flood writes a gigabyte between two rounds.
 pub const RETENTION_AFTER_BYTES: usize = 16 * 1024 * 1024;
+/// Chats that one round of retention forgets: each costs a look at the approvals.
+pub const FORGOTTEN_CHATS: usize = 16;
 /// How long commits have the store to themselves between two pieces of retention.
 pub const RETENTION_PAUSE: Duration = Duration::from_millis(20);
 /// Forgotten agents of which it is remembered whose they were, so that their last events reach

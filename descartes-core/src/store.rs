@@ -365,6 +365,8 @@ pub struct Retention {
     pub output_bytes_per_agent: u64,
     /// Bytes of output in all.
     pub output_bytes_total: u64,
+    /// Bytes of events of one chat.
+    pub chat_bytes: u64,
     /// Events other than output and audit older than this are forgotten.
     pub events_before: Timestamp,
     /// Events of audit older than this are forgotten.
@@ -372,13 +374,14 @@ pub struct Retention {
 }
 
 impl Retention {
-    /// The documented defaults: 256 MiB an agent, 10 GiB in all, other events since `events_before`,
-    /// and all of audit.
+    /// The documented defaults: 256 MiB an agent, 10 GiB in all, 64 MiB a chat, other events since
+    /// `events_before`, and all of audit.
     #[must_use]
     pub fn new(events_before: Timestamp) -> Self {
         Self {
             output_bytes_per_agent: 256 << 20,
             output_bytes_total: 10 << 30,
+            chat_bytes: 64 << 20,
             events_before,
             audit_before: Timestamp::from_millis(i64::MIN),
         }

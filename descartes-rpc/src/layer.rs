@@ -8,6 +8,7 @@
 mod catch_error;
 mod load_shed;
 mod ordered;
+mod rate;
 mod slots;
 mod timeout;
 mod trace;
@@ -16,6 +17,7 @@ pub(crate) use catch_error::panicked;
 pub use catch_error::{CatchError, CatchErrorFuture};
 pub use load_shed::{LoadShed, LoadShedFuture};
 pub use ordered::{Ordered, OrderedFuture};
+pub use rate::{RateLimit, Rates};
 pub(crate) use slots::Slot;
 pub use slots::{SlotLimits, Slots};
 pub use timeout::{Deadline, Timeout, TimeoutFuture};

@@ -18,6 +18,7 @@ pub mod layer;
 pub mod limits;
 pub mod memory;
 pub mod message;
+pub mod meter;
 pub mod method;
 pub mod methods;
 pub mod openrpc;

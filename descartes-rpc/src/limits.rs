@@ -56,6 +56,8 @@ pub const SLOT_QUEUE: usize = 1024;
 pub const SLOT_WAIT: Duration = Duration::from_secs(30);
 /// Waiting calls in all.
 pub const WAITS: usize = 8192;
+/// Principals whose rate of calls is told apart: more are counted as one.
+pub const RATE_PRINCIPALS: usize = 10_000;
 /// How long a call may take (`server.request_timeout_secs`).
 pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 

@@ -296,6 +296,12 @@ table::methods! {
     SystemMetrics "system.metrics" system_metrics(y::NoParams) -> y::Metrics = read system::metrics,
         Declaration::reading(Scope::Metrics).fails_with(&[E::MetricsError]);
 
+    /// Takes no new agents, or takes them again; those that live go on.
+    ///
+    /// Until it is turned off, `system.ready` says no and `system.health` says `draining`.
+    SystemDrain "system.drain" system_drain(y::DrainParams) -> y::DrainAccepted
+        = effect system::drain, Declaration::mutating(Scope::Admin).control();
+
     /// Stops the daemon in order: calls end, agents are stopped with their grace.
     SystemShutdown "system.shutdown" system_shutdown(y::ShutdownParams) -> y::ShutdownAccepted
         = effect system::shutdown, Declaration::mutating(Scope::Admin).control();

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use descartes_rpc::connection::ConnectionLimits;
+
 /// A JSON-RPC request, on every transport.
 pub(crate) const MAX_REQUEST_BYTES: usize = 1 << 20;
 /// What a stream hands to the socket at once: enough to amortise a write, little to lose.
@@ -83,6 +85,9 @@ pub struct HttpLimits {
     pub connections_per_address: usize,
     /// Connections that have not yet sent a whole request; beyond it the oldest is cut.
     pub newcomers: usize,
+    /// The bounds of a WebSocket as a connection; its longest message and its times are those of
+    /// this struct.
+    pub websocket: ConnectionLimits,
 }
 
 impl HttpLimits {
@@ -107,6 +112,7 @@ impl Default for HttpLimits {
             ping: Duration::from_secs(20),
             connections_per_address: 64,
             newcomers: 256,
+            websocket: ConnectionLimits::default(),
         }
     }
 }

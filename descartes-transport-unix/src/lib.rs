@@ -14,7 +14,7 @@ mod peer;
 mod refusal;
 
 use std::{
-    os::unix::net::UnixListener,
+    os::unix::{fs::PermissionsExt, net::UnixListener},
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -28,12 +28,18 @@ pub use connect::UnixClient;
 pub use descartes_rpc::socket_path::BindError;
 pub use peer::{Credentials, CredentialsLookup, KernelCredentials};
 
+/// The mode of a socket that a group may connect to.
+const OWNER_AND_GROUP: u32 = 0o660;
+
 /// Where and for whom to serve.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct UnixConfig {
     /// The socket; its directory is made if it is missing.
     pub path: PathBuf,
+    /// A group whose users may connect as well, where the directory lets them pass; who they are is
+    /// decided as for everybody. The owner alone when absent.
+    pub group: Option<u32>,
     /// The user whose programs are admitted beside root's; the one of this process.
     pub own_uid: u32,
     /// How a peer's user is found.
@@ -57,6 +63,7 @@ impl UnixConfig {
     pub fn new(path: impl Into<PathBuf>) -> Self {
         Self {
             path: path.into(),
+            group: None,
             own_uid: rustix::process::geteuid().as_raw(),
             credentials: Arc::new(KernelCredentials),
             limits: ConnectionLimits::default(),
@@ -86,6 +93,10 @@ impl UnixTransport {
     /// [`BindError::InUse`] when a living server has the socket.
     pub fn bind(config: UnixConfig) -> Result<Self, BindError> {
         let (claim, listener) = Claim::take(&config.path)?;
+        if let Some(group) = config.group {
+            open_to(&config.path, group)
+                .map_err(|source| BindError::Refused { path: config.path.clone(), source })?;
+        }
         Ok(Self { listener, claim, config })
     }
 
@@ -94,4 +105,10 @@ impl UnixTransport {
     pub fn path(&self) -> &Path {
         &self.config.path
     }
+}
+
+/// Lets users of `group` connect.
+fn open_to(path: &Path, group: u32) -> std::io::Result<()> {
+    std::os::unix::fs::chown(path, None, Some(group))?;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(OWNER_AND_GROUP))
 }

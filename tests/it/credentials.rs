@@ -7,6 +7,8 @@ mod zeromq;
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 
 use crate::house::root;
@@ -231,4 +233,21 @@ fn every_command_of_the_guide_gives_what_it_shows() {
         let printed = printed.replace(" \n", "\n");
         assert!(matches(shown, &printed), "$ {command}\n{printed}--- shown is:\n{shown}");
     }
+}
+
+#[test]
+fn tokens_are_for_whom_and_last_as_long_as_is_configured() {
+    let setup = Setup::new();
+    let secret = setup.home().file("jwt", SECRET.as_bytes());
+    fs::set_permissions(&secret, Permissions::from_mode(0o600)).expect("it is ours");
+    let file = format!("jwt_secret_file = {:?}\n", secret.display().to_string());
+    let said = format!("[auth]\n{file}audience = 'others'\ntoken_expiry_secs = 77\n");
+    let daemon = setup.config(&said).start();
+    let token = token(&daemon, json!({"sub": "ann", "scopes": ["agent:read"]}));
+    let claims = token.split('.').nth(1).expect("a token has three parts");
+    let claims = URL_SAFE_NO_PAD.decode(claims).expect("base64url");
+    let claims: Value = serde_json::from_slice(&claims).expect("JSON");
+    assert_eq!(claims["aud"], "others", "{claims}");
+    let age = claims["exp"].as_u64().expect("a time") - claims["iat"].as_u64().expect("a time");
+    assert_eq!(age, 77, "{claims}");
 }

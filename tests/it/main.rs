@@ -31,6 +31,8 @@ mod house;
 mod idle;
 /// Killing is complete: when the answer comes, nothing of the tree lives.
 mod kill;
+/// The page of numbers: as Prometheus reads it, and equal to what was done.
+mod metrics;
 /// Output is exact, byte for byte, from everywhere.
 mod output;
 /// A page of a stranger, in the browser of the daemon's own user: no port serves it.

@@ -199,18 +199,18 @@ const BOUNDS: &[Good] = &[
 
 const CALLS: &[Good] = &[
     ("[pool]\nmax_size = 50\n", &["pool.max_size"], |socket, _| {
-        shown(socket, "limits", "pool.max_size", 50)
+        shown(socket, "limits", "pool.max_size", 50);
     }),
     ("[pool]\nmin_size = 3\n", &["pool.min_size"], |socket, _| {
-        shown(socket, "limits", "pool.min_size", 3)
+        shown(socket, "limits", "pool.min_size", 3);
     }),
     ("[pool]\nconnection_timeout_secs = 5\n", &["pool.connection_timeout_secs"], |socket, _| {
-        drop(socket.ok("system.ready", json!({})))
+        drop(socket.ok("system.ready", json!({})));
     }),
     ("[server]\nrequest_timeout_secs = 1\n", &["server.request_timeout_secs"], |socket, _| {
         shown(socket, "limits", "server.request_timeout_secs", 1);
         // Its stop takes the two seconds of its grace.
-        let agent = spawn(socket, &parrot(&["deaf", "say", "ready", "sleep", "forever"]));
+        let agent = spawn(socket, &parrot(&["deaf", "say", "ready", "forever"]));
         await_output(socket, &agent, "ready");
         let late = socket.refused("timeout", "agent.stop", json!({"agent_id": agent}));
         let key = late["data"]["idempotency_key"].clone();
@@ -238,7 +238,7 @@ const CALLS: &[Good] = &[
         },
     ),
     ("[logging]\nlevel = 'warn'\n", &["logging.level"], |socket, _| {
-        drop(socket.ok("system.health", json!({})))
+        drop(socket.ok("system.health", json!({})));
     }),
 ];
 
@@ -277,7 +277,7 @@ const AGENTS: &[Good] = &[
             "chats.idle_stop_secs",
         ],
         |socket, _| {
-            socket.refused("spawn_failed", "agent.spawn", json!({"agent_type": "mine"}));
+            socket.refused("not_found", "agent.spawn", json!({"agent_type": "mine"}));
             let chat = socket.ok("chat.create", json!({}));
             let chat = socket.ok("chat.get", json!({"session_id": chat["session_id"]}));
             assert_eq!(chat["backend"], "basic", "{chat}");
@@ -301,3 +301,25 @@ const AGENTS: &[Good] = &[
         },
     ),
 ];
+
+#[test]
+fn a_rate_holds_for_all_but_control_and_another_one_is_in_force_at_once() {
+    let slow = format!("{ALWAYS}[limits]\nrate_per_second = 1\nburst = 3\n");
+    let daemon = Setup::new().only_config(&slow).start();
+    let mut socket = daemon.socket();
+    let refused = (0..1000).find_map(|_| socket.call("system.info", json!({})).err());
+    let refused = refused.expect("a thousand calls take longer than their rate allows");
+    let data = &refused["data"];
+    assert_eq!((&data["kind"], &data["limit"]), (&json!("resource_exhausted"), &json!(RATE)));
+    assert!((1..=1001).contains(&data["retry_after_ms"].as_u64().expect("a time")), "{refused}");
+    for _ in 0..20 {
+        socket.ok("system.health", json!({}));
+    }
+    write(&daemon, ALWAYS);
+    daemon.signal(Signal::HUP);
+    eventually("nothing is counted any more", || {
+        (0..50).all(|_| socket.call("system.info", json!({})).is_ok())
+    });
+}
+
+const RATE: &str = "limits.rate_per_second";

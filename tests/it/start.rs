@@ -304,3 +304,93 @@ fn both_programs_tell_their_version() {
         assert_eq!(text.trim(), format!("{name} {}", env!("CARGO_PKG_VERSION")));
     }
 }
+
+#[test]
+fn it_listens_at_each_address_that_it_is_told() {
+    let here = "127.0.0.2";
+    let names = ["http", "ws", "zmq", "pub"];
+    let addresses: String = names.iter().map(|name| format!("{name}_addr = '{here}'\n")).collect();
+    let mut setup = Setup::new().config(&format!("[server]\n{addresses}"));
+    for name in names {
+        setup = setup.flag(&format!("--{name}-port=0"));
+    }
+    let daemon = setup.start();
+    for name in names {
+        let url = daemon.endpoints[name].as_str().expect("it listens");
+        assert!(url.contains(&format!("://{here}:")) && !url.ends_with(":0"), "{name}: {url}");
+    }
+    assert_eq!(daemon.http().get("/health").text(), "OK");
+}
+
+#[test]
+fn the_socket_is_where_and_for_whom_it_is_told() {
+    let home = Home::new();
+    let (path, group) = (home.path().join("own.sock"), rustix::process::getgid().as_raw());
+    let lines = format!("unix_socket = '{}'\nunix_socket_group = {group}\n", path.display());
+    let daemon = Setup::at(&home).config(&format!("[server]\n{lines}")).start();
+    assert_eq!(daemon.socket_path(), path);
+    assert_eq!(mode(&path), 0o660);
+    daemon.socket().ok("system.health", json!({}));
+    let none = Setup::new().config("[server]\nunix_socket_group = 'no such group'\n");
+    let (code, log) = refusal(none);
+    assert!(code == 78 && log.contains("a group of this machine"), "{code}: {log}");
+}
+
+#[test]
+fn logs_go_where_they_are_told_in_the_shape_that_is_told() {
+    let home = Home::new();
+    let file = home.path().join("own.log");
+    let lines = format!("stdout = false\nformat = 'json'\nfile = '{}'\n", file.display());
+    let daemon = Setup::at(&home).config(&format!("[logging]\nlevel = 'debug'\n{lines}")).start();
+    daemon.socket().ok("system.info", json!({}));
+    let read = || fs::read_to_string(&file).unwrap_or_default();
+    eventually("the call is logged", || read().contains("system.info"));
+    let log = read();
+    let line: Value = serde_json::from_str(log.lines().next().expect("a line")).expect("JSON");
+    assert!(line["timestamp"].is_string() && line["level"].is_string(), "{line}");
+    assert!(!daemon.log().contains("system.info"), "{}", daemon.log());
+    assert_eq!(mode(&file), 0o600);
+}
+
+#[test]
+fn the_service_manager_is_told_when_it_is_ready_reloads_and_stops() {
+    let home = Home::new();
+    let path = home.path().join("notify");
+    let manager = std::os::unix::net::UnixDatagram::bind(&path).expect("a socket");
+    manager.set_read_timeout(Some(crate::rig::PATIENCE)).expect("a socket takes a timeout");
+    let heard = || {
+        let mut bytes = [0; 256];
+        let count = manager.recv(&mut bytes).expect("the daemon says something");
+        String::from_utf8_lossy(&bytes[..count]).into_owned()
+    };
+    let path = path.to_str().expect("text").to_owned();
+    let daemon = Setup::at(&home).env("NOTIFY_SOCKET", path.leak()).start();
+    assert_eq!(heard(), "READY=1");
+    // Agents do not get to know it.
+    let mut socket = daemon.socket();
+    let agent = spawn(&mut socket, &parrot::shell("echo \"manager: $NOTIFY_SOCKET.\""));
+    await_output(&mut socket, &agent, "manager: .");
+    daemon.signal(Signal::HUP);
+    assert!(heard().starts_with("RELOADING=1\nMONOTONIC_USEC="));
+    assert_eq!(heard(), "READY=1");
+    drop(daemon.stop());
+    assert_eq!(heard(), "STOPPING=1");
+}
+
+#[test]
+fn a_daemon_that_drains_takes_no_agents_until_it_is_told_to() {
+    let daemon = Daemon::start();
+    let mut socket = daemon.socket();
+    let lives = spawn(&mut socket, &parrot::parrot(&["echo"]));
+    let drained = socket.ok("system.drain", json!({"on": true}));
+    assert_eq!(drained, json!({"accepted": true, "blockers": ["1 live agent"]}));
+    assert_eq!(socket.ok("system.health", json!({}))["status"], "draining");
+    let ready = daemon.http().get("/ready");
+    assert!(ready.status == 503 && ready.text().starts_with("NOT READY"), "{}", ready.text());
+    let one = json!({"agent_type": "process", "config": {"command": parrot::parrot(&["echo"])}});
+    socket.refused("unavailable", "agent.spawn", one.clone());
+    assert_eq!(socket.ok("agent.get", json!({"agent_id": lives}))["status"], "running");
+    socket.ok("system.drain", json!({"on": false}));
+    assert_eq!(daemon.http().get("/ready").status, 200);
+    socket.ok("agent.spawn", one);
+}

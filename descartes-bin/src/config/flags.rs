@@ -33,6 +33,9 @@ pub struct Flags {
     /// The port where events are published: a number, 0 for any free one, or off
     #[arg(long, value_name = "PORT")]
     pub pub_port: Option<String>,
+    /// The port of the page of numbers: a number, 0 for any free one, or off
+    #[arg(long, value_name = "PORT")]
+    pub metrics_port: Option<String>,
     /// The path of the Unix socket
     #[arg(long, value_name = "PATH")]
     pub unix_socket: Option<PathBuf>,
@@ -83,6 +86,7 @@ impl Flags {
             ("--ws-port", ("server", "ws_port"), self.ws_port.clone()),
             ("--zmq-port", ("server", "zmq_port"), self.zmq_port.clone()),
             ("--pub-port", ("server", "pub_port"), self.pub_port.clone()),
+            ("--metrics-port", ("server", "metrics_port"), self.metrics_port.clone()),
             ("--unix-socket", ("server", "unix_socket"), self.unix_socket.as_ref().map(path)),
             ("--enable-auth", ("auth", "enabled"), self.enable_auth.then(|| "true".to_owned())),
             ("--jwt-secret", ("auth", "jwt_secret"), self.jwt_secret.clone()),

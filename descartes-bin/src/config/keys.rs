@@ -74,8 +74,14 @@ pub(super) const KEYS: &[Key] = keys! {
         pub_addr needs "zmq" [restart],
         pub_port needs "zmq" [restart],
         unix_socket needs "unix" [restart],
+        unix_socket_group needs "unix" [restart],
         request_timeout_secs,
+        enable_metrics needs "metrics" [restart],
+        metrics_addr needs "metrics" [restart],
+        metrics_port needs "metrics" [restart],
+        metrics_public needs "metrics" [restart],
         max_connections [restart],
+        max_connections_per_address [restart],
         allowed_hosts needs "http",
         allowed_origins needs "http",
     }
@@ -96,7 +102,7 @@ pub(super) const KEYS: &[Key] = keys! {
         idle_timeout_secs needs "http" [restart],
     }
     logging { level, stdout [restart], file [restart], format [restart] }
-    store { durability [restart] }
+    store { durability [restart], min_free_bytes [restart] }
     limits {
         hierarchy_depth,
         idempotency_records,
@@ -104,12 +110,21 @@ pub(super) const KEYS: &[Key] = keys! {
         hot_ring_bytes [restart],
         state_keys,
         state_value_bytes,
+        calls_per_connection [restart],
+        waits_per_connection [restart],
+        waits,
+        subscriptions_per_connection [restart],
+        newcomers [restart],
+        rate_per_second,
+        burst,
     }
     retention {
         output_bytes_per_agent,
         output_bytes_total,
         ended_agents,
         ended_agents_days,
+        chats_days,
+        chat_bytes,
         events_days,
         audit_days,
     }

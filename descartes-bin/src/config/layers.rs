@@ -162,8 +162,11 @@ impl Layers {
             if door.port == Port::Off || !FEATURES.contains(&door.feature) {
                 continue;
             }
-            listens = true;
-            if !self.config.auth.guards(door.address) {
+            let is_metrics = door.feature == super::METRICS;
+            listens |= !is_metrics;
+            // Who makes it public has said so.
+            let is_meant = is_metrics && (server.metrics_public || !server.enable_metrics);
+            if !self.config.auth.guards(door.address) && !is_meant {
                 let place = self.said[&("server", door.addr_key)].clone();
                 return Err(ConfigError::BeyondLoopback { place, address: door.address });
             }
@@ -174,7 +177,13 @@ impl Layers {
         self.at_least_one("agents", "max_running", self.config.agents.max_running)?;
         self.at_least_one("pool", "max_size", self.config.pool.max_size)?;
         self.at_least_one("server", "max_connections", server.max_connections)?;
-        self.at_least_one("server", "request_timeout_secs", server.request_timeout_secs)
+        self.at_least_one("server", "request_timeout_secs", server.request_timeout_secs)?;
+        let (limits, per_address) = (&self.config.limits, server.max_connections_per_address);
+        self.at_least_one("server", "max_connections_per_address", per_address)?;
+        self.at_least_one("limits", "calls_per_connection", limits.calls_per_connection)?;
+        self.at_least_one("limits", "newcomers", limits.newcomers)?;
+        self.at_least_one("limits", "rate_per_second", limits.rate_per_second.unwrap_or(1))?;
+        self.at_least_one("limits", "burst", limits.burst.unwrap_or(1))
     }
 
     fn check_features(&self) -> Result<(), ConfigError> {

@@ -21,7 +21,7 @@ pub(crate) enum Failure {
     /// Somebody else listens there.
     #[error("{address} is in use; choose another with {flag}")]
     #[cfg_attr(
-        not(any(feature = "http", feature = "unix", feature = "zmq")),
+        not(any(feature = "http", feature = "unix", feature = "zmq", feature = "metrics")),
         expect(dead_code, reason = "none")
     )]
     AddressInUse { address: String, flag: &'static str },

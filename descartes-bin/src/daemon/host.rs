@@ -78,6 +78,7 @@ impl Host {
             .owner_uid(rustix::process::geteuid().as_raw())
             .request_timeout(settings::request_timeout(config))
             .slots(settings::slots(config))
+            .rate(settings::rate(config))
             .build();
         Ok(Self { descartes, rpc, transports, shown, reaper })
     }
@@ -94,6 +95,7 @@ impl Host {
     pub(super) fn reconfigure(&self, config: &Config, connections: u64) -> Result<(), StartError> {
         self.descartes.reconfigure(settings::of_core(config))?;
         self.rpc.slots().resize(settings::slots(config));
+        self.rpc.rates().set(settings::rate(config));
         self.rpc.deadline().set(settings::request_timeout(config));
         self.shown.store(settings::shown(config, connections));
         Ok(())
@@ -102,6 +104,13 @@ impl Host {
     /// Says in the journal what came of a reload that `by` asked for.
     pub(super) async fn note_reload(&self, by: Arc<str>, reloaded: Reloaded) {
         self.descartes.note_reload(by, reloaded).await;
+    }
+
+    /// What its numbers are read of.
+    #[cfg(feature = "metrics")]
+    pub(super) fn numbers(&self) -> crate::metrics::Source {
+        let (descartes, rpc) = (self.descartes.clone(), self.rpc());
+        crate::metrics::Source { descartes, rpc, began: std::time::SystemTime::now() }
     }
 
     /// The list that `system.info` shows.
@@ -127,6 +136,14 @@ impl Host {
         self.reaper.abort();
     }
 
+    /// Says in the log which agents have not ended.
+    pub(super) fn name_who_blocks(&self) {
+        for agent in self.descartes.live() {
+            let (id, status) = (agent.id, agent.status.as_str());
+            tracing::warn!(agent = %id, name = %agent.name, status, "has not ended");
+        }
+    }
+
     /// Ends what is left without grace.
     pub(super) async fn force(&self) {
         let end = async {
@@ -146,11 +163,14 @@ async fn reap(runner: Arc<ProcessRunner>, mut child_ended: Signal) {
     }
 }
 
-fn store_options(config: &Config) -> SqliteOptions {
-    SqliteOptions::default().durability(match config.store.durability {
+/// How the store is opened.
+pub(super) fn store_options(config: &Config) -> SqliteOptions {
+    let durability = match config.store.durability {
         Durability::Process => store::Durability::Process,
         Durability::Power => store::Durability::Power,
-    })
+    };
+    let options = SqliteOptions::default().durability(durability);
+    options.min_free_bytes(config.store.min_free_bytes)
 }
 
 fn about(plan: &Plan<'_>) -> About {

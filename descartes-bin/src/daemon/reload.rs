@@ -12,6 +12,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::descriptors;
 use super::host::Host;
 use super::logs::SetLevel;
+use super::manager::Manager;
 use crate::config::{Config, Flags, Surroundings};
 use crate::transports::Change;
 
@@ -53,6 +54,8 @@ pub(super) struct Reloader {
     pub(super) connections: u64,
     pub(super) host: Arc<Host>,
     pub(super) set_level: SetLevel,
+    /// Who is told while it reloads.
+    pub(super) manager: Option<Arc<Manager>>,
     /// One of each transport.
     pub(super) changes: Vec<Change>,
 }
@@ -74,6 +77,18 @@ impl Reloader {
     }
 
     async fn reload(&mut self, by: Arc<str>) -> Reloaded {
+        let manager = self.manager.clone();
+        if let Some(manager) = &manager {
+            manager.reloading();
+        }
+        let reloaded = self.read_anew(by).await;
+        if let Some(manager) = &manager {
+            manager.ready();
+        }
+        reloaded
+    }
+
+    async fn read_anew(&mut self, by: Arc<str>) -> Reloaded {
         let refused = |error: String| {
             tracing::warn!(%error, "the configuration was not reloaded");
             Reloaded::refused(vec![error])

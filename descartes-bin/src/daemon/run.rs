@@ -14,6 +14,7 @@ use tokio_util::task::AbortOnDropHandle;
 use super::failure::Failure;
 use super::host::{self, Host};
 use super::logs::SetLevel;
+use super::manager::{self, Manager};
 use super::notice;
 use super::reload::{self, Reloader};
 use super::signals::{self, StopSignals};
@@ -49,6 +50,9 @@ pub(super) struct Plan<'a> {
     /// What it was started with.
     pub(super) flags: Flags,
     pub(super) surroundings: Surroundings,
+    /// Where numbers are read.
+    #[cfg(feature = "metrics")]
+    pub(super) scrape: crate::metrics::Scrape,
 }
 
 /// Lives until a signal or a call ends it.
@@ -62,20 +66,28 @@ pub(super) async fn run(plan: Plan<'_>, set_level: SetLevel) -> Result<Code, Fai
     // Before the store is touched: a start that fails here has changed nothing.
     let doors = transports::open(&plan.ground(&connections)).await?;
     let host = Arc::new(Host::start(&plan, (shutdown, reload), &connections).await?);
+    #[cfg(feature = "metrics")]
+    plan.scrape.of(host.numbers());
     let mut listeners = told(&host, doors);
     let endpoints = Plan::endpoints(&host, &listeners);
     let changes =
         listeners.iter_mut().map(|one| mem::replace(&mut one.change, nothing())).collect();
     let served = Served::start(&host, listeners);
     let published = plan.publish(&endpoints)?;
-    let reloader = plan.reloader(&host, set_level, changes);
+    let manager = Manager::of(&plan.surroundings).map(Arc::new);
+    let mut reloader = plan.reloader(&host, set_level, changes);
+    reloader.manager.clone_from(&manager);
     let reloading = AbortOnDropHandle::new(tokio::spawn(reloader.work(hangup, reloads)));
     plan.output.note(notice::ready(
         &endpoints,
         &plan.directories,
         (plan.began.elapsed(), plan.auth.is_required()),
     ));
+    if let Some(manager) = &manager {
+        manager.ready();
+    }
     let limit = tokio::select! {
+        () = manager::watch(manager.as_deref()) => DRAIN,
         signal = signals.next() => {
             tracing::info!(signal, "stopping");
             DRAIN
@@ -86,6 +98,9 @@ pub(super) async fn run(plan: Plan<'_>, set_level: SetLevel) -> Result<Code, Fai
         }
     };
     drop(reloading);
+    if let Some(manager) = &manager {
+        manager.stopping();
+    }
     let orderly = async {
         host.stop_agents(limit).await;
         // Only now, so that whoever watches or waits for an agent sees its end.
@@ -98,6 +113,7 @@ pub(super) async fn run(plan: Plan<'_>, set_level: SetLevel) -> Result<Code, Fai
         signal = signals.next() => tracing::warn!(signal, "stopping at once"),
         () = tokio::time::sleep(limit + DRAIN_MARGIN) => tracing::warn!("stopping took too long"),
     }
+    host.name_who_blocks();
     host.force().await;
     Ok(Code::Failed)
 }
@@ -136,6 +152,8 @@ impl Plan<'_> {
             connections: Arc::clone(connections),
             auth: self.auth.clone(),
             trust_loopback: !self.contained || self.config.auth.trust_loopback,
+            #[cfg(feature = "metrics")]
+            scrape: self.scrape.clone(),
             drain: DRAIN,
         }
     }
@@ -148,6 +166,7 @@ impl Plan<'_> {
             connections: self.connections,
             host: Arc::clone(host),
             set_level,
+            manager: None,
             changes,
         }
     }

@@ -9,10 +9,11 @@ use descartes_core::chat::ChatTimes;
 use descartes_core::dialect;
 use descartes_core::limits::Limits;
 use descartes_core::{RetentionPolicy, Settings};
-use descartes_rpc::layer::SlotLimits;
+use descartes_rpc::layer::{RateLimit, SlotLimits};
 
 use crate::basic;
 use crate::config::{ApprovalDefault, ApprovalMode, Config};
+use crate::transports::size;
 
 const DAY_SECS: u64 = 24 * 3600;
 
@@ -85,9 +86,17 @@ fn retention(config: &Config) -> RetentionPolicy {
     retention.output_bytes_total = given.output_bytes_total;
     retention.ended_agents = size(given.ended_agents);
     retention.ended_age = Duration::from_secs(given.ended_agents_days.saturating_mul(DAY_SECS));
+    retention.chats_age = Duration::from_secs(given.chats_days.saturating_mul(DAY_SECS));
+    retention.chat_bytes = given.chat_bytes;
     retention.events_age = Duration::from_secs(given.events_days.saturating_mul(DAY_SECS));
     retention.audit_age = Duration::from_secs(given.audit_days.saturating_mul(DAY_SECS));
     retention
+}
+
+/// How often one principal may call; `None` is as often as it likes.
+pub(super) fn rate(config: &Config) -> Option<RateLimit> {
+    let per_second = config.limits.rate_per_second?;
+    Some(RateLimit { per_second, burst: config.limits.burst.unwrap_or(per_second) })
 }
 
 /// How many calls may be at work.
@@ -95,13 +104,20 @@ pub(super) fn slots(config: &Config) -> SlotLimits {
     let mut slots = SlotLimits::default();
     slots.calls = size(config.pool.max_size);
     slots.control = size(config.pool.min_size);
+    slots.waits = size(config.limits.waits);
     slots.patience = Duration::from_secs(config.pool.connection_timeout_secs);
     slots
 }
 
 /// The bounds that `system.info` shows beside those of the libraries, by configuration key.
 pub(super) fn shown(config: &Config, connections: u64) -> BTreeMap<String, u64> {
+    let limits = &config.limits;
     let all = [
+        ("calls_per_connection", limits.calls_per_connection),
+        ("waits_per_connection", limits.waits_per_connection),
+        ("waits", limits.waits),
+        ("subscriptions_per_connection", limits.subscriptions_per_connection),
+        ("newcomers", limits.newcomers),
         ("agents.max_running", config.agents.max_running),
         ("agents.stop_grace_secs", config.agents.stop_grace_secs),
         ("pool.max_size", config.pool.max_size),
@@ -117,6 +133,12 @@ pub(super) fn request_timeout(config: &Config) -> Duration {
     Duration::from_secs(config.server.request_timeout_secs)
 }
 
-fn size(number: u64) -> usize {
-    usize::try_from(number).unwrap_or(usize::MAX)
+/// Everything that the parts are given, as text: what changes it has an effect.
+#[cfg(test)]
+pub(crate) fn wired(config: &Config) -> String {
+    let mut core = of_core(config);
+    core.basic = None;
+    let (slots, rate, timeout) = (slots(config), rate(config), request_timeout(config));
+    let store = super::host::store_options(config);
+    format!("{core:?} {slots:?} {rate:?} {timeout:?} {store:?}")
 }

@@ -41,6 +41,9 @@ pub(super) fn config(ground: &Ground<'_>, address: SocketAddr) -> HttpConfig {
     config.options.limits.idle_timeout = idle;
     config.options.limits.drain = ground.drain;
     config.options.auth = Some(ground.auth.clone());
+    config.options.limits.connections_per_address = ground.per_address();
+    config.options.limits.newcomers = ground.newcomers();
+    config.options.limits.websocket = ground.connection_limits();
     config.trust_loopback = ground.trust_loopback;
     config.connections = Arc::clone(&ground.connections);
     config

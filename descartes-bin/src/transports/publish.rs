@@ -42,7 +42,8 @@ pub(super) fn open<'a>(ground: &'a Ground<'a>) -> BoxFuture<'a, Result<Vec<Door>
     .boxed()
 }
 
-fn config(ground: &Ground<'_>, places: Places) -> PublishConfig {
+/// What it is served with.
+pub(super) fn config(ground: &Ground<'_>, places: Places) -> PublishConfig {
     let mut config = PublishConfig::new();
     config.tcp = places.tcp;
     config.ipc = places.ipc;
@@ -50,5 +51,7 @@ fn config(ground: &Ground<'_>, places: Places) -> PublishConfig {
     config.auth = Some(ground.auth.clone());
     config.connections = Arc::clone(&ground.connections);
     config.drain = ground.drain;
+    config.connections_per_address = ground.per_address();
+    config.newcomers = ground.newcomers();
     config
 }

@@ -13,12 +13,7 @@ use crate::daemon::Failure;
 /// Takes the socket.
 pub(super) fn open<'a>(ground: &'a Ground<'a>) -> BoxFuture<'a, Result<Vec<Door>, Failure>> {
     async move {
-        let configured = ground.config.server.unix_socket.clone();
-        let mut config = UnixConfig::new(configured.unwrap_or_else(|| ground.directories.socket()));
-        config.connections = Arc::clone(&ground.connections);
-        config.logins = true;
-        config.drain = ground.drain;
-        let transport = UnixTransport::bind(config).map_err(failure)?;
+        let transport = UnixTransport::bind(config(ground)).map_err(failure)?;
         Ok(vec![Door::Open(Listener {
             name: "unix",
             addresses: vec![transport.path().display().to_string()],
@@ -35,6 +30,19 @@ pub(super) fn open<'a>(ground: &'a Ground<'a>) -> BoxFuture<'a, Result<Vec<Door>
         })])
     }
     .boxed()
+}
+
+/// What the socket is served with.
+pub(super) fn config(ground: &Ground<'_>) -> UnixConfig {
+    let server = &ground.config.server;
+    let path = server.unix_socket.clone().unwrap_or_else(|| ground.directories.socket());
+    let mut config = UnixConfig::new(path);
+    config.connections = Arc::clone(&ground.connections);
+    config.drain = ground.drain;
+    config.logins = true;
+    config.limits = ground.connection_limits();
+    config.group = server.unix_socket_group.as_ref().map(|group| group.id);
+    config
 }
 
 fn failure(error: BindError) -> Failure {

@@ -41,7 +41,8 @@ pub(super) fn open<'a>(ground: &'a Ground<'a>) -> BoxFuture<'a, Result<Vec<Door>
     .boxed()
 }
 
-fn config(ground: &Ground<'_>, places: Places) -> ZmqConfig {
+/// What it is served with.
+pub(super) fn config(ground: &Ground<'_>, places: Places) -> ZmqConfig {
     let mut config = ZmqConfig::new();
     config.tcp = places.tcp;
     config.ipc = places.ipc;
@@ -49,5 +50,8 @@ fn config(ground: &Ground<'_>, places: Places) -> ZmqConfig {
     config.auth = Some(ground.auth.clone());
     config.connections = Arc::clone(&ground.connections);
     config.drain = ground.drain;
+    config.connections_per_address = ground.per_address();
+    config.newcomers = ground.newcomers();
+    config.limits = ground.connection_limits();
     config
 }

@@ -177,6 +177,7 @@ struct Process {
 /// The turn that is under way.
 struct OpenTurn {
     number: u32,
+    begun: Instant,
     /// What it has to end as, whatever the program makes of being cancelled.
     cancelled: Option<TurnOutcome>,
     /// When its process is ended, if it does not obey.

@@ -4,6 +4,7 @@ mod approvals;
 mod ends;
 mod managers;
 mod recorded;
+mod retention;
 mod turns;
 mod unkillable;
 

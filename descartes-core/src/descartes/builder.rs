@@ -21,6 +21,7 @@ use crate::secrets::Secrets;
 use crate::store::format::FormatError;
 use crate::store::{MemoryStore, StateStore, StoreError};
 use crate::swap::Swap;
+use crate::tally::Tally;
 use crate::time::Clock;
 
 /// Puts a [`Descartes`] together.
@@ -273,6 +274,7 @@ impl Builder {
                 .map_or_else(Secrets::memory, |folder| Secrets::Folder(Arc::new(folder))),
             idempotency,
             settings,
+            tally: Tally::default(),
             version: self.version.unwrap_or_else(|| env!("CARGO_PKG_VERSION").into()),
             started: Instant::now(),
             draining: false.into(),

@@ -154,7 +154,7 @@ impl Descartes {
         self.manager().upgrade(&self.conversations(), chat, by.into()).await
     }
 
-    /// Forgets a closed chat and its chunks.
+    /// Forgets a closed chat, its chunks, and the approvals that were asked for in it.
     ///
     /// # Errors
     /// When there is no such chat, or it is not closed.

@@ -269,6 +269,7 @@ impl Descartes {
         )?;
         let env = self.env_of(&record).await?;
         let mark = core.mark_of(id).await?;
+        core.tally.restarted(&record.backend);
         let output = core.sink(&record, &backend, mark);
         output.open();
         let (supervisor, commands) =

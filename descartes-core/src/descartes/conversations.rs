@@ -8,7 +8,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::{Caller, ChatOpened, Core, Descartes, PromptRequest};
 use crate::agent::registry::Reservation;
 use crate::agent::{AgentError, AgentRecord, AgentSpec};
-use crate::approval::Approval;
+use crate::approval::{Approval, ApprovalFilter};
 use crate::backend::{Backend, CHAT_APPROVALS};
 use crate::chat::{
     Accepted, Answer, Asked, ChatChange, ChatError, ChatId, ChatRecord, ChatSpec, ChatStatus,
@@ -187,7 +187,7 @@ impl Conversations {
         self.tell(chat, |answer| Command::Upgrade { by, answer }).await
     }
 
-    /// Forgets a closed chat and its chunks.
+    /// Forgets a closed chat, its chunks, and the approvals that were asked for in it.
     ///
     /// # Errors
     /// When there is no such chat, or it is not closed.
@@ -197,7 +197,12 @@ impl Conversations {
             let turn = record.turn.unwrap_or(record.turns);
             return Err(ChatError::Busy { turn, status: record.status });
         }
+        let asked = ApprovalFilter { chat: Some(chat), ..ApprovalFilter::default() };
         let mut batch = Batch::control().delete(Key::new(Space::CHAT, chat.to_string()));
+        for approval in self.host.approvals(&asked).await?.0 {
+            batch.deletes.push(Key::new(Space::APPROVAL, approval.id.to_string()));
+            batch.forget.push(Topic::approval(approval.id));
+        }
         batch.forget.push(Topic::chat(chat));
         let core = Arc::clone(&self.host.core);
         let apply = Box::new(move |_: &_| core.chats.remove(chat));

@@ -1,4 +1,4 @@
-//! Forgetting ended agents and their output.
+//! Forgetting ended agents and their output, and chats and what was asked in them.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,7 +6,9 @@ use std::time::Duration;
 use super::{Core, Descartes, not_found};
 use crate::agent::supervisor::status_event;
 use crate::agent::{AgentError, AgentFilter, AgentId, AgentRecord};
+use crate::chat::{ChatError, ChatRecord};
 use crate::event::{EventBody, Topic};
+use crate::limits::FORGOTTEN_CHATS;
 use crate::store::{Batch, Key, KeyRange, Space};
 
 /// State documents that are deleted in one commit.
@@ -62,6 +64,31 @@ impl Descartes {
             ids.push(record.id);
         }
         Ok(ids)
+    }
+}
+
+impl Descartes {
+    /// Forgets chats in which nothing has happened for too long and of which nothing runs, some at a
+    /// time.
+    pub(super) async fn forget_chats(&self) {
+        let (age, now) = (self.core.settings().retention.chats_age, self.core.clock.now());
+        let is_due = |record: &Arc<ChatRecord>| {
+            let rests = !record.is_active && record.next_turn().is_none();
+            rests && now.since(record.last_activity_at) > age
+        };
+        for record in self.core.chats.all().into_iter().filter(is_due).take(FORGOTTEN_CHATS) {
+            if let Err(error) = self.forget_chat(&record).await {
+                tracing::warn!(chat = %record.id, %error, "an old chat is still kept");
+                return;
+            }
+        }
+    }
+
+    async fn forget_chat(&self, record: &ChatRecord) -> Result<(), ChatError> {
+        if record.is_open() {
+            self.chat_stop(record.id, "system").await?;
+        }
+        self.chat_remove(record.id).await
     }
 }
 

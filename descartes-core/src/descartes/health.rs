@@ -1,10 +1,12 @@
 //! How the host is.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::Descartes;
-use crate::agent::AgentStatus;
+use crate::agent::{AgentRecord, AgentStatus};
+use crate::tally::Counts;
 use crate::time::Timestamp;
 
 /// Whether the host does what it is for.
@@ -76,6 +78,31 @@ impl Descartes {
             uptime: self.core.started.elapsed(),
             at: self.core.clock.now(),
         }
+    }
+
+    /// What was counted since the host began.
+    #[must_use]
+    pub fn tally(&self) -> Counts {
+        self.core.tally.read()
+    }
+
+    /// How many approvals wait.
+    #[must_use]
+    pub fn approvals_pending(&self) -> usize {
+        self.core.chats.all_pending().len()
+    }
+
+    /// The agents that live.
+    #[must_use]
+    pub fn live(&self) -> Vec<Arc<AgentRecord>> {
+        let live = self.core.registry.live_ids().into_iter();
+        live.filter_map(|id| self.core.registry.get(id)).collect()
+    }
+
+    /// How many agents are in each status.
+    #[must_use]
+    pub fn statuses(&self) -> BTreeMap<AgentStatus, usize> {
+        self.core.registry.counts().into_iter().collect()
     }
 
     /// How many agents there are.

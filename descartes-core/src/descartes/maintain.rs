@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::Core;
+use super::{Core, Descartes};
 use crate::agent::AgentRecord;
 use crate::limits::{IDEMPOTENCY_SWEEP, RETENTION_INTERVAL, RETENTION_PAUSE};
 use crate::store::Retention;
@@ -30,6 +30,7 @@ async fn maintain(host: Weak<Core>) {
         let Some(core) = host.upgrade() else { return };
         let more = trim(&core).await;
         forget_agents(&core).await;
+        Descartes { core: Arc::clone(&core) }.forget_chats().await;
         if Instant::now() >= keys_due {
             keys_due = Instant::now() + IDEMPOTENCY_SWEEP;
             if let Err(error) = core.idempotency.forget_old().await {
@@ -53,8 +54,12 @@ async fn trim(core: &Core) -> bool {
     retention.audit_before = before(policy.audit_age);
     retention.output_bytes_per_agent = policy.output_bytes_per_agent;
     retention.output_bytes_total = policy.output_bytes_total;
+    retention.chat_bytes = policy.chat_bytes;
     match core.journal.store().trim(&retention).await {
-        Ok(trimmed) => trimmed.more,
+        Ok(trimmed) => {
+            core.tally.trimmed(&trimmed);
+            trimmed.more
+        }
         Err(error) => {
             tracing::warn!(%error, "retention could not be applied");
             false

@@ -25,6 +25,10 @@ pub struct RetentionPolicy {
     pub ended_agents: usize,
     /// How long ended agents are kept.
     pub ended_age: Duration,
+    /// How long chats are kept in which nothing happens and of which nothing runs.
+    pub chats_age: Duration,
+    /// Bytes of events of one chat: the newest.
+    pub chat_bytes: u64,
     /// How long events other than output and audit are kept.
     pub events_age: Duration,
     /// How long events of audit are kept.
@@ -39,6 +43,8 @@ impl Default for RetentionPolicy {
             output_bytes_total: 10 << 30,
             ended_agents: 10_000,
             ended_age: days(30),
+            chats_age: days(90),
+            chat_bytes: 64 << 20,
             events_age: days(90),
             audit_age: days(365),
         }

@@ -24,6 +24,12 @@ impl Descartes {
         }
     }
 
+    /// Takes new agents again after [`drain`](Self::drain); no use once
+    /// [`shutdown`](Self::shutdown) has begun.
+    pub fn resume_intake(&self) {
+        self.core.draining.store(false, Ordering::Release);
+    }
+
     /// Whether new agents are refused.
     #[must_use]
     pub fn is_draining(&self) -> bool {

@@ -279,6 +279,7 @@ pub(super) async fn begin(
             return Err(error.into());
         }
     };
+    core.tally.spawned(&record.backend);
     supervisor.opens();
     output.open();
     tokio::spawn(supervisor.work());

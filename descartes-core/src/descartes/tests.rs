@@ -2,6 +2,7 @@
 
 mod elsewhere;
 mod history;
+mod settings;
 mod trouble;
 
 use std::sync::Arc;

@@ -69,6 +69,12 @@ impl Topic {
         self.0.starts_with("agent/") && self.0.ends_with("/output")
     }
 
+    /// Whether this is the topic of a chat.
+    #[must_use]
+    pub fn is_chat(&self) -> bool {
+        self.0.starts_with("chat/")
+    }
+
     /// The topic's name.
     #[must_use]
     pub fn as_str(&self) -> &str {

@@ -61,7 +61,7 @@ async fn commit_all(shared: &Arc<Shared>, taken: Vec<Waiting>) {
     let merged = merge(&mut parts);
     let events = merged.events.clone();
     let forgets = !merged.forget.is_empty();
-    match shared.store.commit(merged).await {
+    match commit(shared, merged).await {
         Ok(committed) => {
             if forgets {
                 shared.ring.forget();
@@ -82,7 +82,7 @@ async fn commit_group(shared: &Arc<Shared>, mut group: Vec<Part>) {
     let batch = merge(&mut group);
     let events = batch.events.clone();
     let (lane, forgets) = (batch.lane, !batch.forget.is_empty());
-    match shared.store.commit(batch).await {
+    match commit(shared, batch).await {
         Ok(committed) => {
             if forgets {
                 shared.ring.forget();
@@ -96,6 +96,15 @@ async fn commit_group(shared: &Arc<Shared>, mut group: Vec<Part>) {
             }
         }
     }
+}
+
+/// Commits `batch`, and counts it.
+async fn commit(shared: &Shared, batch: Batch) -> Result<Committed, StoreError> {
+    let (begun, events) = (Instant::now(), batch.events.len());
+    let bytes = batch.events.iter().map(|event| event.payload.len()).sum::<usize>();
+    let committed = shared.store.commit(batch).await?;
+    shared.counters.count((events, bytes), begun.elapsed());
+    Ok(committed)
 }
 
 /// One batch that does what all of `parts` do, in their order. Of one part it takes everything,
@@ -221,7 +230,7 @@ async fn show(shared: &Arc<Shared>, batch: Batch, body: &EventBody) -> bool {
     let event = NewEvent::new(Topic::system(), "system".into(), shared.clock.now(), body);
     let batch = batch.event(event);
     let events = batch.events.clone();
-    match shared.store.commit(batch).await {
+    match commit(shared, batch).await {
         Ok(committed) => {
             publish(shared, Vec::new(), events, &committed);
             true

@@ -71,9 +71,19 @@ impl Durability {
 pub struct SqliteOptions {
     /// What a commit survives.
     pub durability: Durability,
+    /// Bytes of its disk that are left to others: with less free, output is not taken, and the
+    /// store is full to whoever asks; control goes on. 0 leaves nothing.
+    pub min_free_bytes: u64,
 }
 
 impl SqliteOptions {
+    /// The same options with other bytes of the disk that are left to others.
+    #[must_use]
+    pub fn min_free_bytes(mut self, bytes: u64) -> Self {
+        self.min_free_bytes = bytes;
+        self
+    }
+
     /// The same options with another durability.
     #[must_use]
     pub fn durability(mut self, durability: Durability) -> Self {
@@ -112,7 +122,7 @@ impl SqliteStore {
         let dir = dir.as_ref().to_owned();
         let opened = open::open(&dir, options.durability)?;
         let identity = opened.identity.clone();
-        let writer = Writer::new(opened, dir.clone(), options.durability);
+        let writer = Writer::new(opened, dir.clone(), options);
         let segment_bytes = Arc::clone(&writer.segment_bytes);
         let (requests, queue) = mpsc::channel(writer::QUEUE);
         let thread = std::thread::Builder::new().name("store-writer".into());

@@ -58,6 +58,7 @@ pub async fn check(fresh: impl AsyncFn() -> Arc<dyn StateStore>) -> Vec<Failure>
         events::concurrent_readers_never_see_a_hole,
         retention::output_over_the_limit_of_one_agent_goes_oldest_first,
         retention::output_over_the_limit_of_all_goes_oldest_first,
+        retention::a_chat_over_its_limit_goes_oldest_first_and_others_stay,
         retention::old_events_go_and_output_does_not,
         retention::audit_has_a_time_of_its_own,
         retention::a_gap_tells_exactly_what_a_reader_misses,

@@ -3,6 +3,7 @@
 use std::{
     fmt,
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll, ready},
     time::Instant,
 };
@@ -12,17 +13,25 @@ use tower::Service;
 use tracing::Level;
 
 use crate::message::{Reply, Request, Text};
+use crate::meter::{Ended, Meter};
 
-/// Logs each call with its method, transport, outcome and time, at `debug`; parameters never.
-#[derive(Clone, Copy, Debug)]
+/// Logs each call with its method, transport, outcome and time, at `debug`; parameters never. It
+/// counts them as well.
+#[derive(Clone, Debug)]
 pub struct Trace<S> {
     inner: S,
+    meter: Arc<Meter>,
 }
 
 impl<S> Trace<S> {
     /// Puts the layer around `inner`.
-    pub const fn new(inner: S) -> Self {
-        Self { inner }
+    pub fn new(inner: S) -> Self {
+        Self::counting(inner, Arc::default())
+    }
+
+    /// The same, counting in `meter`.
+    pub const fn counting(inner: S, meter: Arc<Meter>) -> Self {
+        Self { inner, meter }
     }
 }
 
@@ -39,32 +48,44 @@ where
     }
 
     fn call(&mut self, request: Request) -> Self::Future {
-        let noted = Noted::of(&request);
+        let noted = Noted::of(&request, Arc::clone(&self.meter));
         TraceFuture { noted, call: self.inner.call(request) }
     }
 }
 
-/// What is remembered of a call for its log line; nothing when nobody listens.
+/// What is remembered of a call, to be counted and logged.
 #[derive(Debug)]
-pub(crate) struct Noted(Option<(Text, &'static str, Instant)>);
+pub(crate) struct Noted {
+    /// For its log line; nothing when nobody listens.
+    method: Option<Text>,
+    /// The method, if there is such a one, and the transport.
+    labels: (Option<&'static str>, &'static str),
+    begun: Instant,
+    meter: Option<Arc<Meter>>,
+}
 
 impl Noted {
-    pub(crate) fn of(request: &Request) -> Self {
-        Self(
-            tracing::enabled!(Level::DEBUG)
-                .then(|| (request.method.clone(), request.peer.transport(), Instant::now())),
-        )
+    pub(crate) fn of(request: &Request, meter: Arc<Meter>) -> Self {
+        let method = tracing::enabled!(Level::DEBUG).then(|| request.method.clone());
+        let found = request.admission.found.map(|found| found.traits.name);
+        let labels = (found, request.peer.transport());
+        Self { method, labels, begun: Instant::now(), meter: Some(meter) }
     }
 
+    /// The call has ended so; counted once.
     pub(crate) fn log(&mut self, reply: &Reply) {
-        let Some((method, transport, begun)) = self.0.take() else { return };
-        let outcome = match reply.response.as_ref().map(|response| &response.outcome) {
-            Some(Err(error)) => error.kind().as_str(),
-            Some(Ok(_)) => "ok",
-            None => "unanswered",
+        let Some(meter) = self.meter.take() else { return };
+        let (outcome, ended) = match reply.response.as_ref().map(|response| &response.outcome) {
+            Some(Err(error)) => (error.kind().as_str(), Ended::Failed(error.kind().as_str())),
+            Some(Ok(_)) => ("ok", Ended::Succeeded),
+            None => ("unanswered", Ended::Unanswered),
         };
-        let micros = begun.elapsed().as_micros();
-        tracing::debug!(method = method.as_str(), transport, outcome, micros, "call");
+        let took = self.begun.elapsed();
+        meter.count(self.labels, ended, took);
+        if let Some(method) = self.method.take() {
+            let (transport, micros) = (self.labels.1, took.as_micros());
+            tracing::debug!(method = method.as_str(), transport, outcome, micros, "call");
+        }
     }
 }
 

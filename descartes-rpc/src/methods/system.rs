@@ -126,6 +126,8 @@ fn retention(descartes: &Descartes) -> BTreeMap<String, u64> {
         ("output_bytes_total", kept.output_bytes_total),
         ("ended_agents", number(kept.ended_agents)),
         ("ended_agents_days", days(kept.ended_age)),
+        ("chats_days", days(kept.chats_age)),
+        ("chat_bytes", kept.chat_bytes),
         ("events_days", days(kept.events_age)),
         ("audit_days", days(kept.audit_age)),
     ])
@@ -158,9 +160,7 @@ pub(crate) async fn shutdown(
         let blockers = vec!["the application that embeds this decides when it stops".to_owned()];
         return (effect, Ok(wire::ShutdownAccepted { accepted: false, blockers }));
     };
-    let live = effect.descartes().counts();
-    let live = live.running + live.paused;
-    let blockers = if live == 0 { Vec::new() } else { vec![format!("{live} live agents")] };
+    let blockers = blockers(effect.descartes());
     stop(ShutdownRequest { timeout: params.timeout_secs.map(Secs::duration) });
     (effect, Ok(wire::ShutdownAccepted { accepted: true, blockers }))
 }
@@ -176,4 +176,29 @@ pub(crate) async fn reload(
     };
     let reloaded = reload(effect.call.by()).await;
     (effect, Ok(reloaded))
+}
+
+/// What goes on until it has ended, in words for people.
+fn blockers(descartes: &Descartes) -> Vec<String> {
+    let live = descartes.counts();
+    match live.running + live.paused {
+        0 => Vec::new(),
+        1 => vec!["1 live agent".to_owned()],
+        live => vec![format!("{live} live agents")],
+    }
+}
+
+/// `system.drain`
+pub(crate) async fn drain(
+    effect: Effect,
+    params: wire::DrainParams,
+) -> (Effect, Result<wire::DrainAccepted, RpcError>) {
+    let descartes = effect.descartes();
+    if params.on {
+        descartes.drain().await;
+    } else {
+        descartes.resume_intake();
+    }
+    let blockers = blockers(descartes);
+    (effect, Ok(wire::DrainAccepted { accepted: true, blockers }))
 }

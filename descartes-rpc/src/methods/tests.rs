@@ -243,6 +243,15 @@ async fn the_daemon_tells_how_it_is() {
     let stop = client.system_shutdown(ShutdownParams::default()).await.unwrap();
     assert!(!stop.accepted);
     let reloaded = client.system_reload(ReloadParams::default()).await.unwrap();
+    let drained = client.system_drain(params(json!({"on": true}))).await.unwrap();
+    assert!(drained.accepted && !client.system_ready(NoParams {}).await.unwrap().ready);
+    let refused = client.agent_spawn(echo("late")).await.unwrap_err();
+    assert!(
+        refused.to_string().contains("drain") || refused.to_string().contains("stop"),
+        "{refused}"
+    );
+    assert!(client.system_drain(params(json!({"on": false}))).await.unwrap().accepted);
+    assert!(client.system_ready(NoParams {}).await.unwrap().ready);
     assert_eq!(reloaded.status, ReloadStatus::Unchanged, "nobody said how it is reloaded");
     let backends = client.backend_list(params(json!({}))).await.unwrap();
     assert!(backends.backends.iter().any(|backend| backend.available));

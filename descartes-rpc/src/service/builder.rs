@@ -5,8 +5,12 @@ use std::{sync::Arc, time::Duration};
 use super::{Dispatch, Rpc, methods::Methods, rpc::Shared};
 use crate::{
     auth::Policy,
-    layer::{CatchError, Deadline, LoadShed, Ordered, SlotLimits, Slots, Timeout, Trace},
+    layer::{
+        CatchError, Deadline, LoadShed, Ordered, RateLimit, Rates, SlotLimits, Slots, Timeout,
+        Trace,
+    },
     limits,
+    meter::Meter,
 };
 
 /// Builds an [`Rpc`]; every setting has a default.
@@ -15,6 +19,7 @@ pub struct RpcBuilder {
     dispatch: Arc<dyn Dispatch>,
     policy: Policy,
     slots: SlotLimits,
+    rate: Option<RateLimit>,
     request_timeout: Duration,
 }
 
@@ -24,6 +29,7 @@ impl RpcBuilder {
             dispatch,
             policy: Policy::default(),
             slots: SlotLimits::default(),
+            rate: None,
             request_timeout: limits::REQUEST_TIMEOUT,
         }
     }
@@ -46,20 +52,31 @@ impl RpcBuilder {
         self
     }
 
+    /// How often one principal may call, control calls aside. Default: as often as it likes.
+    pub const fn rate(mut self, limit: Option<RateLimit>) -> Self {
+        self.rate = limit;
+        self
+    }
+
     /// The service.
     #[must_use]
     pub fn build(self) -> Rpc {
-        let slots = Slots::new(self.slots);
+        let (slots, rates) = (Slots::new(self.slots), Rates::default());
+        rates.set(self.rate);
         let methods = Methods::new(Arc::clone(&self.dispatch));
         let deadline = Deadline::new(self.request_timeout);
         let timed = Timeout::new(methods, deadline.clone());
         let shed = LoadShed::new(timed, Arc::clone(&slots));
-        let stack = Trace::new(CatchError::new(Ordered::new(shed)));
+        let meter = Arc::<Meter>::default();
+        let layers = CatchError::new(Ordered::new(shed));
+        let stack = Trace::counting(layers, Arc::clone(&meter));
         Rpc::from_shared(Shared {
             dispatch: self.dispatch,
             policy: self.policy,
             slots,
+            rates,
             deadline,
+            meter,
             stack,
         })
     }

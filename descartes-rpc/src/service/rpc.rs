@@ -20,8 +20,11 @@ use crate::{
     auth::{Policy, Principal, Scope, authorize},
     connection::CallClass,
     error::{ErrorKind, RpcError},
-    layer::{CatchError, Deadline, LoadShed, Noted, Ordered, Slots, Timeout, Trace, panicked},
+    layer::{
+        CatchError, Deadline, LoadShed, Noted, Ordered, Rates, Slots, Timeout, Trace, panicked,
+    },
     message::{Reply, Request},
+    meter::Meter,
     peer::{Peer, Standing},
 };
 
@@ -41,7 +44,9 @@ pub(super) struct Shared {
     pub(super) dispatch: Arc<dyn Dispatch>,
     pub(super) policy: Policy,
     pub(super) slots: Arc<Slots>,
+    pub(super) rates: Rates,
     pub(super) deadline: Deadline,
+    pub(super) meter: Arc<Meter>,
     pub(super) stack: Stack,
 }
 
@@ -59,6 +64,18 @@ impl Rpc {
     #[must_use]
     pub fn slots(&self) -> &Slots {
         &self.shared.slots
+    }
+
+    /// How often one principal may call; it may be changed.
+    #[must_use]
+    pub fn rates(&self) -> &Rates {
+        &self.shared.rates
+    }
+
+    /// What it has counted of its calls.
+    #[must_use]
+    pub fn meter(&self) -> &Meter {
+        &self.shared.meter
     }
 
     /// How long calls may take that do not wait by their nature; it may be changed.
@@ -90,6 +107,9 @@ impl Rpc {
             authorize(principal.as_ref(), found.traits.scope)
                 .map_err(|error| refused(Some(found), error))?;
         }
+        if let Some(principal) = principal.as_ref().filter(|_| !found.traits.control) {
+            shared.rates.count(principal.name())?;
+        }
         request.admission.found = Some(found);
         request.admission.principal = principal;
         if found.traits.immediate {
@@ -105,7 +125,7 @@ impl Rpc {
 
     fn call_now(&self, request: Request) -> RpcFuture {
         let id = request.id.clone();
-        let mut noted = Noted::of(&request);
+        let mut noted = Noted::of(&request, Arc::clone(&self.shared.meter));
         let dispatch = self.shared.dispatch.as_ref();
         // A panic leaves the dispatch as any other call would find it: methods share no half state.
         let outcome = match catch_unwind(AssertUnwindSafe(|| methods::call(dispatch, request))) {
@@ -180,7 +200,7 @@ impl Rpc {
                 RpcFuture(State::Stack(Box::pin(stack.call(request))))
             }
             Err(error) => {
-                let mut noted = Noted::of(&request);
+                let mut noted = Noted::of(&request, Arc::clone(&self.shared.meter));
                 let reply = Reply::failed(request.id, error);
                 noted.log(&reply);
                 RpcFuture::ready(reply)

@@ -192,6 +192,24 @@ params! {
     }
 }
 
+params! {
+    /// Parameters of `system.drain`.
+    mutating pub struct DrainParams {
+        /// Whether new agents are refused from now on.
+        on: bool,
+    }
+}
+
+shape! {
+    /// Whether new agents are refused.
+    pub struct DrainAccepted {
+        /// Whether it is as asked.
+        accepted: bool,
+        /// What lives and goes on.
+        blockers: Vec<String>,
+    }
+}
+
 shape! {
     /// Whether the daemon will stop.
     pub struct ShutdownAccepted {

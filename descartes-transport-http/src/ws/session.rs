@@ -120,7 +120,7 @@ async fn end(socket: &mut WsSocket<TokioIo<Upgraded>>) -> io::Result<()> {
 }
 
 fn connection_limits(limits: &HttpLimits) -> ConnectionLimits {
-    let mut connection = ConnectionLimits::default();
+    let mut connection = limits.websocket;
     connection.request_bytes = limits.request_bytes;
     connection.stall = limits.stall_timeout;
     connection.stall_draining = limits.drain_stall_timeout;

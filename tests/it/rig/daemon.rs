@@ -24,11 +24,12 @@ use super::{PATIENCE, program};
 const LOOK: Duration = Duration::from_millis(2);
 
 /// The flags of ports, each with its transport and what a daemon of a test gets unless it is chosen.
-const PORTS: [(&str, &str, &str); 4] = [
+const PORTS: [(&str, &str, &str); 5] = [
     ("--http-port", "http", "0"),
     ("--ws-port", "http", "off"),
     ("--zmq-port", "zmq", "off"),
     ("--pub-port", "zmq", "off"),
+    ("--metrics-port", "metrics", "off"),
 ];
 
 /// The directory that daemons of one test share, one after the other.
@@ -84,6 +85,8 @@ impl Home {
         }
         command.env("HOME", self.path()).env("DESCARTES_RUNTIME_DIR", self.runtime());
         command.env("XDG_DATA_HOME", self.path().join("share"));
+        // How full the disks of this machine are is not what tests are about.
+        command.env("DESCARTES_STORE__MIN_FREE_BYTES", "0");
         command
     }
 }
@@ -267,6 +270,14 @@ impl Daemon {
     pub(crate) fn socket_path(&self) -> PathBuf {
         let text = self.endpoints["unix"].as_str().expect("the daemon listens on a Unix socket");
         PathBuf::from(text.trim_start_matches("unix://").trim_start_matches("unix:"))
+    }
+
+    /// A connection to the page of numbers.
+    #[track_caller]
+    pub(crate) fn metrics(&self) -> Http {
+        let text = self.endpoints["metrics"].as_str().expect("the daemon shows its numbers");
+        let address = text.trim_start_matches("http://").trim_end_matches("/metrics");
+        Http::connect(address.parse().unwrap_or_else(|e| panic!("{text}: {e}")))
     }
 
     #[track_caller]

@@ -113,6 +113,7 @@ mod tests {
             Config::load(&Flags::default(), &Surroundings::default()).expect("the defaults");
         config.server.zmq_port = Port::Off;
         config.server.pub_port = Port::Off;
+        config.server.metrics_port = Port::Off;
         config.server.http_port = Port::Off;
         config.server.ws_port = Port::Number(port);
         let found = |config: &Config| {

@@ -66,6 +66,8 @@ impl Supervisor {
     /// Ends the agent for good; `why` is what its exit does not say.
     pub(super) async fn end(&mut self, exit: Exit, why: Option<&'static str>) {
         let status = exit.status();
+        let killed = exit.reason == ExitReason::Killed;
+        self.core.tally.ended(&self.record.backend, status, killed);
         let mut change = StatusChange::new(self.record.status, status, self.record.run);
         change.reason = why.map(Into::into);
         let exited = Exited::new(self.record.run, exit.clone());
@@ -84,6 +86,7 @@ impl Supervisor {
 
     /// Ends this run; another begins at `next`.
     async fn restarting(&mut self, exit: Exit, next: Instant) {
+        self.core.tally.restarted(&self.record.backend);
         let change =
             StatusChange::new(self.record.status, AgentStatus::Restarting, self.record.run);
         let mut exited = Exited::new(self.record.run, exit.clone());

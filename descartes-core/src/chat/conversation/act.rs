@@ -97,6 +97,8 @@ impl Conversation {
             self.step.answer(canceller, Ok(end.outcome == TurnOutcome::Cancelled));
         }
         add(&mut self.record.usage, end.usage.as_ref());
+        let (backend, took) = (&self.record.backend, turn.begun.elapsed());
+        self.core.tally.turn(backend, end.outcome, Some(took), end.usage.as_ref());
         let body = ChunkBody::TurnComplete {
             outcome: end.outcome,
             usage: end.usage,

@@ -159,6 +159,7 @@ impl Conversation {
         (by, reason): (Option<Arc<str>>, Option<Arc<str>>),
     ) -> Arc<Approval> {
         let resolved = Approval { status, decided_by: by, reason, ..approval.clone() };
+        self.core.tally.decided(status, self.core.clock.now().since(approval.requested_at));
         let chunk = ChunkBody::ApprovalResolved { approval: resolved.id, status };
         self.show(&resolved, chunk);
         let resolved = Arc::new(resolved);

@@ -148,6 +148,7 @@ impl Conversation {
         self.heard_at = now;
         self.turn = Some(OpenTurn {
             number,
+            begun: now,
             cancelled: None,
             patience: None,
             due: timeout.map(|timeout| now + timeout),
@@ -200,6 +201,7 @@ impl Conversation {
             queued: true,
         };
         self.emit(StreamChunk::new(waits.turn, body));
+        self.core.tally.turn(&self.record.backend, outcome, None, None);
         let body = ChunkBody::TurnComplete { outcome, usage: None, error: None };
         self.emit(StreamChunk::new(waits.turn, body));
         self.step.touch();

@@ -282,6 +282,10 @@ impl State {
             let oldest = outputs().filter(|(_, log)| !log.kept.is_empty());
             return oldest.min_by_key(|(_, log)| log.kept[0]).map(|(topic, _)| topic.clone());
         }
+        let mut chats = self.topics.iter().filter(|(topic, _)| topic.is_chat());
+        if let Some((topic, _)) = chats.find(|(_, log)| log.bytes > retention.chat_bytes) {
+            return Some(topic.clone());
+        }
         let old = |topic: &Topic, log: &TopicLog| {
             let first = log.kept.front().and_then(|position| self.events.get(position));
             first.is_some_and(|event| event.at < retention.before(topic))

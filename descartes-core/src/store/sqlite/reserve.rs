@@ -19,14 +19,18 @@ pub(super) struct Reserve {
     path: PathBuf,
     present: bool,
     looked: Option<Instant>,
+    /// Bytes of the disk that are left to others.
+    min_free: u64,
+    /// When it was last measured whether less is free, and what was found.
+    measured: Option<(Instant, bool)>,
 }
 
 impl Reserve {
     /// The reserve of `dir`; made when it is not there and there is space.
-    pub(super) fn of(dir: &Path) -> Self {
+    pub(super) fn of(dir: &Path, min_free: u64) -> Self {
         let path = dir.join("reserve");
         let present = path.metadata().is_ok_and(|meta| meta.len() == RESERVE_BYTES);
-        let mut reserve = Self { path, present, looked: None };
+        let mut reserve = Self { path, present, looked: None, min_free, measured: None };
         reserve.restore();
         reserve
     }
@@ -44,6 +48,24 @@ impl Reserve {
     pub(super) fn is_away(&mut self) -> bool {
         self.restore();
         !self.present
+    }
+
+    /// Whether less of the disk is free than is left to others.
+    ///
+    /// Looks at the disk a few times a second at most.
+    pub(super) fn is_short(&mut self) -> bool {
+        if self.min_free == 0 {
+            return false;
+        }
+        if let Some((at, short)) = self.measured
+            && at.elapsed() < LOOK_EVERY
+        {
+            return short;
+        }
+        let dir = self.path.parent().unwrap_or(Path::new("."));
+        let short = free_bytes(dir).is_some_and(|free| free < self.min_free);
+        self.measured = Some((Instant::now(), short));
+        short
     }
 
     fn restore(&mut self) {

@@ -148,6 +148,16 @@ fn due(conn: &Connection, keep: &Retention) -> Result<Option<(Topic, Goal)>, Fai
     if total > keep.output_bytes_total {
         return oldest_output(conn, total - keep.output_bytes_total);
     }
+    // Chats are the topics that begin so; `0` is the letter behind the slash.
+    let mut long = conn.prepare_cached(
+        "SELECT name, bytes FROM topics WHERE name > 'chat/' AND name < 'chat0' AND bytes > ?1 \
+         LIMIT 1",
+    )?;
+    let most = i64::try_from(keep.chat_bytes).unwrap_or(i64::MAX);
+    let long = long.query_row([most], |row| Ok((row.get::<_, String>(0)?, row.get::<_, u64>(1)?)));
+    if let Some((name, bytes)) = long.optional()? {
+        return Ok(Some((Topic::new(name), Goal::Bytes(bytes - keep.chat_bytes))));
+    }
     // Audit has a time of its own; it is asked first, because it is one row.
     for (old, before) in [(OLD_AUDIT, keep.audit_before), (OLD, keep.events_before)] {
         let before = before.as_millis();

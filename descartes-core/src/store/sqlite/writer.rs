@@ -16,7 +16,7 @@ use super::reserve::Reserve;
 use super::segment::Segments;
 use super::topics::{TopicRow, Topics};
 use super::witness::{Seen, Witness};
-use super::{Durability, connection};
+use super::{Durability, SqliteOptions, connection};
 use crate::event::Topic;
 use crate::store::{Batch, Committed, Lane, Retention, StoreError, Trimmed};
 
@@ -80,7 +80,7 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    pub(super) fn new(opened: Opened, dir: PathBuf, durability: Durability) -> Self {
+    pub(super) fn new(opened: Opened, dir: PathBuf, options: &SqliteOptions) -> Self {
         Self {
             head: opened.identity.opened_at.0,
             commits: opened.commits,
@@ -88,12 +88,12 @@ impl Writer {
             witness: opened.witness,
             topics: Topics::default(),
             segments: Segments::new(dir.clone()),
-            reserve: Reserve::of(&dir),
+            reserve: Reserve::of(&dir, options.min_free_bytes),
             checkpoints: Checkpoints::new(dir.clone()),
             segment_bytes: Arc::default(),
             conn: Some(opened.conn),
             dir,
-            durability,
+            durability: options.durability,
             #[cfg(test)]
             fault: Fault::None,
             _lock: opened.lock,
@@ -129,7 +129,9 @@ impl Writer {
     }
 
     fn commit(&mut self, batch: &Batch) -> Result<Committed, Failure> {
-        if self.reserve.is_away() && batch.lane == Lane::Output && !self.has_free_pages() {
+        let is_output = batch.lane == Lane::Output;
+        let is_short = is_output && self.reserve.is_short();
+        if is_short || self.reserve.is_away() && is_output && !self.has_free_pages() {
             return Err(Failure::Full(std::io::Error::from(rustix::io::Errno::NOSPC)));
         }
         let done = match self.attempt(|writer, conn| writer.apply(conn, batch)) {

@@ -80,6 +80,29 @@ pub(super) async fn output_over_the_limit_of_all_goes_oldest_first(
     same("the system", &state(store, &Topic::system()).await?.first_offset, &0)
 }
 
+pub(super) async fn a_chat_over_its_limit_goes_oldest_first_and_others_stay(
+    store: &dyn StateStore,
+) -> Claim {
+    let topics = [Topic::new("chat/long"), Topic::new("chat/short"), Topic::new("chats")];
+    for turn in 0..30 {
+        let of = |topic| event(topic, 0, bytes(turn, 1000));
+        store.commit(batch([of(&topics[0]), of(&topics[2])])).await?;
+    }
+    store.commit(batch([event(&topics[1], 0, bytes(0, 1000))])).await?;
+    let mut keep = keep(u64::MAX, u64::MAX, 0);
+    keep.chat_bytes = 10 * 1002;
+    let trimmed = trim(store, &keep).await?;
+    same("forgotten", &(trimmed.output_events, trimmed.other_events), &(0, 20))?;
+    let long = state(store, &topics[0]).await?;
+    same("the long one", &(long.first_offset, long.next_offset), &(20, 30))?;
+    for kept in &topics[1..] {
+        same("another", &state(store, kept).await?.first_offset, &0)?;
+    }
+    let page = store.read(&query(&[TopicFilter::Exact(topics[0].clone())], Position(0))).await?;
+    let gap = Gap { topic: topics[0].clone(), from_offset: 0, to_offset: 20 };
+    same("what its readers are told", &page.gaps, &vec![gap])
+}
+
 pub(super) async fn old_events_go_and_output_does_not(store: &dyn StateStore) -> Claim {
     mixed(store, 30, 10).await?;
     let trimmed = trim(store, &keep(u64::MAX, u64::MAX, 46)).await?;

@@ -23,10 +23,15 @@ fn of_every_key() -> Vec<Broken> {
         let head = format!("# of {}\n[{}]\n", key.name, key.section);
         let time = format!("{head}{} = 1979-05-27\n", key.name);
         let at = place(&time, "1979");
-        all.push((time, at, "not a time"));
+        // What was written for a secret is not repeated.
+        let (is_time, is_fraction) = match key.is_secret() {
+            true => ("not what it is", "not what it is"),
+            false => ("not a time", "not a number with a fraction"),
+        };
+        all.push((time, at, is_time));
         let fraction = format!("{head}  {}  =  0.5\n", key.name);
         let at = place(&fraction, "0.5");
-        all.push((fraction, at, "not a number with a fraction"));
+        all.push((fraction, at, is_fraction));
         let misspelt = format!("{head}{}z = 1\n", key.name);
         let at = place(&misspelt, &format!("{}z", key.name));
         all.push((misspelt, at, "did you mean"));

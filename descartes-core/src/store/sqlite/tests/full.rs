@@ -34,6 +34,19 @@ async fn a_full_disk_refuses_output_whole_and_recovers_by_itself() {
 }
 
 #[tokio::test]
+async fn what_is_left_to_others_is_not_taken_by_output() {
+    let dir = tempfile::tempdir().unwrap();
+    let options = SqliteOptions::default().min_free_bytes(u64::MAX);
+    let store = SqliteStore::open(dir.path(), &options).unwrap();
+    let refused = store.commit(output(&[1])).await;
+    assert!(matches!(refused, Err(StoreError::Full { .. })), "{refused:?}");
+    store.commit(control("a")).await.expect("control goes on");
+    drop(store);
+    let store = SqliteStore::open(dir.path(), &SqliteOptions::default().min_free_bytes(1)).unwrap();
+    store.commit(output(&[1])).await.expect("there is a byte");
+}
+
+#[tokio::test]
 async fn control_goes_on_with_the_reserve_which_is_made_again() {
     let dir = tempfile::tempdir().unwrap();
     let reserve = dir.path().join("reserve");

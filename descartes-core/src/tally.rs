@@ -1,0 +1,110 @@
+//! What a host counts of what happens in it. Each host has its own: nothing here is global.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use crate::agent::AgentStatus;
+use crate::approval::ApprovalStatus;
+use crate::event::{TurnOutcome, Usage};
+use crate::store::Trimmed;
+
+/// What a host has counted since it began. Backends are those that are configured: a closed set.
+#[derive(Clone, Debug, Default, PartialEq)]
+#[non_exhaustive]
+pub struct Counts {
+    /// Agents that were started, by backend.
+    pub spawned: BTreeMap<Arc<str>, u64>,
+    /// Agents that ended for good, by backend and status.
+    pub ended: BTreeMap<(Arc<str>, AgentStatus), u64>,
+    /// Agents that were killed by this host.
+    pub killed: u64,
+    /// Runs that followed another of the same agent, by backend.
+    pub restarts: BTreeMap<Arc<str>, u64>,
+    /// Turns that ended, by backend and outcome.
+    pub turns: BTreeMap<(Arc<str>, &'static str), u64>,
+    /// Turns that had begun, and how long they took together, by backend.
+    pub turn_times: BTreeMap<Arc<str>, (u64, Duration)>,
+    /// What was used, by backend.
+    pub used: BTreeMap<Arc<str>, Used>,
+    /// Approvals that were resolved, by what came of them.
+    pub decided: BTreeMap<&'static str, u64>,
+    /// How long they waited together.
+    pub waited: Duration,
+    /// Events that retention forgot.
+    pub trimmed: Trimmed,
+}
+
+/// What models were used for, as far as programs tell.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[non_exhaustive]
+pub struct Used {
+    /// Tokens that were read.
+    pub input_tokens: u64,
+    /// Tokens that were written.
+    pub output_tokens: u64,
+    /// What it cost.
+    pub cost_usd: f64,
+}
+
+/// The counters of a host.
+#[derive(Debug, Default)]
+pub(crate) struct Tally(Mutex<Counts>);
+
+impl Tally {
+    pub(crate) fn spawned(&self, backend: &Arc<str>) {
+        *self.lock().spawned.entry(Arc::clone(backend)).or_default() += 1;
+    }
+
+    pub(crate) fn ended(&self, backend: &Arc<str>, status: AgentStatus, killed: bool) {
+        let mut counts = self.lock();
+        *counts.ended.entry((Arc::clone(backend), status)).or_default() += 1;
+        counts.killed += u64::from(killed);
+    }
+
+    pub(crate) fn restarted(&self, backend: &Arc<str>) {
+        *self.lock().restarts.entry(Arc::clone(backend)).or_default() += 1;
+    }
+
+    /// A turn has ended; one that took no time had not begun.
+    pub(crate) fn turn(
+        &self,
+        backend: &Arc<str>,
+        outcome: TurnOutcome,
+        took: Option<Duration>,
+        usage: Option<&Usage>,
+    ) {
+        let mut counts = self.lock();
+        *counts.turns.entry((Arc::clone(backend), outcome.as_str())).or_default() += 1;
+        if let Some(took) = took {
+            let (turns, time) = counts.turn_times.entry(Arc::clone(backend)).or_default();
+            (*turns, *time) = (*turns + 1, *time + took);
+        }
+        if let Some(usage) = usage {
+            let used = counts.used.entry(Arc::clone(backend)).or_default();
+            used.input_tokens += usage.input_tokens.unwrap_or(0);
+            used.output_tokens += usage.output_tokens.unwrap_or(0);
+            used.cost_usd += usage.cost_usd.unwrap_or(0.0);
+        }
+    }
+
+    pub(crate) fn decided(&self, status: ApprovalStatus, waited: Duration) {
+        let mut counts = self.lock();
+        *counts.decided.entry(status.as_str()).or_default() += 1;
+        counts.waited += waited;
+    }
+
+    pub(crate) fn trimmed(&self, trimmed: &Trimmed) {
+        let mut counts = self.lock();
+        counts.trimmed.output_events += trimmed.output_events;
+        counts.trimmed.other_events += trimmed.other_events;
+    }
+
+    pub(crate) fn read(&self) -> Counts {
+        self.lock().clone()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Counts> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

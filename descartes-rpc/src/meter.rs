@@ -1,0 +1,149 @@
+//! What a service counts of its calls. Each service has its own: nothing here is global.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::{
+        Arc, Mutex, PoisonError, RwLock,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+/// The upper ends, in microseconds, of the times that are told apart: a millisecond to half a
+/// minute, which is as long as a call may take that does not wait by its nature.
+pub const BUCKETS: [u64; 14] = [
+    1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000, 1_000_000, 2_500_000,
+    5_000_000, 10_000_000, 30_000_000,
+];
+
+/// What stands for every method that there is not, so that nobody can make up labels.
+const UNKNOWN: &str = "unknown";
+
+/// What a service counts of its calls, by method and transport: both are closed sets.
+#[derive(Debug, Default)]
+pub struct Meter(RwLock<HashMap<(&'static str, &'static str), Arc<Counts>>>);
+
+/// The calls of one method over one transport.
+#[derive(Debug, Default)]
+struct Counts {
+    succeeded: AtomicU64,
+    unanswered: AtomicU64,
+    failed: Mutex<BTreeMap<&'static str, u64>>,
+    /// How many took no longer than each bucket and longer than the one before; the last took more.
+    times: [AtomicU64; BUCKETS.len() + 1],
+    micros: AtomicU64,
+}
+
+/// What has been counted of one method over one transport.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Counted {
+    /// The method; `unknown` is every one that there is not.
+    pub method: &'static str,
+    /// The transport.
+    pub transport: &'static str,
+    /// Calls that succeeded.
+    pub succeeded: u64,
+    /// Notifications, which are never answered.
+    pub unanswered: u64,
+    /// Calls that failed, by the kind of their error.
+    pub failed: BTreeMap<&'static str, u64>,
+    /// How many took no longer than each of [`BUCKETS`] and longer than the one before; the last
+    /// took more than all of them.
+    pub times: [u64; BUCKETS.len() + 1],
+    /// What all of them took together.
+    pub took: Duration,
+}
+
+impl Counted {
+    /// All calls.
+    #[must_use]
+    pub fn calls(&self) -> u64 {
+        self.succeeded + self.unanswered + self.failed.values().sum::<u64>()
+    }
+}
+
+/// How a call ended.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Ended {
+    Succeeded,
+    Unanswered,
+    Failed(&'static str),
+}
+
+impl Meter {
+    /// Counts a call of `method`, none if there is no such method.
+    pub(crate) fn count(
+        &self,
+        (method, transport): (Option<&'static str>, &'static str),
+        ended: Ended,
+        took: Duration,
+    ) {
+        let counts = self.of((method.unwrap_or(UNKNOWN), transport));
+        match ended {
+            Ended::Succeeded => drop(counts.succeeded.fetch_add(1, Ordering::Relaxed)),
+            Ended::Unanswered => drop(counts.unanswered.fetch_add(1, Ordering::Relaxed)),
+            Ended::Failed(kind) => {
+                let mut failed = counts.failed.lock().unwrap_or_else(PoisonError::into_inner);
+                *failed.entry(kind).or_default() += 1;
+            }
+        }
+        let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+        let bucket = BUCKETS.partition_point(|end| *end < micros);
+        counts.times[bucket].fetch_add(1, Ordering::Relaxed);
+        counts.micros.fetch_add(micros, Ordering::Relaxed);
+    }
+
+    /// What has been counted so far, by method and transport.
+    #[must_use]
+    pub fn read(&self) -> Vec<Counted> {
+        let all = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        let mut read: Vec<_> = all.iter().map(|(key, counts)| counts.read(*key)).collect();
+        read.sort_unstable_by_key(|counted| (counted.method, counted.transport));
+        read
+    }
+
+    fn of(&self, key: (&'static str, &'static str)) -> Arc<Counts> {
+        if let Some(counts) = self.0.read().unwrap_or_else(PoisonError::into_inner).get(&key) {
+            return Arc::clone(counts);
+        }
+        let mut all = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(all.entry(key).or_default())
+    }
+}
+
+impl Counts {
+    fn read(&self, (method, transport): (&'static str, &'static str)) -> Counted {
+        let number = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        Counted {
+            method,
+            transport,
+            succeeded: number(&self.succeeded),
+            unanswered: number(&self.unanswered),
+            failed: self.failed.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+            times: self.times.each_ref().map(number),
+            took: Duration::from_micros(number(&self.micros)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_call_is_counted_once_under_its_method_transport_and_time() {
+        let meter = Meter::default();
+        let list = (Some("agent.list"), "unix");
+        meter.count(list, Ended::Succeeded, Duration::from_millis(1));
+        meter.count(list, Ended::Failed("timeout"), Duration::from_secs(31));
+        meter.count(list, Ended::Unanswered, Duration::from_micros(1001));
+        meter.count((None, "http"), Ended::Failed("method_not_found"), Duration::ZERO);
+        let [list, unknown] = &meter.read()[..] else { panic!("two rows: {:?}", meter.read()) };
+        assert_eq!((list.method, list.transport, list.calls()), ("agent.list", "unix", 3));
+        assert_eq!(list.failed, BTreeMap::from([("timeout", 1)]));
+        assert_eq!((list.times[0], list.times[1], list.times[BUCKETS.len()]), (1, 1, 1));
+        assert_eq!(list.took, Duration::from_micros(31_002_001));
+        assert_eq!((unknown.method, unknown.calls()), (UNKNOWN, 1));
+    }
+}
