@@ -19,7 +19,7 @@ fn create(socket: &mut Socket, params: Value) -> String {
 /// Everything that was said in a chat, without the names and times that every chat has its own of.
 fn chunks(socket: &mut Socket, chat: &str) -> Vec<Value> {
     let page = socket.ok("event.read", json!({"topics": [format!("chat/{chat}")], "limit": 1000}));
-    let own = ["approval_id", "agent_id", "session_id", "requested_at", "deadline"];
+    let own = ["approval_id", "agent_id", "session_id", "requested_at", "deadline", "cursor"];
     let events = page["events"].as_array().expect("events").iter();
     let chunk = events.map(|event| {
         let mut chunk = event["data"].clone();

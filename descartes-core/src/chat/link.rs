@@ -12,6 +12,7 @@ use uuid::Uuid;
 
 use super::SessionMaker;
 use crate::agent::Activity;
+use crate::cursor::Cursor;
 use crate::dialect::{Dialect, LaunchWords, SessionSpec};
 use crate::event::StreamName;
 use crate::limits::CONVERSATION_UNHEARD_BYTES;
@@ -27,8 +28,8 @@ pub(crate) enum Heard {
     NotStarted,
     /// It wrote a line (without its newline).
     Line { stream: StreamName, bytes: Vec<u8> },
-    /// It wrote a line too long to be shown.
-    Oversize { stream: StreamName, bytes: u64 },
+    /// It wrote a line too long to be shown, which the journal has behind `began`.
+    Oversize { stream: StreamName, bytes: u64, began: Option<Cursor> },
     /// It has ended, and everything it wrote was heard; `killed` if somebody wanted that.
     Ended { code: Option<i32>, signal: Option<i32>, killed: bool },
 }

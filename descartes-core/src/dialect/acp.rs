@@ -29,11 +29,11 @@ use self::peer::Peer;
 use self::turn::{Turn, TurnPast};
 use self::usage::Cost;
 use super::blame;
-use super::raw::StderrTail;
+use super::raw::{StderrTail, oversize};
 use super::{Action, Dialect, Input, LaunchWords, SessionSpec, TurnEnd};
 use crate::agent::Activity;
 use crate::backend::Capabilities;
-use crate::event::{ChunkBody, ChunkError, ChunkErrorKind, StreamChunk, StreamName, TurnOutcome};
+use crate::event::{ChunkError, ChunkErrorKind, StreamChunk, StreamName, TurnOutcome};
 use crate::limits;
 
 /// A conversation with an agent that speaks ACP.
@@ -233,8 +233,7 @@ impl Dialect for Acp {
             Input::Line { stream: StreamName::Stdout, bytes } => self.line(now, bytes, out),
             Input::Line { stream: StreamName::Stderr, bytes } => self.tail.push(bytes),
             Input::Oversize { stream: StreamName::Stdout, bytes } => {
-                let body = ChunkBody::Oversize { bytes };
-                out.push(Action::Emit(StreamChunk::new(self.number(), body)));
+                out.push(Action::Emit(oversize(self.number(), bytes)));
             }
             Input::Eof { stream: StreamName::Stdout } if !self.is_broken() => {
                 self.wait_for(now, Wait::Ended);

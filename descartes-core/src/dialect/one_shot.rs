@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::raw::{StderrTail, raw};
+use super::raw::{StderrTail, oversize, raw};
 use super::{Action, Input, Prompt, PromptPart, SessionSpec, TurnEnd, blame};
 use crate::agent::Activity;
 use crate::backend::Capabilities;
@@ -92,7 +92,7 @@ impl Shot {
             }
             Input::Line { stream: StreamName::Stderr, bytes } => self.tail.push(bytes),
             Input::Oversize { stream: StreamName::Stdout, bytes } => {
-                self.emit(ChunkBody::Oversize { bytes }, out);
+                out.push(Action::Emit(oversize(self.number, bytes)));
             }
             Input::Prompt { turn, prompt } => self.prompt(turn, prompt, out),
             Input::Cancel { turn } => self.cancel(now, turn, out),

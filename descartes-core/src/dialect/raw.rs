@@ -19,7 +19,7 @@ pub(crate) fn cut(text: &str, bytes: usize) -> &str {
 
 /// The chunk for a line of `bytes` bytes that was too long to be read.
 pub(super) fn oversize(turn: u32, bytes: u64) -> StreamChunk {
-    StreamChunk::new(turn, ChunkBody::Oversize { bytes })
+    StreamChunk::new(turn, ChunkBody::Oversize { bytes, cursor: None })
 }
 
 /// The last lines of standard error, which are the reason when a program ends without one.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::agent::{Activity, AgentId};
 use crate::approval::{Approval, ApprovalId, ApprovalStatus};
+use crate::cursor::Cursor;
 use crate::json::Json;
 
 /// One piece of what happens in a chat.
@@ -142,6 +143,9 @@ pub enum ChunkBody {
     Oversize {
         /// How long it was.
         bytes: u64,
+        /// A position of the journal behind which the agent's output has it; what else was written
+        /// then may stand before it. The conversation knows it, a dialect does not.
+        cursor: Option<Cursor>,
     },
 }
 

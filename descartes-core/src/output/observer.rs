@@ -6,6 +6,7 @@ use std::time::Instant;
 use tokio::sync::watch;
 
 use crate::chat::{Heard, Link};
+use crate::cursor::Cursor;
 use crate::dialect::{Action, Dialect, Input};
 use crate::event::StreamName;
 use crate::limits::DIALECT_LINE_BYTES;
@@ -28,6 +29,8 @@ struct Line {
     begun: Vec<u8>,
     /// How long it is.
     bytes: u64,
+    /// The head of the journal when it began, which so has it behind that.
+    began: Option<Cursor>,
 }
 
 impl Observer {
@@ -55,14 +58,22 @@ impl Observer {
         Some((bytes, paused.subscribe()))
     }
 
-    /// Takes what the agent wrote.
-    pub(crate) fn look(&mut self, stream: StreamName, mut bytes: &[u8]) {
+    /// Takes what the agent wrote, before it is written down; `head` tells how far the journal is.
+    pub(crate) fn look(&mut self, stream: StreamName, mut bytes: &[u8], head: impl Fn() -> Cursor) {
         while let Some(end) = memchr::memchr(b'\n', bytes) {
-            self.lines[stream as usize].push(&bytes[..end]);
+            let line = &mut self.lines[stream as usize];
+            if line.bytes == 0 && end > DIALECT_LINE_BYTES {
+                line.began = Some(head());
+            }
+            line.push(&bytes[..end]);
             bytes = &bytes[end + 1..];
             self.show(stream);
         }
-        self.lines[stream as usize].push(bytes);
+        let line = &mut self.lines[stream as usize];
+        if line.bytes == 0 && !bytes.is_empty() {
+            line.began = Some(head());
+        }
+        line.push(bytes);
     }
 
     /// Nothing more comes in this run: what has no newline is a line all the same.
@@ -84,7 +95,7 @@ impl Observer {
 
     /// Shows a line that has ended.
     fn show(&mut self, stream: StreamName) {
-        let Line { begun, bytes } = std::mem::take(&mut self.lines[stream as usize]);
+        let Line { begun, bytes, began } = std::mem::take(&mut self.lines[stream as usize]);
         let is_oversize = bytes > DIALECT_LINE_BYTES as u64;
         match &mut self.listener {
             Listener::Words { dialect, paused } => {
@@ -96,7 +107,7 @@ impl Observer {
                 handle(&mut **dialect, paused, input);
             }
             Listener::Conversation(link) if is_oversize => {
-                link.tell(Heard::Oversize { stream, bytes });
+                link.tell(Heard::Oversize { stream, bytes, began });
             }
             Listener::Conversation(link) => link.tell(Heard::Line { stream, bytes: begun }),
         }

@@ -246,7 +246,7 @@ impl OutputSink {
             return;
         }
         if let Some(observer) = &mut state.observer {
-            observer.look(stream, bytes);
+            observer.look(stream, bytes, || self.journal.head());
             if observer.link().is_some() {
                 state.pace.read(Instant::now(), bytes.len());
             }

@@ -191,6 +191,9 @@ pub enum ChunkBody {
     Oversize {
         /// How long it was.
         bytes: u64,
+        /// Behind it the agent's output has the line, as `after` of `agent.logs` and `event.*`.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        cursor: Option<String>,
     },
     /// A chunk of a later daemon.
     #[serde(other)]

@@ -156,7 +156,7 @@ fn chunks() -> Vec<ChunkBody> {
         ChunkBody::Closed { by: Some("local".into()), reason: "stopped".into() },
         ChunkBody::Error(error),
         ChunkBody::Raw { line: "?".into() },
-        ChunkBody::Oversize { bytes: 2_000_000 },
+        ChunkBody::Oversize { bytes: 2_000_000, cursor: Some(cursor(41)) },
     ]
 }
 

@@ -41,20 +41,34 @@ impl Conversation {
             }
             Heard::NotStarted => self.not_begun(),
             Heard::Line { stream, bytes } => self.tell(Input::Line { stream, bytes: &bytes }),
-            Heard::Oversize { stream, bytes } => self.tell(Input::Oversize { stream, bytes }),
+            Heard::Oversize { stream, bytes, began } => {
+                for mut action in self.heed(Input::Oversize { stream, bytes }) {
+                    if let Action::Emit(chunk) = &mut action
+                        && let ChunkBody::Oversize { cursor, .. } = &mut chunk.body
+                    {
+                        *cursor = began;
+                    }
+                    self.act(action);
+                }
+            }
             Heard::Ended { code, signal, killed } => self.ended((code, signal), killed),
         }
     }
 
     /// Shows `input` to the dialect of the run, and does what it wants.
     pub(super) fn tell(&mut self, input: Input<'_>) {
+        for action in self.heed(input) {
+            self.act(action);
+        }
+    }
+
+    /// Shows `input` to the dialect of the run, and tells what it wants.
+    fn heed(&mut self, input: Input<'_>) -> Vec<Action> {
         let mut actions = Vec::new();
         if let Some(process) = &mut self.process {
             process.dialect.handle(Instant::now().into_std(), input, &mut actions);
         }
-        for action in actions {
-            self.act(action);
-        }
+        actions
     }
 
     /// A process that was to take the prompt could not be started.

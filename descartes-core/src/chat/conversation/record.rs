@@ -15,7 +15,7 @@ impl Conversation {
                 recorder.begins(start.clone(), words.clone());
             }
             Heard::Line { stream, bytes } => recorder.wrote(*stream, bytes),
-            Heard::Oversize { stream, bytes } => recorder.wrote_too_much(*stream, *bytes),
+            Heard::Oversize { stream, bytes, .. } => recorder.wrote_too_much(*stream, *bytes),
             Heard::Ended { code, signal, killed } => {
                 recorder.ended(Exit { code: *code, signal: *signal, killed: *killed });
             }

@@ -1,12 +1,14 @@
 use std::sync::Arc;
 
-use super::{builder, chat, host, prompt, story, turn, until};
+use super::{builder, chat, chunks, host, prompt, story, turn, until};
 use crate::agent::AgentError;
 use crate::chat::{ChatError, ChatSpec, ChatStatus, WhenBusy};
 use crate::dialect::Prompt;
-use crate::event::{ChunkErrorKind, TurnOutcome};
+use crate::event::{ChunkBody, ChunkErrorKind, Topic, TopicFilter, TurnOutcome};
+use crate::limits::{DIALECT_LINE_BYTES, OUTPUT_CHUNK_BYTES};
 use crate::runner::{AgentDriver, AgentRunner, Launch, SpawnError, Started};
-use crate::testing::{FakeAgent, FakeInput, FakeRunner};
+use crate::store::EventQuery;
+use crate::testing::{FakeAgent, FakeChat, FakeInput, FakeRunner};
 use crate::{Caller, PromptRequest, WaitFor};
 
 #[tokio::test(start_paused = true)]
@@ -151,6 +153,48 @@ async fn what_is_said_first_to_an_agent_that_is_begun_by_itself_reaches_it() {
         }
     };
     tokio::time::timeout(std::time::Duration::from_secs(60), heard).await.expect("it was greeted");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_line_that_is_too_long_is_found_behind_the_cursor_of_its_marker() {
+    let long = "x".repeat(3 * DIALECT_LINE_BYTES);
+    let said = format!("text before\n{long}\ntext after\ndone\n");
+    let runner = FakeRunner::new(move |mut agent: FakeAgent| {
+        let said = said.clone();
+        async move {
+            agent.say("ready\n").await;
+            while let FakeInput::Bytes(_) = agent.next().await {
+                for piece in said.as_bytes().chunks(OUTPUT_CHUNK_BYTES) {
+                    agent.say(std::str::from_utf8(piece).expect("text")).await;
+                }
+            }
+        }
+    });
+    let builder = crate::Descartes::builder().runner(Arc::new(runner));
+    let host = builder.backend(FakeChat::backend()).build().await.expect("it begins");
+    let chat = chat(&host).await;
+    for _ in 0..2 {
+        assert_eq!(&*turn(&host, chat, "go").await.content, "beforeafter");
+        tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+    }
+    let markers = chunks(&host, chat).await.into_iter().filter_map(|chunk| match chunk.body {
+        ChunkBody::Oversize { bytes, cursor } => Some((bytes, cursor.expect("it is known"))),
+        _ => None,
+    });
+    let [_, (bytes, cursor)] = markers.collect::<Vec<_>>()[..] else { panic!("two lines") };
+    assert_eq!(bytes, long.len() as u64);
+    let output = Topic::agent_output(host.chat(chat).expect("the chat").agent);
+    let query = EventQuery {
+        topics: vec![TopicFilter::Exact(output)],
+        after: cursor.position,
+        max_events: 10_000,
+        max_bytes: 64 << 20,
+    };
+    let page = host.journal().store().read(&query).await.expect("events");
+    let payloads = page.events.iter().flat_map(|event| event.payload.to_vec());
+    let written = String::from_utf8(payloads.collect()).expect("text");
+    assert_eq!(written.matches(&format!("{long}\ntext after\n")).count(), 1);
+    assert!(written.len() < 2 * long.len(), "the line of the turn before is not behind it");
 }
 
 #[tokio::test(start_paused = true)]

@@ -8,9 +8,9 @@ use super::turn::{Stage, Turn};
 use super::wire::{Answer, Closing, Line, Request, read};
 use super::{Claude, HANDSHAKE, NOBODY, OwnWork, Phase, REQUEST, failure, launch};
 use crate::agent::Activity;
-use crate::dialect::raw::raw;
+use crate::dialect::raw::{oversize, raw};
 use crate::dialect::{Action, Dialect};
-use crate::event::{ChunkBody, ChunkError, ChunkErrorKind, StreamChunk, TurnOutcome};
+use crate::event::{ChunkError, ChunkErrorKind, TurnOutcome};
 use crate::limits;
 
 impl Claude {
@@ -237,7 +237,7 @@ impl Claude {
 
     /// A line that is too long to be shown.
     pub(super) fn oversize(&mut self, now: Instant, bytes: u64, out: &mut Vec<Action>) {
-        out.push(Action::Emit(StreamChunk::new(self.last_turn, ChunkBody::Oversize { bytes })));
+        out.push(Action::Emit(oversize(self.last_turn, bytes)));
         if let Some(turn) = self.at_work().filter(|turn| turn.has_answered()) {
             turn.lost_end = Some(now + limits::CLAUDE_LOST_END);
         }

@@ -11,6 +11,7 @@ use uuid::Uuid;
 
 use super::{Entry, Given, Played, Wire, exit_code, known, read};
 use crate::chat::{Heard, Link};
+use crate::cursor::{Cursor, Position};
 use crate::dialect::{Action, Decision, Dialect, Input, Prompt, PromptPart, SessionSpec};
 use crate::event::StreamName;
 use crate::limits::DIALECT_LINE_BYTES;
@@ -29,6 +30,9 @@ pub(crate) struct Subject {
     /// Lines that mean nothing to it, beside those that mean nothing to anybody.
     pub(crate) strange: &'static [&'static str],
 }
+
+/// Where the journal is, which no dialect asks.
+const HEAD: Cursor = Cursor { store: 1, epoch: 1, position: Position(0), byte: 0 };
 
 /// Lines that mean nothing to anybody.
 const STRANGE: &[&str] = &[
@@ -299,11 +303,11 @@ impl Reader {
         while let Some(width) = widths.next().filter(|_| !rest.is_empty()) {
             let (piece, more) = rest.split_at((*width).max(least).min(rest.len()));
             rest = more;
-            self.observer.look(stream, piece);
+            self.observer.look(stream, piece, || HEAD);
             while let Some(heard) = self.link.take() {
                 let input = match &heard {
                     Heard::Line { stream, bytes } => Input::Line { stream: *stream, bytes },
-                    Heard::Oversize { stream, bytes } => {
+                    Heard::Oversize { stream, bytes, .. } => {
                         Input::Oversize { stream: *stream, bytes: *bytes }
                     }
                     _ => unreachable!("lines are heard"),

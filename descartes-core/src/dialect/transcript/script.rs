@@ -114,7 +114,7 @@ fn chunk_line(chunk: &StreamChunk) -> String {
         ChunkBody::Usage(usage) => format!("usage{}", usage_words(usage)),
         ChunkBody::Error(error) => format!("error {}", error_words(error)),
         ChunkBody::Raw { line } => format!("raw {line:?}"),
-        ChunkBody::Oversize { bytes } => format!("oversize {bytes}"),
+        ChunkBody::Oversize { bytes, .. } => format!("oversize {bytes}"),
         other => format!("{other:?}"),
     };
     format!("{text} {body}")

@@ -227,6 +227,7 @@ mod tests {
     use super::*;
     use crate::agent::{AgentId, AgentRecord, AgentSpec, Exit, ExitReason};
     use crate::approval::{Approval, ApprovalStatus};
+    use crate::cursor::{Cursor, Position};
     use crate::dialect::{AskKind, AskRequest, ToolEffect};
     use crate::event::{
         ChunkBody, ChunkError, ChunkErrorKind, Extent, StreamChunk, TurnOutcome, Usage,
@@ -302,6 +303,7 @@ mod tests {
         let (tool_name, tool_id): (Arc<str>, Arc<str>) = ("Bash".into(), "t1".into());
         let start = ChunkBody::ToolUseStart { tool_name, tool_id: Arc::clone(&tool_id) };
         let result: Arc<str> = "ok".into();
+        let cursor = Cursor { store: 7, epoch: 1, position: Position(41), byte: 0 };
         vec![
             ChunkBody::TurnStarted { prompt: "hi".into(), by: Some("me".into()), queued: true },
             ChunkBody::Text { content: "a".into(), block: 0 },
@@ -323,7 +325,8 @@ mod tests {
             ChunkBody::Closed { by: None, reason: "stopped".into() },
             ChunkBody::Error(error),
             ChunkBody::Raw { line: "?".into() },
-            ChunkBody::Oversize { bytes: 2_000_000 },
+            ChunkBody::Oversize { bytes: 2_000_000, cursor: None },
+            ChunkBody::Oversize { bytes: 2_000_000, cursor: Some(cursor) },
         ]
     }
 

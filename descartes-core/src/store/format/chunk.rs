@@ -77,7 +77,11 @@ enum BodyDisk {
     #[serde(rename = "raw")]
     Raw { line: Arc<str> },
     #[serde(rename = "oversize")]
-    Oversize { bytes: u64 },
+    Oversize {
+        bytes: u64,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        cursor: Option<String>,
+    },
 }
 
 #[derive(Serialize, Deserialize, Clone, Copy)]
@@ -181,7 +185,9 @@ impl From<&ChunkBody> for BodyDisk {
             ChunkBody::Closed { by, reason } => Self::Closed { by, reason },
             ChunkBody::Error(error) => Self::Error(ErrorDisk::from(&error)),
             ChunkBody::Raw { line } => Self::Raw { line },
-            ChunkBody::Oversize { bytes } => Self::Oversize { bytes },
+            ChunkBody::Oversize { bytes, cursor } => {
+                Self::Oversize { bytes, cursor: cursor.map(|cursor| cursor.to_string()) }
+            }
         }
     }
 }
@@ -229,7 +235,11 @@ impl BodyDisk {
             Self::Closed { by, reason } => ChunkBody::Closed { by, reason },
             Self::Error(error) => ChunkBody::Error(error.into_error()?),
             Self::Raw { line } => ChunkBody::Raw { line },
-            Self::Oversize { bytes } => ChunkBody::Oversize { bytes },
+            Self::Oversize { bytes, cursor } => {
+                let cursor = cursor.map(|cursor| cursor.parse()).transpose();
+                let cursor = cursor.map_err(|error| FormatError::new("chunk", error))?;
+                ChunkBody::Oversize { bytes, cursor }
+            }
         })
     }
 }

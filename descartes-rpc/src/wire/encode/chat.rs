@@ -227,6 +227,8 @@ enum BodyOut<'a> {
     },
     Oversize {
         bytes: u64,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        cursor: Option<String>,
     },
     Unknown,
 }
@@ -282,7 +284,9 @@ fn body<'a>(session_id: &'a str, chunk: &'a ev::StreamChunk) -> BodyOut<'a> {
         B::Closed { by, reason } => BodyOut::Closed { by: by.as_deref(), reason },
         B::Error(why) => BodyOut::Error(error(why)),
         B::Raw { line } => BodyOut::Raw { line },
-        B::Oversize { bytes } => BodyOut::Oversize { bytes: *bytes },
+        B::Oversize { bytes, cursor } => {
+            BodyOut::Oversize { bytes: *bytes, cursor: cursor.map(|cursor| cursor.to_string()) }
+        }
         _ => BodyOut::Unknown,
     }
 }
