@@ -53,7 +53,7 @@ pub struct Clock(Source);
 enum Source {
     #[default]
     System,
-    #[cfg(feature = "test-util")]
+    #[cfg(any(test, feature = "test-util"))]
     Fake { start: tokio::time::Instant, at: Timestamp },
 }
 
@@ -65,7 +65,7 @@ impl Clock {
     }
 
     /// A clock that shows `at` now and then moves as tokio's clock does.
-    #[cfg(feature = "test-util")]
+    #[cfg(any(test, feature = "test-util"))]
     #[must_use]
     pub fn fake(at: Timestamp) -> Self {
         Self(Source::Fake { start: tokio::time::Instant::now(), at })
@@ -79,7 +79,7 @@ impl Clock {
                 let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
                 Timestamp(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
             }
-            #[cfg(feature = "test-util")]
+            #[cfg(any(test, feature = "test-util"))]
             Source::Fake { start, at } => at.after(start.elapsed()),
         }
     }

@@ -28,6 +28,8 @@ use crate::descartes::{Caller, ChatOpened, PromptRequest};
 /// before; what it had not told them does not happen.
 ///
 /// ```
+/// # #[cfg(not(feature = "test-util"))] fn main() {}
+/// # #[cfg(feature = "test-util")]
 /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// use std::sync::Arc;
 ///
