@@ -266,6 +266,7 @@ fn start_marked(
     let bearing = tag::bear(shared.registry.tag_for(&marker));
     let last = table::last_pid();
     let child = command.spawn()?;
+    bearing.put_off();
     // A subreaper's children may be what it adopted from this very run: it cannot tell.
     if bearing.marked && !shared.subreaper {
         youth::forgive_strangers(&bearing, last, child.id());

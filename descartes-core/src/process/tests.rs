@@ -1,6 +1,7 @@
 //! Real processes: what they write, how they end, and that nothing of them stays.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use super::os::table;
@@ -232,6 +233,34 @@ async fn many_kills_at_once_end_every_tree() {
         let (left, exit) = done.expect("a kill");
         assert!(left.is_empty() && exit.forced && exit.swept >= 3, "{left:?} {exit:?}");
     }
+}
+
+/// What bears the mark of a run because it was started while the host did is no part of that run:
+/// an application's own programs, and what those start, outlive the agents that begin beside them.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn programs_of_the_application_are_not_taken_for_an_agents() {
+    const ROUNDS: usize = 30;
+    let host = host().await;
+    let is_over = Arc::new(AtomicBool::new(false));
+    let application = std::thread::spawn({
+        let is_over = Arc::clone(&is_over);
+        move || {
+            let mut ends = Vec::new();
+            while !is_over.load(Ordering::Relaxed) {
+                let script = "( /bin/true; exec /bin/true ) && /bin/true && exec /bin/true";
+                let ended = std::process::Command::new("/bin/sh").args(["-c", script]).status();
+                ends.push(ended.expect("a shell"));
+            }
+            ends
+        }
+    });
+    for _ in 0..ROUNDS {
+        let id = host.spawn(shell("sleep 1000"), "test").await.expect("it starts").record.id;
+        host.kill(id, Kill { force: true, grace: None }, "test").await.expect("it is killed");
+    }
+    is_over.store(true, Ordering::Relaxed);
+    let ends = application.join().expect("the application goes on");
+    assert!(ends.iter().all(|end| end.success()), "{ends:?}");
 }
 
 #[tokio::test]

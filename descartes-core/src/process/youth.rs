@@ -15,19 +15,28 @@ use super::registry::{Registration, Registry};
 const YOUTH: Duration = Duration::from_secs(1);
 /// More ids than this are not looked at one by one.
 const MOST: u32 = 256;
+/// How often strangers are looked for: what starts while one look goes on may bear the mark as well,
+/// as its parent did or as it had begun before the host put its own off.
+const LOOKS: usize = 3;
 
 /// Takes the mark from what somebody else in this process started between `last`, the last id
-/// before the start of `leader`, and now: a child of ours that leads no run.
+/// before the start of `leader`, and now: children of ours that lead no run, and what those have
+/// started before they were found.
 ///
-/// Not for a subreaper, whose children may have been adopted from the run.
-pub(super) fn forgive_strangers(bearing: &Bearing, last: Option<u32>, leader: u32) {
-    let host = std::process::id();
-    let strangers = last.and_then(since).into_iter().flatten().filter(|pid| *pid != leader);
-    for pid in strangers {
-        if let Ok(Some(entry)) = table::entry(pid)
-            && entry.parent == host
-        {
-            bearing.forgive(pid);
+/// The host has put off its mark by then. Not for a subreaper, whose children may have been adopted from the run.
+pub(super) fn forgive_strangers(bearing: &Bearing, mut last: Option<u32>, leader: u32) {
+    let mut parents = vec![std::process::id()];
+    for _ in 0..LOOKS {
+        let Some(young) = last.and_then(since).filter(|young| !young.is_empty()) else { return };
+        last = Some(*young.end());
+        // A child has a later id than its parent, and one look finds both.
+        for pid in young.filter(|pid| *pid != leader) {
+            if let Ok(Some(entry)) = table::entry(pid)
+                && parents.contains(&entry.parent)
+            {
+                bearing.forgive(pid);
+                parents.push(pid);
+            }
         }
     }
 }

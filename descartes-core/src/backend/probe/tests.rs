@@ -43,8 +43,9 @@ impl Programs {
         let (fresh, place) = (self.path("fresh"), self.path(name));
         let write = r#"printf '%s\n' "$1" >"$2" && chmod 755 "$2" && mv "$2" "$3""#;
         let mut writer = std::process::Command::new("/bin/sh");
-        let written = writer.args(["-c", write, "sh", &text]).args([fresh, place]).status();
-        assert!(written.expect("a shell").success());
+        let written = writer.args(["-c", write, "sh", &text]).args([fresh, place]).output();
+        let written = written.expect("a shell");
+        assert!(written.status.success(), "{written:?}");
         self.backend(&self.path(name).display().to_string())
     }
 

@@ -46,11 +46,18 @@ impl Bearing {
     }
 }
 
-impl Drop for Bearing {
-    fn drop(&mut self) {
+impl Bearing {
+    /// What is started from now on does not bear the mark; no other start begins before the end.
+    pub(in crate::process) fn put_off(&self) {
         if let Err(error) = setrlimit(Resource::Locks, self.before) {
             tracing::error!(%error, "the host cannot put its mark off");
         }
+    }
+}
+
+impl Drop for Bearing {
+    fn drop(&mut self) {
+        self.put_off();
     }
 }
 
