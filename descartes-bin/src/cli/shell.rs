@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use clap::CommandFactory;
 use clap_complete::Shell;
+use clap_mangen::Man;
 
 use super::arguments::Arguments;
 use super::failure::Failure;
@@ -24,7 +25,8 @@ pub(super) fn completions(shell: Shell, output: &Output) -> Result<ExitCode, Fai
 pub(super) fn manual(dir: &Path) -> Result<ExitCode, Failure> {
     let written = std::fs::create_dir_all(dir).and_then(|()| {
         clap_mangen::generate_to(Arguments::command(), dir)?;
-        clap_mangen::generate_to(Flags::command(), dir)
+        // Of section 8, beside the page of `descartes daemon` in section 1.
+        Man::new(Flags::command()).section("8").generate_to(dir)
     });
     let what = || format!("write manual pages to {}", dir.display());
     written.map_err(|source| Failure::Local { what: what(), source })?;
@@ -54,7 +56,7 @@ mod tests {
         let names = Arguments::command();
         let names =
             names.get_subcommands().map(|command| format!("descartes-{}.1", command.get_name()));
-        for name in names.chain(["descartes.1".to_owned(), "descartes-daemon.1".to_owned()]) {
+        for name in names.chain(["descartes.1".to_owned(), "descartes-daemon.8".to_owned()]) {
             let page = std::fs::read_to_string(dir.path().join(&name)).unwrap_or_default();
             assert!(page.contains(".SH NAME"), "{name}");
         }
