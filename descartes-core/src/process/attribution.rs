@@ -35,76 +35,108 @@ pub(super) trait Marks {
     fn is_young(&self, entry: &Entry) -> bool;
 }
 
+/// The process that looks.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Host {
+    pub(super) pid: u32,
+    /// Whether orphans below it become its children, so that they may be anybody's.
+    pub(super) adopts: bool,
+}
+
+/// What was found out of a process in one pass.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Found {
+    /// It is no run's.
+    Nobodys,
+    /// It is no run's, and nothing that descends from it by others than leaders is: the application
+    /// has started it, perhaps while the host bore a mark, which it then bears as well.
+    Applications,
+    Owned(Owner),
+}
+
 /// Finds the owner of every process: by its leader's pid, group or session, by what was known,
-/// by ancestry, and only then by its marks. `host` and what it descends from is nobody's.
+/// by ancestry, and only then by its marks. `host` and what it descends from is nobody's, and so is
+/// what it has started beside its runs.
 pub(super) fn attribute(
     entries: &[Entry],
-    host: u32,
+    host: Host,
     (claims, known): (&Claims, &mut Known),
     marks: &dyn Marks,
 ) -> Vec<Option<Owner>> {
     known.keep(entries);
     let index: HashMap<u32, usize> =
         entries.iter().enumerate().map(|(at, entry)| (entry.pid, at)).collect();
-    let mut found: Vec<Option<Option<Owner>>> = vec![None; entries.len()];
-    let mut above = Some(host);
+    let mut found = vec![None; entries.len()];
+    let mut above = Some(host.pid);
     // Bounded by the table's size, should its rows contradict each other.
     for _ in 0..entries.len() {
         let Some(at) = above.and_then(|pid| index.get(&pid)) else { break };
-        found[*at] = Some(None);
+        let is_parent_of_applications = entries[*at].pid == host.pid && !host.adopts;
+        found[*at] =
+            Some(if is_parent_of_applications { Found::Applications } else { Found::Nobodys });
         above = Some(entries[*at].parent);
     }
     let mut chain = Vec::new();
     for start in 0..entries.len() {
-        climb(start, (entries, &index), &found, |entry| quick(entry, claims, known), &mut chain);
-        settle(&mut chain, entries, &mut found, (claims, known), marks);
+        let quick = |entry: &Entry| quick(entry, claims, known);
+        let below = climb(start, (entries, &index), &found, quick, &mut chain);
+        settle((&mut chain, below), entries, &mut found, (claims, known), marks);
     }
-    found.into_iter().map(Option::flatten).collect()
+    let owner = |found| match found {
+        Some(Found::Owned(owner)) => Some(owner),
+        _ => None,
+    };
+    found.into_iter().map(owner).collect()
 }
 
-/// The way up from `start` to the first whose owner is known: that one and its owner last.
+/// The way up from `start` to the first whose owner is known: that one and its owner last. Returns
+/// what is known of the one at its end.
 fn climb(
     start: usize,
     (entries, index): (&[Entry], &HashMap<u32, usize>),
-    found: &[Option<Option<Owner>>],
+    found: &[Option<Found>],
     quick: impl Fn(&Entry) -> Option<Owner>,
     chain: &mut Vec<(usize, Option<Owner>)>,
-) {
+) -> Option<Found> {
     let mut at = start;
     while found[at].is_none() && chain.len() <= entries.len() {
         let owner = quick(&entries[at]);
         chain.push((at, owner));
         if owner.is_some() {
-            return;
+            return None;
         }
-        match index.get(&entries[at].parent) {
-            Some(parent) => at = *parent,
-            None => return,
-        }
+        at = *index.get(&entries[at].parent)?;
     }
     // An owned ancestor owns the way down to `start`; the host and the unowned do not.
-    if let Some(Some(owner)) = found[at] {
+    if let Some(Found::Owned(owner)) = found[at] {
         chain.push((at, Some(owner)));
     }
+    found[at]
 }
 
-/// Settles a way up from its top: whoever has no owner by then is asked for its marks.
+/// Settles a way up from its top, which is below what is known there: whoever has no owner by then
+/// and is not the application's is asked for its marks.
 fn settle(
-    chain: &mut Vec<(usize, Option<Owner>)>,
+    (chain, below): (&mut Vec<(usize, Option<Owner>)>, Option<Found>),
     entries: &[Entry],
-    found: &mut [Option<Option<Owner>>],
+    found: &mut [Option<Found>],
     (claims, known): (&Claims, &mut Known),
     marks: &dyn Marks,
 ) {
     let mut owner = None;
+    let is_applications = below == Some(Found::Applications);
     while let Some((at, quick)) = chain.pop() {
         let entry = &entries[at];
         let cached = known.0.get(&entry.identity()).copied();
         owner = owner.or(quick);
-        if owner.is_none() && cached.is_none() {
+        if owner.is_none() && cached.is_none() && !is_applications {
             owner = marked(entry, claims, marks);
         }
-        found[at] = Some(owner);
+        found[at] = Some(match owner {
+            Some(owner) => Found::Owned(owner),
+            None if is_applications => Found::Applications,
+            None => Found::Nobodys,
+        });
         if owner.is_some() || (cached.is_none() && !marks.is_young(entry)) {
             known.0.insert(entry.identity(), owner);
         }
@@ -137,6 +169,8 @@ mod tests {
     use crate::agent::AgentId;
 
     const HOST: u32 = 10;
+    const ADOPTING: Host = Host { pid: HOST, adopts: true };
+    const APPLICATION: Host = Host { pid: HOST, adopts: false };
 
     #[derive(Default)]
     struct FakeMarks {
@@ -170,7 +204,16 @@ mod tests {
         known: &mut Known,
         marks: &FakeMarks,
     ) -> Vec<u32> {
-        let owners = attribute(entries, HOST, (&registry.claims(), known), marks);
+        owned_of(ADOPTING, entries, (registry, known), marks)
+    }
+
+    fn owned_of(
+        host: Host,
+        entries: &[Entry],
+        (registry, known): (&Registry, &mut Known),
+        marks: &FakeMarks,
+    ) -> Vec<u32> {
+        let owners = attribute(entries, host, (&registry.claims(), known), marks);
         let pids = entries.iter().zip(owners).filter(|(_, owner)| owner.is_some());
         pids.map(|(entry, _)| entry.pid).collect()
     }
@@ -192,6 +235,23 @@ mod tests {
             FakeMarks { tags: HashMap::from([(31, registration.tag)]), ..Default::default() };
         let all = owned(&table, &registry, &mut Known::default(), &marks);
         assert_eq!(all, [20, 21, 22, 30, 31, 32]);
+    }
+
+    #[test]
+    fn what_the_application_has_started_is_its_own_whatever_mark_it_bears() {
+        let (registry, registration) = run(20);
+        let mut table = vec![process(1, 0), process(HOST, 1), process(20, HOST), process(21, 20)];
+        table.extend([process(40, HOST), process(41, 40), process(42, 41), process(50, 1)]);
+        let tags = [40, 41, 42, 50].map(|pid| (pid, registration.tag));
+        let marks = FakeMarks { tags: HashMap::from(tags), ..Default::default() };
+        let of = |host, known: &mut Known| owned_of(host, &table, (&registry, known), &marks);
+        assert_eq!(of(APPLICATION, &mut Known::default()), [20, 21, 50]);
+        assert_eq!(of(ADOPTING, &mut Known::default()), [20, 21, 40, 41, 42, 50]);
+        // Seen once, it stays so when its parent is gone.
+        let mut known = Known::default();
+        of(APPLICATION, &mut known);
+        let after = [process(1, 0), process(HOST, 1), process(20, HOST), process(42, 1)];
+        assert_eq!(owned_of(APPLICATION, &after, (&registry, &mut known), &marks), [20]);
     }
 
     #[test]

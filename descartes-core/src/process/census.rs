@@ -9,8 +9,8 @@ use rustix::io::Errno;
 use rustix::process::Signal;
 use tokio::sync::{OnceCell, watch};
 
-use super::attribution::{Known, Marks, attribute};
-use super::os::leader::{Children, children, reap_adopted};
+use super::attribution::{Host, Known, Marks, attribute};
+use super::os::leader::{Children, children, may_adopt, reap_adopted};
 use super::os::signal::{self, Sent};
 use super::os::spare;
 use super::os::table::{self, Entry, NoDescriptor};
@@ -159,7 +159,7 @@ impl Census {
         let mut partial = listed.is_err();
         let entries = listed.unwrap_or_default();
         let claims = inner.registry.claims();
-        let host = std::process::id();
+        let host = Host { pid: std::process::id(), adopts: inner.adopts || may_adopt() };
         let marks = ProcMarks::new();
         // An empty list would make all that is known forgotten.
         let owners = match &*entries {

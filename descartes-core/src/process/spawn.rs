@@ -15,7 +15,7 @@ use tokio::net::unix::pipe;
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
-use super::os::leader::Leader;
+use super::os::leader::{Leader, may_adopt};
 use super::os::{table, tag};
 use super::registry::Registration;
 use super::{Shared, lookup, marker, run, youth};
@@ -267,8 +267,8 @@ fn start_marked(
     let last = table::last_pid();
     let child = command.spawn()?;
     bearing.put_off();
-    // A subreaper's children may be what it adopted from this very run: it cannot tell.
-    if bearing.marked && !shared.subreaper {
+    // What was adopted from this very run looks the same.
+    if bearing.marked && !may_adopt() {
         youth::forgive_strangers(&bearing, last, child.id());
     }
     let registration = shared.registry.register(child.id(), marker);

@@ -23,7 +23,8 @@ const LOOKS: usize = 3;
 /// before the start of `leader`, and now: children of ours that lead no run, and what those have
 /// started before they were found.
 ///
-/// The host has put off its mark by then. Not for a subreaper, whose children may have been adopted from the run.
+/// The host has put off its mark by then. Not for one that adopts: its children may have been the
+/// run's.
 pub(super) fn forgive_strangers(bearing: &Bearing, mut last: Option<u32>, leader: u32) {
     let mut parents = vec![std::process::id()];
     for _ in 0..LOOKS {

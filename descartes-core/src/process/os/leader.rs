@@ -140,3 +140,10 @@ pub(in crate::process) enum Children {
 pub(in crate::process) fn become_subreaper() -> io::Result<()> {
     Ok(rustix::process::set_child_subreaper(Some(rustix::process::getpid()))?)
 }
+
+/// Whether orphans may become children of this process: whoever has made it a subreaper, and in a
+/// container where it is the first process.
+pub(in crate::process) fn may_adopt() -> bool {
+    rustix::process::getpid().is_init()
+        || rustix::process::child_subreaper().map_or(true, |reaper| reaper.is_some())
+}
