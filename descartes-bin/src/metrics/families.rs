@@ -32,6 +32,11 @@ fn daemon(source: &Source, text: &mut Text) {
     let up = source.descartes.health().uptime.as_secs_f64();
     let help = "How long the daemon has been running.";
     text.single("descartes_uptime_seconds", Kind::Gauge, help, up);
+    if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+        let help = "Tasks inside the daemon: as many as before when everything is quiet again.";
+        let tasks = runtime.metrics().num_alive_tasks();
+        text.single("descartes_tasks", Kind::Gauge, help, tasks);
+    }
     let began = source.began.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     let help = "When the daemon began, in seconds since 1970.";
     text.single("descartes_start_time_seconds", Kind::Gauge, help, began.as_secs_f64());
