@@ -21,7 +21,7 @@ import loads
 import quiet
 from claims import claims
 from daemon import PATIENCE
-from wires import HEADERS, KEY, Guarded, Refused, Unix, Wrong, wire
+from wires import HEADERS, KEY, Cut, Guarded, Refused, Unix, Wrong, wire
 
 LOADS = claims(loads) + claims(broken)
 # Loads at work at once.
@@ -102,7 +102,7 @@ def failure(stage, function, seed, stormy):
         return traceback.format_exc()
     except Refused as refused:
         return None if stormy and refused.kind in CUT else traceback.format_exc()
-    except GONE:
+    except (Cut, *GONE):
         return None if stormy else traceback.format_exc()
     except Exception:
         return traceback.format_exc()

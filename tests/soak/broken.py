@@ -18,7 +18,8 @@ STRANGER = b"POST /rpc HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/
 BEARER = b"Authorization: Bearer " + KEY.encode() + b"\r\n"
 HEAD = STRANGER + BEARER
 UPGRADE = (b"GET /ws HTTP/1.1\r\nHost: 127.0.0.1\r\n" + BEARER + b"Connection: Upgrade\r\n"
-           b"Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n")
+           b"Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+           b"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n")
 GREETING = (b"\xff" + bytes(8) + b"\x7f\x03\x00NULL" + bytes(16) + bytes(32))[:64]
 
 
@@ -26,6 +27,14 @@ def reset(connection):
     """Closes it as a machine that lost its power and came back."""
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     connection.close()
+
+
+def status(connection):
+    """The status of the answer that comes."""
+    line = connection.recv(12)
+    if not line:
+        raise ConnectionError("the daemon has closed the connection")
+    return line
 
 
 def drop(connection, luck):
@@ -100,7 +109,7 @@ def garbage(stage, luck):
 def oversized_ones(stage, luck):
     connection = tcp(stage.daemon)
     connection.sendall(HEAD + b"Content-Length: 999999999999\r\n\r\n")
-    same(connection.recv(13), b"HTTP/1.1 413 ", "a body that is too large")
+    same(status(connection), b"HTTP/1.1 413", "a body that is too large")
     connection.close()
     with contextlib.suppress(ConnectionError), wire(Unix, stage.daemon) as talk:
         for _ in range(20):
@@ -149,7 +158,7 @@ def guesses(stage, luck):
         connection = tcp(stage.daemon)
         connection.sendall(STRANGER + b"Authorization: Bearer " + secret.encode()
                            + b"\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
-        same(connection.recv(13), b"HTTP/1.1 401 ", "a guessed secret")
+        same(status(connection), b"HTTP/1.1 401", "a guessed secret")
         connection.close()
         with wire(Unix, stage.daemon) as talk:
             try:

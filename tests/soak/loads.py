@@ -10,7 +10,7 @@ import zmq
 
 from claims import claim
 from daemon import PATIENCE, counted, output_of
-from wires import PLAIN, Http, Refused, Req, Unix, WebSocket, Wrong, reached, wire
+from wires import PLAIN, Cut, Http, Refused, Req, Unix, WebSocket, Wrong, reached, wire
 from zeromq import Json, MessagePack, hear, opened, published, request, tell
 
 def same(seen, expected, what):
@@ -32,7 +32,18 @@ def parrot(stage, *words):
 
 
 def wait(talk, agent):
-    return talk.call("agent.wait", agent_id=agent, timeout_secs=PATIENCE - 5)
+    """How an agent ended that nobody ends."""
+    ended = talk.call("agent.wait", agent_id=agent, timeout_secs=PATIENCE - 5)
+    if ended["status"] in ("killed", "lost"):
+        raise Cut(f"{agent} is {ended['status']}")
+    return ended
+
+
+def killed(talk, agent, method="agent.kill", **how):
+    status = talk.call(method, agent_id=agent, **how)["status"]
+    if status == "lost":
+        raise Cut(f"{agent} is lost")
+    same(status, "killed", method)
 
 
 def rows(talk, agent, stream):
@@ -83,9 +94,8 @@ def trees_are_killed_whole(stage, luck):
         agent = spawn(talk, parrot(stage, *manner))
         deaf = "deaf" in manner or "all" in manner
         how = {"force": True} if luck.random() < 0.5 else {"grace_secs": 1 if deaf else 10}
-        killed = talk.call("agent.kill", agent_id=agent, **how)
-        same(killed["status"], "killed", "a kill")
-        same(talk.call("agent.kill", agent_id=agent)["status"], "killed", "a second kill")
+        killed(talk, agent, **how)
+        killed(talk, agent)
 
 
 @claim
@@ -100,7 +110,7 @@ def policies_and_restarts_end(stage, luck):
         talk.call("agent.pause", agent_id=again, force=True)
         talk.call("agent.resume", agent_id=again)
         same(talk.call("agent.get", agent_id=again)["run"], before + 1, "runs")
-        same(talk.call("agent.stop", agent_id=again)["status"], "killed", "a stop")
+        killed(talk, again, "agent.stop")
 
 
 @claim

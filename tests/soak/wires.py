@@ -22,6 +22,10 @@ class Wrong(Exception):
     """An answer that may not be, also while the daemon is restarted."""
 
 
+class Cut(Exception):
+    """Something that only a restart may end."""
+
+
 class Refused(Exception):
     """An error of the daemon's, with its `data`."""
 
