@@ -32,8 +32,8 @@ pub use flags::Flags;
 pub use group::Group;
 pub use remote::Remote;
 pub use setting::{
-    ApprovalDefault, ApprovalMode, CommandLine, Durability, Endpoint, LogFormat, LogLevel, Origins,
-    Patience, Patterns, Port, QueueSize, Variables,
+    ApprovalDefault, ApprovalMode, CommandLine, Durability, Endpoint, Kept, LogFormat, LogLevel,
+    Origins, Patience, Patterns, Port, QueueSize, Variables,
 };
 
 /// The cargo features of this build that bring a transport.
@@ -243,11 +243,22 @@ pub struct Logging {
     pub file: Option<PathBuf>,
     /// For people or for machines.
     pub format: LogFormat,
+    /// Bytes beyond which the file is put aside as `.1` and another begun; 0 is never.
+    pub rotate_bytes: u64,
+    /// Files put aside that are kept: `.1`, the youngest, to `.N`.
+    pub keep: Kept,
 }
 
 impl Default for Logging {
     fn default() -> Self {
-        Self { level: LogLevel::Info, stdout: true, file: None, format: LogFormat::Text }
+        Self {
+            level: LogLevel::Info,
+            stdout: true,
+            file: None,
+            format: LogFormat::Text,
+            rotate_bytes: 64 * 1024 * 1024,
+            keep: Kept(5),
+        }
     }
 }
 

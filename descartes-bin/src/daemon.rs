@@ -32,6 +32,7 @@ pub(crate) use failure::Failure;
 #[cfg(feature = "zmq")]
 pub(crate) use failure::chain;
 pub(crate) use lock::{InstanceLock, LockError};
+use logs::Logs;
 #[cfg(test)]
 pub(crate) use settings::wired;
 
@@ -73,8 +74,8 @@ fn start(flags: &Flags, began: Instant, output: &Output) -> Result<Code, Failure
         return Ok(Code::Done);
     }
     directories.prepare()?;
-    let set_level = logs::begin(&config.logging, surroundings.var("RUST_LOG"))
-        .map_err(Failure::internal("open the log"))?;
+    let logs =
+        Logs::begin(&config.logging, &surroundings).map_err(Failure::internal("open the log"))?;
     if flags.detached
         && let Err(error) = rustix::process::setsid()
     {
@@ -101,7 +102,7 @@ fn start(flags: &Flags, began: Instant, output: &Output) -> Result<Code, Failure
         #[cfg(feature = "metrics")]
         scrape: crate::metrics::Scrape::default(),
     };
-    let ended = runtime.block_on(run::run(plan, set_level));
+    let ended = runtime.block_on(run::run(plan, logs));
     runtime.shutdown_timeout(LAST_WORK);
     ended
 }

@@ -1,5 +1,6 @@
 //! All printing of the command line: results on standard output, everything else on standard error.
 
+mod plain;
 mod table;
 
 use std::fmt;
@@ -7,6 +8,7 @@ use std::io::{self, Write};
 
 use serde::Serialize;
 
+pub(crate) use plain::is_plain;
 pub(crate) use table::Table;
 
 /// Where results go, and in which form.

@@ -69,7 +69,7 @@ impl Secrets {
                 if let Err(error) = removed
                     && error.kind() != io::ErrorKind::NotFound
                 {
-                    tracing::warn!(%agent, %error, "secret values could not be removed");
+                    tracing::warn!(agent_id = %agent, %error, "secret values could not be removed");
                 }
             }
         }

@@ -17,6 +17,7 @@ use descartes_core::idempotency::{Begin, Ticket};
 use descartes_core::store::Batch;
 use descartes_core::{Caller, Descartes};
 use serde::Serialize;
+use tracing::Instrument;
 
 use crate::audit::Act;
 use crate::decode::{ParamFault, decode};
@@ -107,7 +108,8 @@ where
             call.cx.announce_key(&key);
             let digest = call.host.digest.of(call.descartes(), &params).await?;
             let run = move |effect, params| noted(act, run(effect, params));
-            let task = tokio::spawn(keyed::<M, _>(call, key, digest, params, run));
+            let effect = keyed::<M, _>(call, key, digest, params, run);
+            let task = tokio::spawn(effect.in_current_span());
             task.await.unwrap_or_else(|lost| Err(RpcError::internal(&lost)))
         }
         None => {

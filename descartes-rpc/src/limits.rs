@@ -143,3 +143,6 @@ pub const REMOTE_LAST_ANSWER: Duration = Duration::from_secs(5);
 /// How long a page of a remote agent's events is waited for, where there are more agents than
 /// [`SUBSCRIPTIONS_PER_CONNECTION`]: less than the 30 s that a daemon grants.
 pub const REMOTE_PAGE_WAIT: Duration = Duration::from_secs(20);
+
+/// Letters of a request's identifier that are logged: enough to find it by, whoever made it up.
+pub const LOGGED_ID_CHARS: usize = 64;

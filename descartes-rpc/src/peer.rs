@@ -4,7 +4,10 @@ mod standing;
 
 use std::{
     fmt,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -30,11 +33,15 @@ pub(crate) use standing::Standing;
 #[derive(Clone)]
 pub struct Peer {
     transport: &'static str,
+    connection_id: u64,
     address: Option<Arc<str>>,
     credentials: Option<Credentials>,
     standing: Option<Arc<Standing>>,
     principal: Arc<watch::Sender<Option<Principal>>>,
 }
+
+/// Names connections in logs; nothing else depends on it.
+static CONNECTIONS: AtomicU64 = AtomicU64::new(1);
 
 /// What the operating system says of a peer's process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,8 +57,10 @@ impl Peer {
     /// A peer of `transport` without any authority.
     #[must_use]
     pub fn new(transport: &'static str) -> Self {
+        let connection_id = CONNECTIONS.fetch_add(1, Ordering::Relaxed);
         let principal = Arc::new(watch::Sender::new(None));
-        Self { transport, address: None, credentials: None, standing: None, principal }
+        let (address, credentials, standing) = (None, None, None);
+        Self { transport, connection_id, address, credentials, standing, principal }
     }
 
     /// A peer that owns this instance: the application itself, or what it vouches for.
@@ -122,6 +131,13 @@ impl Peer {
     #[must_use]
     pub const fn transport(&self) -> &'static str {
         self.transport
+    }
+
+    /// The number of its connection, as logs name it: that of a peer and its clones, of no other peer
+    /// in this process.
+    #[must_use]
+    pub const fn connection_id(&self) -> u64 {
+        self.connection_id
     }
 
     /// Where it connects from.
@@ -207,6 +223,7 @@ impl fmt::Debug for Peer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Peer")
             .field("transport", &self.transport)
+            .field("connection_id", &self.connection_id)
             .field("address", &self.address)
             .field("credentials", &self.credentials)
             .field("standing", &self.standing)
@@ -227,5 +244,7 @@ mod tests {
         let name = |peer: &Peer| peer.principal().unwrap().name().to_owned();
         assert_eq!((name(&same).as_str(), name(&other).as_str()), ("ann", "local"));
         assert_eq!(other.transport(), "ws");
+        assert_eq!(first.connection_id(), other.connection_id(), "it is the same connection");
+        assert_ne!(first.connection_id(), Peer::new("http").connection_id());
     }
 }

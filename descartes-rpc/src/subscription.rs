@@ -15,6 +15,7 @@ use descartes_core::{
 };
 use futures_core::Stream;
 use futures_util::future::BoxFuture;
+use tracing::Span;
 
 use crate::{
     auth::{Over, Validity},
@@ -41,10 +42,12 @@ pub(crate) struct Notifications {
     attending: Option<Attending>,
     /// Ready when its reader is believed no longer; none when that never comes.
     over: Option<BoxFuture<'static, Over>>,
+    /// The call that it was opened by, for the log.
+    call: Span,
 }
 
 impl Notifications {
-    pub(crate) const fn new(
+    pub(crate) fn new(
         journal: Journal,
         subscription: Subscription,
         ticket: SubscriptionTicket,
@@ -59,6 +62,7 @@ impl Notifications {
             ended: false,
             attending: None,
             over: None,
+            call: Span::current(),
         }
     }
 
@@ -162,7 +166,7 @@ impl Stream for Notifications {
             let said = match std::task::ready!(this.subscription.poll_next(cx)) {
                 Some(Ok(item)) => this.say(item),
                 Some(Err(error)) => {
-                    tracing::warn!(%error, "a subscription cannot go on");
+                    this.call.in_scope(|| tracing::warn!(%error, "a subscription cannot go on"));
                     Some(this.end(EndReason::StoreError))
                 }
                 None => Some(this.end(EndReason::Shutdown)),

@@ -146,6 +146,7 @@ async fn connection<S: RpcService>(
     if peer.principal().is_none() {
         limits.login = Some(LOGIN_DEADLINE);
     }
+    let connection_id = peer.connection_id();
     let served = serve_connection(
         shared.rpc.clone(),
         peer,
@@ -156,7 +157,7 @@ async fn connection<S: RpcService>(
     tokio::select! {
         ended = served => {
             if let Err(error) = ended {
-                tracing::debug!(%error, "connection ended");
+                tracing::debug!(connection_id, %error, "connection ended");
             }
         }
         () = shared.cut.cancelled() => {}

@@ -31,6 +31,8 @@ mod house;
 mod idle;
 /// Killing is complete: when the answer comes, nothing of the tree lives.
 mod kill;
+/// Logs: whose every line is, and files that are put aside, moved away or full.
+mod logging;
 /// The page of numbers: as Prometheus reads it, and equal to what was done.
 mod metrics;
 /// Output is exact, byte for byte, from everywhere.

@@ -79,6 +79,8 @@ const SHOWN: &[(&str, &str, &str)] = &[
     ("logging.stdout", LISTENING, "logs_go_where_they_are_told_in_the_shape_that_is_told"),
     ("logging.file", LISTENING, "logs_go_where_they_are_told_in_the_shape_that_is_told"),
     ("logging.format", LISTENING, "logs_go_where_they_are_told_in_the_shape_that_is_told"),
+    ("logging.rotate_bytes", LOGS, "the_file_is_put_aside_when_it_is_large_as_often_as_is_said"),
+    ("logging.keep", LOGS, "the_file_is_put_aside_when_it_is_large_as_often_as_is_said"),
     (
         "limits.calls_per_connection",
         TRANSPORTS,
@@ -98,6 +100,7 @@ const SHOWN: &[(&str, &str, &str)] = &[
 ];
 const KEYS_AND_TOKENS: &str = "tests/it/credentials.rs";
 const LISTENING: &str = "tests/it/start.rs";
+const LOGS: &str = "tests/it/logging.rs";
 const NUMBERS: &str = "tests/it/metrics.rs";
 const TRANSPORTS: &str = "descartes-bin/src/transports/tests.rs";
 

@@ -101,7 +101,14 @@ pub(super) const KEYS: &[Key] = keys! {
         connection_timeout_secs,
         idle_timeout_secs needs "http" [restart],
     }
-    logging { level, stdout [restart], file [restart], format [restart] }
+    logging {
+        level,
+        stdout [restart],
+        file [restart],
+        format [restart],
+        rotate_bytes,
+        keep,
+    }
     store { durability [restart], min_free_bytes [restart] }
     limits {
         hierarchy_depth,

@@ -109,6 +109,21 @@ impl Setting for QueueSize {
     }
 }
 
+/// How many old files are kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Kept(pub u32);
+
+impl Setting for Kept {
+    fn read(value: &Value) -> Result<Self, Expected> {
+        let number = u32::read(value).ok().filter(|count| *count <= 1000);
+        number.map(Self).ok_or("a whole number from 0 to 1000")
+    }
+
+    fn show(&self) -> Option<String> {
+        self.0.show()
+    }
+}
+
 impl Setting for bool {
     fn read(value: &Value) -> Result<Self, Expected> {
         match value {

@@ -140,7 +140,7 @@ impl Host {
     pub(super) fn name_who_blocks(&self) {
         for agent in self.descartes.live() {
             let (id, status) = (agent.id, agent.status.as_str());
-            tracing::warn!(agent = %id, name = %agent.name, status, "has not ended");
+            tracing::warn!(agent_id = %id, name = %agent.name, status, "has not ended");
         }
     }
 

@@ -1,78 +1,78 @@
 //! Where logs go and what they look like.
 
-use std::fs::{File, OpenOptions};
+mod file;
+mod line;
+mod sink;
+
 use std::io::{self, IsTerminal};
-use std::os::unix::fs::OpenOptionsExt;
-use std::sync::Mutex;
+use std::sync::Arc;
 
 use tracing_subscriber::filter::{EnvFilter, LevelFilter};
-use tracing_subscriber::fmt::MakeWriter;
-use tracing_subscriber::fmt::writer::{BoxMakeWriter, MakeWriterExt};
-use tracing_subscriber::reload::Handle;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::reload;
+use tracing_subscriber::util::SubscriberInitExt;
 
-use crate::config::{LogFormat, LogLevel, Logging};
+use crate::config::{LogLevel, Logging, Surroundings};
+use file::{LogFile, Rotation};
+use line::{Lines, Shape};
+use sink::{Console, Sink};
 
-/// Has another level logged from now on.
-pub(super) type SetLevel = Box<dyn Fn(LogLevel) + Send + Sync>;
+/// What can be changed of the logs while they are written.
+pub(super) struct Logs {
+    set_level: Box<dyn Fn(LogLevel) + Send + Sync>,
+    file: Option<Arc<Sink<LogFile>>>,
+}
 
-/// Begins to log as configured; `rust_log` says more exactly what. What it returns changes the level.
-///
-/// # Errors
-/// When the file cannot be opened.
-pub(super) fn begin(logging: &Logging, rust_log: Option<&str>) -> io::Result<SetLevel> {
-    let file = logging.file.as_ref().map(|path| {
-        OpenOptions::new().create(true).append(true).mode(0o600).open(path).map(Mutex::new)
-    });
-    let Some(writer) = writer(logging.stdout, file.transpose()?) else {
-        return Ok(Box::new(|_| {}));
-    };
-    let rust_log = rust_log.unwrap_or_default().to_owned();
-    let filter = move |given| {
-        let filter = EnvFilter::builder().with_default_directive(level(given).into());
-        filter.parse_lossy(&rust_log)
-    };
-    let logs = tracing_subscriber::fmt()
-        .with_env_filter(filter(logging.level))
-        .with_writer(writer)
-        .with_ansi(logging.file.is_none() && io::stdout().is_terminal());
-    match logging.format {
-        LogFormat::Text => {
-            let logs = logs.with_filter_reloading();
-            let set = reloading(logs.reload_handle(), filter);
-            logs.init();
-            Ok(set)
+impl Logs {
+    /// Begins to log as configured; `RUST_LOG` says more exactly what.
+    ///
+    /// # Errors
+    /// When the file cannot be opened.
+    pub(super) fn begin(logging: &Logging, surroundings: &Surroundings) -> io::Result<Self> {
+        let shape = Shape::of(logging.format);
+        let open = |path| LogFile::open(path, rotation(logging));
+        let file = logging.file.clone().map(open).transpose()?;
+        let file = file.map(|file| Arc::new(Sink::new(file, shape)));
+        let colours = io::stdout().is_terminal() && surroundings.var("NO_COLOR").is_none();
+        let console = logging.stdout.then(|| Sink::new(Console, shape));
+        if file.is_none() && console.is_none() {
+            return Ok(Self { set_level: Box::new(|_| {}), file });
         }
-        LogFormat::Json => {
-            let logs = logs.json().with_filter_reloading();
-            let set = reloading(logs.reload_handle(), filter);
-            logs.init();
-            Ok(set)
+        let rust_log = surroundings.var("RUST_LOG").unwrap_or_default().to_owned();
+        let filter = move |given| {
+            let filter = EnvFilter::builder().with_default_directive(level(given).into());
+            filter.parse_lossy(&rust_log)
+        };
+        let (reloaded, handle) = reload::Layer::new(filter(logging.level));
+        let lines = Lines { shape, colours, console, file: file.clone() };
+        tracing_subscriber::registry().with(reloaded).with(lines).init();
+        let set_level = Box::new(move |level| {
+            if let Err(error) = handle.reload(filter(level)) {
+                tracing::warn!(%error, "the level of logs stays as it was");
+            }
+        });
+        Ok(Self { set_level, file })
+    }
+
+    /// Goes on in the file of that name: somebody may have moved the one that was written.
+    pub(super) fn reopen(&self) {
+        let Some(file) = &self.file else { return };
+        if let Err(error) = file.with(LogFile::reopen) {
+            tracing::warn!(%error, "the log cannot be opened anew: the old file is written on");
+        }
+    }
+
+    /// Puts in force what does not take a restart.
+    pub(super) fn reconfigure(&self, logging: &Logging) {
+        (self.set_level)(logging.level);
+        if let Some(file) = &self.file {
+            file.with(|file| file.set_rotation(rotation(logging)));
         }
     }
 }
 
-fn reloading<S: 'static>(
-    handle: Handle<EnvFilter, S>,
-    filter: impl Fn(LogLevel) -> EnvFilter + Send + Sync + 'static,
-) -> SetLevel {
-    Box::new(move |level| {
-        if let Err(error) = handle.reload(filter(level)) {
-            tracing::warn!(%error, "the level of logs stays as it was");
-        }
-    })
-}
-
-fn writer(stdout: bool, file: Option<Mutex<File>>) -> Option<BoxMakeWriter> {
-    match (stdout, file) {
-        (true, Some(file)) => Some(BoxMakeWriter::new(file.and(io::stdout))),
-        (true, None) => Some(BoxMakeWriter::new(io::stdout)),
-        (false, Some(file)) => Some(boxed(file)),
-        (false, None) => None,
-    }
-}
-
-fn boxed(writer: impl for<'a> MakeWriter<'a> + Send + Sync + 'static) -> BoxMakeWriter {
-    BoxMakeWriter::new(writer)
+fn rotation(logging: &Logging) -> Rotation {
+    Rotation { bytes: logging.rotate_bytes, keep: logging.keep.0 }
 }
 
 fn level(level: LogLevel) -> LevelFilter {

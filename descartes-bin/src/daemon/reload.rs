@@ -11,7 +11,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::descriptors;
 use super::host::Host;
-use super::logs::SetLevel;
+use super::logs::Logs;
 use super::manager::Manager;
 use crate::config::{Config, Flags, Surroundings};
 use crate::transports::Change;
@@ -53,7 +53,7 @@ pub(super) struct Reloader {
     /// How many connections there may be.
     pub(super) connections: u64,
     pub(super) host: Arc<Host>,
-    pub(super) set_level: SetLevel,
+    pub(super) logs: Logs,
     /// Who is told while it reloads.
     pub(super) manager: Option<Arc<Manager>>,
     /// One of each transport.
@@ -81,6 +81,8 @@ impl Reloader {
         if let Some(manager) = &manager {
             manager.reloading();
         }
+        // Whatever the configuration is worth: who has moved the log wants another one.
+        self.logs.reopen();
         let reloaded = self.read_anew(by).await;
         if let Some(manager) = &manager {
             manager.ready();
@@ -100,7 +102,7 @@ impl Reloader {
         if let Err(error) = self.host.reconfigure(&change.config, self.connections) {
             return refused(error.to_string());
         }
-        (self.set_level)(change.config.logging.level);
+        self.logs.reconfigure(&change.config.logging);
         for take_over in &self.changes {
             take_over(&change.config);
         }

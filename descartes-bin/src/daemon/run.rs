@@ -13,7 +13,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::failure::Failure;
 use super::host::{self, Host};
-use super::logs::SetLevel;
+use super::logs::Logs;
 use super::manager::{self, Manager};
 use super::notice;
 use super::reload::{self, Reloader};
@@ -56,7 +56,7 @@ pub(super) struct Plan<'a> {
 }
 
 /// Lives until a signal or a call ends it.
-pub(super) async fn run(plan: Plan<'_>, set_level: SetLevel) -> Result<Code, Failure> {
+pub(super) async fn run(plan: Plan<'_>, logs: Logs) -> Result<Code, Failure> {
     // First of all, so that a signal during the start ends the daemon in order.
     let mut signals = StopSignals::install().map_err(Failure::internal("handle signals"))?;
     let hangup = signals::reload_asked().map_err(Failure::internal("handle signals"))?;
@@ -75,7 +75,7 @@ pub(super) async fn run(plan: Plan<'_>, set_level: SetLevel) -> Result<Code, Fai
     let served = Served::start(&host, listeners);
     let published = plan.publish(&endpoints)?;
     let manager = Manager::of(&plan.surroundings).map(Arc::new);
-    let mut reloader = plan.reloader(&host, set_level, changes);
+    let mut reloader = plan.reloader(&host, logs, changes);
     reloader.manager.clone_from(&manager);
     let reloading = AbortOnDropHandle::new(tokio::spawn(reloader.work(hangup, reloads)));
     plan.output.note(notice::ready(
@@ -158,14 +158,14 @@ impl Plan<'_> {
         }
     }
 
-    fn reloader(&self, host: &Arc<Host>, set_level: SetLevel, changes: Vec<Change>) -> Reloader {
+    fn reloader(&self, host: &Arc<Host>, logs: Logs, changes: Vec<Change>) -> Reloader {
         Reloader {
             flags: self.flags.clone(),
             surroundings: self.surroundings.clone(),
             config: self.config.clone(),
             connections: self.connections,
             host: Arc::clone(host),
-            set_level,
+            logs,
             manager: None,
             changes,
         }

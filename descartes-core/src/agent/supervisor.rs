@@ -16,9 +16,10 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
+use tracing::Instrument;
 
 use super::restart::RestartHistory;
-use super::{Activity, AgentError, AgentRecord, ExitReason, PauseMode};
+use super::{Activity, AgentError, AgentRecord, ExitReason, PauseMode, span_of};
 use crate::backend::Backend;
 use crate::chat::Link;
 use crate::descartes::Core;
@@ -139,7 +140,12 @@ impl Run {
 
 impl Supervisor {
     /// Works until the agent has ended for good.
-    pub(crate) async fn work(mut self) {
+    pub(crate) fn work(self) -> impl Future<Output = ()> + Send {
+        let span = span_of(self.record.id);
+        self.until_end().instrument(span)
+    }
+
+    async fn until_end(mut self) {
         while self.record.is_live() {
             let event = self.next().await;
             // Boxed, because what is done seldom would make every waiting agent larger.

@@ -291,7 +291,7 @@ impl Descartes {
             Ok(Some(env)) => Ok(env),
             Ok(None) => Err(AgentError::EnvMissing { names: names() }),
             Err(error) => {
-                tracing::warn!(agent = %record.id, %error, "secret values could not be read");
+                tracing::warn!(agent_id = %record.id, %error, "secret values could not be read");
                 Err(AgentError::EnvMissing { names: names() })
             }
         }

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tracing::Instrument;
+
 use super::{Core, Descartes, not_found};
 use crate::agent::supervisor::status_event;
 use crate::agent::{AgentError, AgentFilter, AgentId, AgentRecord};
@@ -37,8 +39,8 @@ impl Descartes {
             return Err(AgentError::WrongStatus { id, status, exit });
         }
         let (core, by) = (Arc::clone(&self.core), by.into());
-        let work = tokio::spawn(async move { core.forget(record, &by).await });
-        work.await.unwrap_or(Err(AgentError::Broken))
+        let work = async move { core.forget(record, &by).await };
+        tokio::spawn(work.in_current_span()).await.unwrap_or(Err(AgentError::Broken))
     }
 
     /// Forgets the ended agents that `prune` selects; returns which.

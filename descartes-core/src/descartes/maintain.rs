@@ -84,7 +84,7 @@ async fn forget_agents(core: &Arc<Core>) {
     for (_, record) in ended.into_iter().take(excess.max(old)) {
         let id = record.id;
         if let Err(error) = core.forget(record, &"system".into()).await {
-            tracing::warn!(agent = %id, %error, "an ended agent is still kept");
+            tracing::warn!(agent_id = %id, %error, "an ended agent is still kept");
             return;
         }
     }

@@ -101,7 +101,7 @@ async fn adopt(core: &Arc<Core>, record: &AgentRecord) -> Taken {
     let mark = match core.mark_of(record.id).await {
         Ok(mark) => mark,
         Err(error) => {
-            tracing::error!(agent = %record.id, %error, "an agent cannot be taken over");
+            tracing::error!(agent_id = %record.id, %error, "an agent cannot be taken over");
             return not;
         }
     };
@@ -120,7 +120,7 @@ async fn adopt(core: &Arc<Core>, record: &AgentRecord) -> Taken {
             Taken::Over(Box::new(Adopted { record, live, supervisor, output, event }))
         }
         Adoption::Lost { reason, swept } => {
-            tracing::info!(agent = %record.id, %reason, "an agent is lost");
+            tracing::info!(agent_id = %record.id, %reason, "an agent is lost");
             Taken::Not { swept }
         }
     }

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use tracing::Instrument;
+
 use super::recording::not_recorded;
 use super::{Caller, Core, Descartes, PromptRequest, Settings};
 use crate::agent::registry::{Live, Reservation};
@@ -72,11 +74,11 @@ impl Descartes {
             Err(error) => return (Err(error), ticket),
         };
         let descartes = self.clone();
-        let work = tokio::spawn(async move {
+        let work = async move {
             let result = descartes.begin_and_ask(plan, ticket.as_mut()).await;
             (result, ticket)
-        });
-        work.await.unwrap_or_else(|error| {
+        };
+        tokio::spawn(work.in_current_span()).await.unwrap_or_else(|error| {
             tracing::error!(%error, "starting an agent ended unexpectedly");
             (Err(AgentError::Broken), None)
         })
@@ -295,7 +297,7 @@ async fn undo(core: &Core, id: AgentId, chat: Option<ChatId>) {
         batch.deletes.push(Key::new(Space::CHAT, chat.to_string()));
     }
     if let Err(error) = core.journal.commit(batch).await {
-        tracing::warn!(agent = %id, %error, "the record of an agent that did not start remains");
+        tracing::warn!(agent_id = %id, %error, "the record of an agent that did not start remains");
     }
     core.secrets.forget(id).await;
 }

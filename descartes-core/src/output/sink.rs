@@ -384,7 +384,7 @@ async fn commit_pending(sink: Arc<OutputSink>) {
             Ok(_) => sink.committed(events),
             Err(StoreError::Closed) => return sink.give_up(),
             Err(error) => {
-                tracing::debug!(agent = %sink.agent, %error, "output waits for the store");
+                tracing::debug!(agent_id = %sink.agent, %error, "output waits for the store");
                 tokio::time::sleep(Duration::from_millis(10)).await;
                 sink.journal.works().await;
             }

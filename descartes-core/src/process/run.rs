@@ -9,6 +9,7 @@ use rustix::process::Signal as KernelSignal;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
+use tracing::Instrument;
 
 use super::Shared;
 use super::os::leader::Leader;
@@ -19,7 +20,7 @@ use super::spawn::Child;
 use super::stdin::Stdin;
 use super::tree::{Left, Swept, Tree};
 use super::youth;
-use crate::agent::StdinMode;
+use crate::agent::{StdinMode, span_of};
 use crate::event::StreamName;
 use crate::limits::AGENT_COMMANDS;
 use crate::runner::{
@@ -51,7 +52,16 @@ struct Run {
 }
 
 /// Owns `child` from its start to the end of its tree.
-pub(super) async fn own(shared: Arc<Shared>, child: Child, driver: AgentDriver) {
+pub(super) fn own(
+    shared: Arc<Shared>,
+    child: Child,
+    driver: AgentDriver,
+) -> impl Future<Output = ()> + Send {
+    let span = span_of(child.launch.agent);
+    until_gone(shared, child, driver).instrument(span)
+}
+
+async fn until_gone(shared: Arc<Shared>, child: Child, driver: AgentDriver) {
     let (mut controls, events) = driver.split();
     let mut run = Run::new(&shared, child, &events);
     run.until_exit(&mut controls).await;
@@ -78,14 +88,15 @@ impl Run {
         let (ended, watch) = watch::channel(false);
         let mut pumps = JoinSet::new();
         let out = events.output_handle();
-        pumps.spawn(pump(stdout, StreamName::Stdout, out.clone(), watch.clone()));
-        pumps.spawn(pump(stderr, StreamName::Stderr, out, watch));
+        let of_stdout = pump(stdout, StreamName::Stdout, out.clone(), watch.clone());
+        pumps.spawn(of_stdout.in_current_span());
+        pumps.spawn(pump(stderr, StreamName::Stderr, out, watch).in_current_span());
         let stdin = Stdin::new(stdin);
         let close = launch.stdin == StdinMode::Closed;
         if !launch.first_input.is_empty()
             && let Err(error) = stdin.push(launch.first_input.into(), close)
         {
-            tracing::warn!(agent = %launch.agent, %error, "the first input was not taken");
+            tracing::warn!(agent_id = %launch.agent, %error, "the first input was not taken");
         }
         let tree = Tree::new(shared.census.clone(), &registration);
         Self {

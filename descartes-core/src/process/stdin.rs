@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use bytes::{Buf as _, Bytes};
 use tokio::net::unix::pipe;
 use tokio::task::JoinHandle;
+use tracing::Instrument;
 
 use crate::limits::STDIN_QUEUE_BYTES;
 use crate::runner::StdinError;
@@ -49,7 +50,7 @@ impl Stdin {
         }
         state.closing = close;
         if let Some(pipe) = state.pipe.take() {
-            state.writer = Some(tokio::spawn(write(Arc::clone(&self.0), pipe)));
+            state.writer = Some(tokio::spawn(write(Arc::clone(&self.0), pipe).in_current_span()));
         }
         Ok(())
     }

@@ -10,6 +10,7 @@ use std::task::{Context, Poll, ready};
 use descartes_core::idempotency::Begin;
 use tokio::runtime::Handle;
 use tokio::sync::{oneshot, watch};
+use tracing::Instrument;
 
 use super::{Answer, outcome};
 use crate::decode::decode;
@@ -87,12 +88,13 @@ pub(super) async fn attended<M: Method>(
     let (answer, answered) = oneshot::channel();
     let entry = Entry { left: left.clone(), _done: done };
     let kept = raw.clone();
-    tokio::spawn(async move {
+    let work = async move {
         if let Err(answer) = answer.send(effect.await) {
             entry.left.clone().keep::<M>(kept, answer).await;
         }
         drop(entry);
-    });
+    };
+    tokio::spawn(work.in_current_span());
     Attending::<M> { answered, late: Some((left, raw)), method: PhantomData }.await
 }
 

@@ -1,4 +1,4 @@
-//! One log line a call, without parameters.
+//! What a log says of a call: never its parameters.
 
 use std::{
     fmt,
@@ -10,13 +10,15 @@ use std::{
 
 use pin_project_lite::pin_project;
 use tower::Service;
-use tracing::Level;
+use tracing::Span;
 
-use crate::message::{Reply, Request, Text};
+use crate::limits::LOGGED_ID_CHARS;
+use crate::message::{Id, Reply, Request};
 use crate::meter::{Ended, Meter};
 
-/// Logs each call with its method, transport, outcome and time, at `debug`; parameters never. It
-/// counts them as well.
+/// Puts each call into a span with its method, transport, connection and identifier, so that every
+/// line of a log that belongs to it names them, and logs its outcome and time at `debug`; parameters
+/// never. It counts them as well.
 #[derive(Clone, Debug)]
 pub struct Trace<S> {
     inner: S,
@@ -49,15 +51,16 @@ where
 
     fn call(&mut self, request: Request) -> Self::Future {
         let noted = Noted::of(&request, Arc::clone(&self.meter));
-        TraceFuture { noted, call: self.inner.call(request) }
+        let call = noted.span().in_scope(|| self.inner.call(request));
+        TraceFuture { noted, call }
     }
 }
 
 /// What is remembered of a call, to be counted and logged.
 #[derive(Debug)]
 pub(crate) struct Noted {
-    /// For its log line; nothing when nobody listens.
-    method: Option<Text>,
+    /// What happens in it is of the call.
+    span: Span,
     /// The method, if there is such a one, and the transport.
     labels: (Option<&'static str>, &'static str),
     begun: Instant,
@@ -66,10 +69,15 @@ pub(crate) struct Noted {
 
 impl Noted {
     pub(crate) fn of(request: &Request, meter: Arc<Meter>) -> Self {
-        let method = tracing::enabled!(Level::DEBUG).then(|| request.method.clone());
         let found = request.admission.found.map(|found| found.traits.name);
         let labels = (found, request.peer.transport());
-        Self { method, labels, begun: Instant::now(), meter: Some(meter) }
+        let span = span(request, labels);
+        Self { span, labels, begun: Instant::now(), meter: Some(meter) }
+    }
+
+    /// What happens in it is of the call.
+    pub(crate) const fn span(&self) -> &Span {
+        &self.span
     }
 
     /// The call has ended so; counted once.
@@ -82,10 +90,35 @@ impl Noted {
         };
         let took = self.begun.elapsed();
         meter.count(self.labels, ended, took);
-        if let Some(method) = self.method.take() {
-            let (transport, micros) = (self.labels.1, took.as_micros());
-            tracing::debug!(method = method.as_str(), transport, outcome, micros, "call");
+        let micros = took.as_micros();
+        tracing::debug!(parent: &self.span, outcome, micros, "call");
+    }
+}
+
+/// The span of a call. Of the level of errors, so that whatever is logged in it has its fields.
+fn span(request: &Request, (method, transport): (Option<&'static str>, &'static str)) -> Span {
+    let id = request.id.as_ref().filter(|id| **id != Id::Null);
+    tracing::error_span!(
+        "call",
+        // What is no method is a text of its caller's, who is told it.
+        method = method.unwrap_or("unknown"),
+        transport,
+        connection_id = request.peer.connection_id(),
+        request_id = id.map(|id| display(Logged(id))),
+    )
+}
+
+/// An identifier as a log has it: without quotes, escaped, and no longer than is needed to find it.
+struct Logged<'a>(&'a Id);
+
+impl fmt::Display for Logged<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = self.0.meaning();
+        let mut letters = text.chars();
+        for letter in letters.by_ref().take(LOGGED_ID_CHARS).flat_map(char::escape_debug) {
+            fmt::Write::write_char(f, letter)?;
         }
+        if letters.next().is_some() { f.write_str("…") } else { Ok(()) }
     }
 }
 
@@ -106,7 +139,10 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
-        let outcome = ready!(this.call.poll(cx));
+        let outcome = {
+            let _inside = this.noted.span.enter();
+            ready!(this.call.poll(cx))
+        };
         if let Ok(reply) = &outcome {
             this.noted.log(reply);
         }
@@ -117,5 +153,20 @@ where
 impl<F> fmt::Debug for TraceFuture<F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("TraceFuture").field("noted", &self.noted).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_identifier_is_logged_escaped_and_bounded() {
+        let shown = |id: &Id| Logged(id).to_string();
+        assert_eq!(shown(&Id::number(7)), "7");
+        assert_eq!(shown(&Id::text("a b")), "a b");
+        assert_eq!(shown(&Id::text("\u{1b}[2J\n\"")), "\\u{1b}[2J\\n\\\"");
+        let long = shown(&Id::text(&"x".repeat(1000)));
+        assert_eq!(long.chars().count(), LOGGED_ID_CHARS + 1);
     }
 }

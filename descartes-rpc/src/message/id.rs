@@ -54,6 +54,14 @@ impl Id {
         }
     }
 
+    /// What it says, without quotes and escapes.
+    pub(crate) fn meaning(&self) -> Cow<'_, str> {
+        match self {
+            Self::Number(text) | Self::Text(text) => text.meaning(),
+            Self::Null => Cow::Borrowed("null"),
+        }
+    }
+
     /// Writes the JSON text.
     pub fn encode_into(&self, out: &mut BytesMut) {
         out.put_slice(self.as_json().as_bytes());

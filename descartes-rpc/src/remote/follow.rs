@@ -81,7 +81,7 @@ impl Follow {
                 // A connection that is lost and made again at once is nothing to show.
                 continue;
             }
-            tracing::debug!(remote = self.remote.name(), agent = %self.place.agent, %error,
+            tracing::debug!(remote = self.remote.name(), agent_id = %self.place.agent, %error,
                 "a remote agent is not followed");
             self.follows.send_replace(false);
             sleep(REMOTE_RETRY).await;
@@ -168,7 +168,7 @@ impl Follow {
                     return Ok(self.known_as(spawned.agent_id));
                 }
                 Err(error) if nothing_runs(&error) => {
-                    tracing::warn!(remote = self.remote.name(), agent = %self.place.agent, %error,
+                    tracing::warn!(remote = self.remote.name(), agent_id = %self.place.agent, %error,
                         "a start that an earlier host had asked for has failed");
                     return Err(Stop::Ended(End::gone(exit::never_began(&error))));
                 }

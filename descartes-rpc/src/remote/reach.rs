@@ -226,7 +226,7 @@ impl Remote {
                 if ours {
                     continue;
                 }
-                tracing::info!(remote = %self.name, agent = %agent.id, "ends an agent of nobody");
+                tracing::info!(remote = %self.name, agent_id = %agent.id, "ends an agent of nobody");
                 self.end(agent.id, true).await?;
             }
             if found.next_page_token.is_none() {

@@ -10,6 +10,7 @@ use std::{
 };
 
 use tower::Service;
+use tracing::Instrument;
 
 use super::{
     Dispatch, Dispatched, RpcBuilder,
@@ -128,12 +129,13 @@ impl Rpc {
         let mut noted = Noted::of(&request, Arc::clone(&self.shared.meter));
         let dispatch = self.shared.dispatch.as_ref();
         // A panic leaves the dispatch as any other call would find it: methods share no half state.
-        let outcome = match catch_unwind(AssertUnwindSafe(|| methods::call(dispatch, request))) {
+        let span = noted.span().clone();
+        let call = || span.in_scope(|| methods::call(dispatch, request));
+        let outcome = match catch_unwind(AssertUnwindSafe(call)) {
             Ok(Dispatched::Now(outcome)) => outcome,
             Ok(Dispatched::Later(call)) => {
-                return RpcFuture(State::Late(Box::pin(async move {
-                    Ok(methods::reply(id, call.await))
-                })));
+                let call = async move { Ok(methods::reply(id, call.await)) };
+                return RpcFuture(State::Late(Box::pin(call.instrument(span))));
             }
             Err(panic) => Err(panicked(panic.as_ref())),
         };

@@ -96,7 +96,7 @@ impl Supervisor {
             Ok(_) | Err(ControlError::Ended) => return,
             Err(error) => error,
         };
-        tracing::error!(agent = %self.record.id, %error, "a kill did not work");
+        tracing::error!(agent_id = %self.record.id, %error, "a kill did not work");
         let Some(stop) = self.stop.take() else { return };
         for answer in stop.killers {
             drop(answer.send(Err(not_killed(&error))));

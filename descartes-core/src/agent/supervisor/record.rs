@@ -73,7 +73,7 @@ impl Supervisor {
                 if Trouble::of(&error).is_some() {
                     self.unrecorded = Some(batch);
                 }
-                tracing::warn!(agent = %self.record.id, %error, "a change is not written yet");
+                tracing::warn!(agent_id = %self.record.id, %error, "a change is not written yet");
                 self.core.registry.update(self.record.clone());
                 false
             }

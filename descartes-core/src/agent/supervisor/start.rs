@@ -224,7 +224,7 @@ impl Supervisor {
                 }
             }
             Err(error) => {
-                tracing::warn!(agent = %self.record.id, %error, "the next run did not start");
+                tracing::warn!(agent_id = %self.record.id, %error, "the next run did not start");
                 self.could_not_start().await;
                 let mut error = Some(error);
                 for answer in restarters {
