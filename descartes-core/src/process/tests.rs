@@ -349,7 +349,12 @@ async fn what_an_earlier_host_left_is_ended_and_counted() {
     assert!(pids.iter().all(|pid| lives(*pid)));
     let swept = runner.sweep_leftovers(instance, &[known]).await;
     assert!(swept.get(&known).is_some_and(|count| *count >= 2), "{swept:?}");
-    assert!(!pids.into_iter().any(lives));
+    // They are nobody's children here: who collects them is process 1, when it comes to it.
+    let until = Instant::now() + Duration::from_secs(60);
+    while pids.iter().any(|pid| lives(*pid)) {
+        assert!(Instant::now() < until, "{pids:?}");
+        tokio::task::yield_now().await;
+    }
 }
 
 #[tokio::test]
