@@ -14,6 +14,7 @@ mod remotes;
 mod run;
 mod settings;
 mod signals;
+mod stop;
 mod usage;
 
 use std::process::ExitCode;

@@ -65,6 +65,8 @@ pub(crate) struct Ground<'a> {
     pub(crate) scrape: crate::metrics::Scrape,
     /// How long calls may go on once the daemon stops.
     pub(crate) drain: Duration,
+    /// Cancelled when nobody is accepted any more.
+    pub(crate) closing: CancellationToken,
 }
 
 impl Ground<'_> {

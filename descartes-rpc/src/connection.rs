@@ -28,4 +28,4 @@ pub use state::{Connection, ConnectionLimits};
 pub use subscriptions::SubscriptionTicket;
 pub use turns::OrderKey;
 pub(crate) use turns::Turn;
-pub(crate) use waits::WaitTicket;
+pub(crate) use waits::{WaitEnd, WaitTicket};

@@ -40,6 +40,17 @@ pub const STREAM_BYTES: usize = 64 * KIB;
 pub const STALL: Duration = Duration::from_secs(30);
 /// The same while draining.
 pub const STALL_DRAINING: Duration = Duration::from_secs(5);
+/// A connection that is shut down is closed when its peer has said nothing for so long: what it sent
+/// before it could know is on its way until then, and is answered.
+pub const DRAIN_QUIET: Duration = Duration::from_millis(50);
+/// How long that is waited for when nothing else is under way; then its pauses count for nothing.
+pub const DRAIN_PATIENCE: Duration = Duration::from_secs(1);
+/// Messages that are still answered on a connection that is shut down: what its socket can hold of
+/// small ones. Who sends more has heard of it.
+pub const DRAIN_MESSAGES: u64 = 16 * 1024;
+/// Events that a subscription still tells when it is shut down, if they are there: the ends of the
+/// agents that were stopped before it. Who is behind reads on from its cursor.
+pub const LAST_EVENTS: usize = 1024;
 /// How long the calls of a connection go on whose peer will send no more: it may only have closed
 /// its sending side (`printf … | nc -U`), which looks the same as being gone.
 pub const LINGER: Duration = Duration::from_secs(1);

@@ -26,6 +26,7 @@ pub struct Meter(RwLock<HashMap<(&'static str, &'static str), Arc<Counts>>>);
 /// The calls of one method over one transport.
 #[derive(Debug, Default)]
 struct Counts {
+    at_work: AtomicU64,
     succeeded: AtomicU64,
     unanswered: AtomicU64,
     failed: Mutex<BTreeMap<&'static str, u64>>,
@@ -94,6 +95,30 @@ impl Meter {
         counts.micros.fetch_add(micros, Ordering::Relaxed);
     }
 
+    /// Calls that are under way, waiting ones included, by method.
+    #[must_use]
+    pub fn at_work(&self) -> BTreeMap<&'static str, u64> {
+        let all = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        let mut at_work = BTreeMap::new();
+        for ((method, _), counts) in all.iter() {
+            let count = counts.at_work.load(Ordering::Relaxed);
+            if count > 0 {
+                *at_work.entry(*method).or_default() += count;
+            }
+        }
+        at_work
+    }
+
+    /// Counts a call of `method` as under way until that is dropped.
+    pub(crate) fn begin(
+        &self,
+        (method, transport): (Option<&'static str>, &'static str),
+    ) -> UnderWay {
+        let counts = self.of((method.unwrap_or(UNKNOWN), transport));
+        counts.at_work.fetch_add(1, Ordering::Relaxed);
+        UnderWay(counts)
+    }
+
     /// What has been counted so far, by method and transport.
     #[must_use]
     pub fn read(&self) -> Vec<Counted> {
@@ -109,6 +134,16 @@ impl Meter {
         }
         let mut all = self.0.write().unwrap_or_else(PoisonError::into_inner);
         Arc::clone(all.entry(key).or_default())
+    }
+}
+
+/// A call that is under way, until this is dropped.
+#[derive(Debug)]
+pub(crate) struct UnderWay(Arc<Counts>);
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        self.0.at_work.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -145,5 +180,15 @@ mod tests {
         assert_eq!((list.times[0], list.times[1], list.times[BUCKETS.len()]), (1, 1, 1));
         assert_eq!(list.took, Duration::from_micros(31_002_001));
         assert_eq!((unknown.method, unknown.calls()), (UNKNOWN, 1));
+    }
+
+    #[test]
+    fn calls_under_way_are_named_by_their_method_until_they_end() {
+        let meter = Meter::default();
+        let by_two =
+            [meter.begin((Some("agent.wait"), "unix")), meter.begin((Some("agent.wait"), "http"))];
+        assert_eq!(meter.at_work(), BTreeMap::from([("agent.wait", 2)]));
+        drop(by_two);
+        assert!(meter.at_work().is_empty());
     }
 }

@@ -20,6 +20,7 @@ use tracing::Span;
 use crate::{
     auth::{Over, Validity},
     connection::SubscriptionTicket,
+    limits::LAST_EVENTS,
     message::{EndReason, Notification, Text},
 };
 
@@ -38,6 +39,8 @@ pub(crate) struct Notifications {
     /// What is being said, and the index of the next of it.
     batch: Option<(EventBatch, usize)>,
     ended: bool,
+    /// How many events it still tells when it is shut down.
+    last: usize,
     /// Its reader may decide approvals that it is told of.
     attending: Option<Attending>,
     /// Ready when its reader is believed no longer; none when that never comes.
@@ -60,6 +63,7 @@ impl Notifications {
             encode,
             batch: None,
             ended: false,
+            last: LAST_EVENTS,
             attending: None,
             over: None,
             call: Span::current(),
@@ -153,23 +157,40 @@ impl Stream for Notifications {
         if this.ended {
             return Poll::Ready(None);
         }
-        if let Poll::Ready(reason) = this.ticket.poll_ended(cx) {
+        let ended = this.ticket.poll_ended(cx);
+        if let Poll::Ready(reason) = ended
+            && (reason != EndReason::Shutdown || this.last == 0)
+        {
             return Poll::Ready(Some(this.end(reason)));
         }
         if let Poll::Ready(reason) = this.poll_over(cx) {
             return Poll::Ready(Some(this.end(reason)));
         }
+        match (this.poll_said(cx), ended) {
+            (Poll::Pending, Poll::Ready(reason)) => Poll::Ready(Some(this.end(reason))),
+            (said, Poll::Ready(_)) => {
+                this.last -= 1;
+                said
+            }
+            (said, Poll::Pending) => said,
+        }
+    }
+}
+
+impl Notifications {
+    /// What comes next, as long as nobody ends it.
+    fn poll_said(&mut self, cx: &mut Context<'_>) -> Poll<Option<Notification>> {
         loop {
-            if let Some(notification) = this.next_of_batch() {
+            if let Some(notification) = self.next_of_batch() {
                 return Poll::Ready(Some(notification));
             }
-            let said = match std::task::ready!(this.subscription.poll_next(cx)) {
-                Some(Ok(item)) => this.say(item),
+            let said = match std::task::ready!(self.subscription.poll_next(cx)) {
+                Some(Ok(item)) => self.say(item),
                 Some(Err(error)) => {
-                    this.call.in_scope(|| tracing::warn!(%error, "a subscription cannot go on"));
-                    Some(this.end(EndReason::StoreError))
+                    self.call.in_scope(|| tracing::warn!(%error, "a subscription cannot go on"));
+                    Some(self.end(EndReason::StoreError))
                 }
-                None => Some(this.end(EndReason::Shutdown)),
+                None => Some(self.end(EndReason::Shutdown)),
             };
             if said.is_some() {
                 return Poll::Ready(said);

@@ -17,6 +17,7 @@ use tokio::{
     net::{TcpListener, TcpSocket},
     sync::Semaphore,
 };
+use tokio_util::sync::CancellationToken;
 
 use crate::{caller::TRANSPORT, limits::BACKLOG, options::HttpOptions};
 
@@ -43,6 +44,9 @@ pub struct HttpConfig {
     pub uid_lookup: Arc<dyn UidLookup>,
     /// One permit is one connection; share it between transports to bound them together.
     pub connections: Arc<Semaphore>,
+    /// Cancelled, nobody is accepted any more, while those who are connected are served as before
+    /// until the server is told to stop.
+    pub closing: CancellationToken,
 }
 
 impl HttpConfig {
@@ -56,6 +60,7 @@ impl HttpConfig {
             own_uid: rustix::process::geteuid().as_raw(),
             uid_lookup: Arc::new(KernelLookup),
             connections: Arc::new(Semaphore::new(CONNECTIONS)),
+            closing: CancellationToken::new(),
         }
     }
 }

@@ -10,14 +10,21 @@ use descartes_rpc::{
     same_user::{KernelLookup, SameUser, Stranger},
     service::RpcService,
 };
+use futures_util::{FutureExt, future::FusedFuture};
 use tokio::{
     net::{UnixListener, UnixStream},
     sync::{OwnedSemaphorePermit, Semaphore},
+    task::unconstrained,
     time::timeout,
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use crate::{UnixConfig, UnixTransport, limits::ACCEPT_PAUSE, lines::Lines, refusal::Refusal};
+use crate::{
+    UnixConfig, UnixTransport,
+    limits::{ACCEPT_PAUSE, BACKLOG},
+    lines::Lines,
+    refusal::Refusal,
+};
 
 /// The name of this transport in peers, logs and metrics.
 pub(crate) const TRANSPORT: &str = "unix";
@@ -35,8 +42,8 @@ struct Shared<S> {
 }
 
 impl UnixTransport {
-    /// Serves until `shutdown` completes; then reads nothing more, finishes what was begun, and
-    /// cuts what is left after the drain limit. Returns when nobody is connected any more and the
+    /// Serves until `shutdown` completes; then answers what has come by that time, and cuts what is
+    /// left after the drain limit. Returns when nobody is connected any more and the
     /// socket is removed. Dropping the future stops accepting, removes the socket and leaves
     /// connections to the runtime.
     ///
@@ -59,9 +66,19 @@ impl UnixTransport {
             cut: CancellationToken::new(),
         });
         let tasks = TaskTracker::new();
-        accept(&listener, &shared, &tasks, shutdown).await;
+        let mut shutdown = pin!(shutdown.fuse());
+        let closed = async {
+            tokio::select! {
+                () = shared.config.closing.cancelled() => {}
+                () = &mut shutdown => {}
+            }
+        };
+        accept(&listener, &shared, &tasks, closed).await;
         drop(listener);
         drop(claim);
+        if !shutdown.is_terminated() {
+            shutdown.await;
+        }
         shared.drain.cancel();
         tasks.close();
         let mut left = pin!(tasks.wait());
@@ -74,39 +91,45 @@ impl UnixTransport {
     }
 }
 
+/// Lets connections in until the door is `closed`, and then those that had come by that time.
 async fn accept<S: RpcService>(
     listener: &UnixListener,
     shared: &Arc<Shared<S>>,
     tasks: &TaskTracker,
-    shutdown: impl Future<Output = ()> + Send,
+    closed: impl Future<Output = ()> + Send,
 ) {
-    let mut shutdown = pin!(shutdown);
+    let take = |stream| match shared.admit(&stream) {
+        Ok((peer, permit)) => {
+            tasks.spawn(connection(Arc::clone(shared), stream, peer, permit));
+        }
+        Err(refusal) => refusal.tell(stream),
+    };
+    let mut closed = pin!(closed);
     let mut pause = ACCEPT_PAUSE.0;
     loop {
         let accepted = tokio::select! {
             biased;
-            () = &mut shutdown => return,
+            () = &mut closed => break,
             accepted = listener.accept() => accepted,
         };
         match accepted {
             Ok((stream, _)) => {
                 pause = ACCEPT_PAUSE.0;
-                match shared.admit(&stream) {
-                    Ok((peer, permit)) => {
-                        tasks.spawn(connection(Arc::clone(shared), stream, peer, permit));
-                    }
-                    Err(refusal) => refusal.tell(stream),
-                }
+                take(stream);
             }
             Err(error) if is_of_one_connection(&error) => {}
             Err(error) => {
                 tracing::warn!(%error, ?pause, "cannot accept connections for now");
-                if timeout(pause, &mut shutdown).await.is_ok() {
-                    return;
+                if timeout(pause, &mut closed).await.is_ok() {
+                    break;
                 }
                 pause = (pause * 2).min(ACCEPT_PAUSE.1);
             }
         }
+    }
+    for _ in 0..BACKLOG {
+        let Some(Ok((stream, _))) = unconstrained(listener.accept()).now_or_never() else { return };
+        take(stream);
     }
 }
 

@@ -22,6 +22,7 @@ use std::{
 
 use descartes_rpc::{connection::ConnectionLimits, socket_path::Claim};
 use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
 
 #[cfg(feature = "client")]
 pub use connect::UnixClient;
@@ -55,6 +56,9 @@ pub struct UnixConfig {
     pub reserved_connections: usize,
     /// How long calls may go on after the shutdown began; then connections are cut.
     pub drain: Duration,
+    /// Cancelled, nobody is accepted any more, while those who are connected are served as before
+    /// until the server is told to stop.
+    pub closing: CancellationToken,
 }
 
 impl UnixConfig {
@@ -71,6 +75,7 @@ impl UnixConfig {
             connections: Arc::new(Semaphore::new(limits::CONNECTIONS)),
             reserved_connections: limits::RESERVED_CONNECTIONS,
             drain: limits::DRAIN,
+            closing: CancellationToken::new(),
         }
     }
 }

@@ -14,6 +14,8 @@ pub(crate) const READ_BUFFER: usize = 32 << 10;
 pub(crate) const WRITE_BUFFER: usize = 64 << 10;
 /// What a connection keeps to write into while it says nothing: enough for most answers.
 pub(crate) const KEPT_BUFFER: usize = 4 << 10;
+/// Connections that are still taken when the door is closed: what the kernel has kept waiting.
+pub(crate) const BACKLOG: usize = 128;
 /// Shortest and longest pause of the accept loop after an error such as `EMFILE`.
 pub(crate) const ACCEPT_PAUSE: (Duration, Duration) =
     (Duration::from_millis(10), Duration::from_secs(1));

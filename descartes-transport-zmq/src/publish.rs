@@ -73,6 +73,9 @@ pub struct PublishConfig {
     pub zmtp: ZmtpLimits,
     /// How long subscribers may take what was committed before the shutdown; then they are cut.
     pub drain: Duration,
+    /// Cancelled, nobody is accepted any more, while those who are connected are served as before
+    /// until the server is told to stop.
+    pub closing: CancellationToken,
 }
 
 impl PublishConfig {
@@ -94,6 +97,7 @@ impl PublishConfig {
             stall_draining: descartes_rpc::limits::STALL_DRAINING,
             zmtp: ZmtpLimits { message_bytes: limits::SUBSCRIPTION_BYTES, ..ZmtpLimits::default() },
             drain: limits::DRAIN,
+            closing: CancellationToken::new(),
         }
     }
 
@@ -113,6 +117,7 @@ impl PublishConfig {
         gate.limits.stall_draining = self.stall_draining;
         gate.zmtp = self.zmtp;
         gate.drain = self.drain;
+        gate.closing = self.closing;
         gate
     }
 }

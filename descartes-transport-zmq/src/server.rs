@@ -24,6 +24,7 @@ use descartes_rpc::{
     socket_path,
 };
 use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
 
 use crate::{limits, zmtp::ZmtpLimits};
 use gate::Gate;
@@ -63,6 +64,9 @@ pub struct ZmqConfig {
     pub zmtp: ZmtpLimits,
     /// How long calls may go on after the shutdown began; then connections are cut.
     pub drain: Duration,
+    /// Cancelled, nobody is accepted any more, while those who are connected are served as before
+    /// until the server is told to stop.
+    pub closing: CancellationToken,
 }
 
 impl ZmqConfig {
@@ -82,6 +86,7 @@ impl ZmqConfig {
             limits: ConnectionLimits::default(),
             zmtp: ZmtpLimits::default(),
             drain: limits::DRAIN,
+            closing: CancellationToken::new(),
         }
     }
 }

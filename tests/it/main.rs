@@ -17,6 +17,8 @@ mod control;
 mod credentials;
 /// A crowd of agents that print now and then costs little.
 mod crowd;
+/// A stop in the middle of everything: all are answered, told how far they got, and nothing is lost.
+mod drain;
 /// Every example runs as it stands.
 mod examples;
 /// No descriptor is left: control works to its full effect, nothing spins, and it passes.

@@ -11,6 +11,7 @@ pub(crate) mod parrot;
 pub(crate) mod processes;
 pub(crate) mod proxy;
 pub(crate) mod socket;
+pub(crate) mod websocket;
 pub(crate) mod zmtp;
 
 use std::io::Write as _;

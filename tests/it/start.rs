@@ -365,16 +365,17 @@ fn the_service_manager_is_told_when_it_is_ready_reloads_and_stops() {
     };
     let path = path.to_str().expect("text").to_owned();
     let daemon = Setup::at(&home).env("NOTIFY_SOCKET", path.leak()).start();
-    assert_eq!(heard(), "READY=1");
+    assert_eq!([heard(), heard()], ["READY=1", "STATUS=serving"]);
     // Agents do not get to know it.
     let mut socket = daemon.socket();
     let agent = spawn(&mut socket, &parrot::shell("echo \"manager: $NOTIFY_SOCKET.\""));
     await_output(&mut socket, &agent, "manager: .");
     daemon.signal(Signal::HUP);
     assert!(heard().starts_with("RELOADING=1\nMONOTONIC_USEC="));
-    assert_eq!(heard(), "READY=1");
+    assert_eq!([heard(), heard()], ["READY=1", "STATUS=serving"]);
     drop(daemon.stop());
-    assert_eq!(heard(), "STOPPING=1");
+    assert_eq!([heard(), heard()], ["STOPPING=1", "STATUS=stopping"]);
+    assert!(heard().starts_with("EXTEND_TIMEOUT_USEC="));
 }
 
 #[test]

@@ -20,7 +20,7 @@ use super::{remotes, settings, signals, usage};
 use crate::config::{Config, Durability, FEATURES};
 
 /// How long a forced end may take: a kill without grace and the last commit.
-const FORCED_END: Duration = Duration::from_secs(5);
+const FORCED_END: Duration = Duration::from_secs(2);
 
 /// What `system.shutdown` does, and where it is heard.
 pub(super) fn shutdown_hook() -> (ShutdownHook, mpsc::Receiver<ShutdownRequest>) {
@@ -123,11 +123,18 @@ impl Host {
         format!("{:08x}", self.descartes.journal().store().identity().store)
     }
 
-    /// Refuses new agents and ends those that live, with at most `limit` as their grace.
-    pub(super) async fn stop_agents(&self, limit: Duration) {
+    /// Begins nothing new; whoever asks hears that the daemon is not ready any more.
+    pub(super) async fn close_intake(&self) {
+        self.rpc.close();
         self.descartes.drain().await;
+    }
+
+    /// Ends the agents that live, with at most `limit` as their grace, until also their chats have
+    /// said so.
+    pub(super) async fn stop_agents(&self, limit: Duration) {
         let grace = Some(self.descartes.settings().limits.stop_grace.min(limit));
         self.descartes.stop_agents(Kill { grace, force: false }).await;
+        self.descartes.settle_chats().await;
     }
 
     /// Commits what waits and closes the store.
@@ -136,12 +143,22 @@ impl Host {
         self.reaper.abort();
     }
 
-    /// Says in the log which agents have not ended.
-    pub(super) fn name_who_blocks(&self) {
-        for agent in self.descartes.live() {
+    /// Says in the log which agents, calls and connections have not ended, and sums it up.
+    pub(super) fn name_who_blocks(&self, connections: usize) -> String {
+        let agents = self.descartes.live();
+        for agent in &agents {
             let (id, status) = (agent.id, agent.status.as_str());
             tracing::warn!(agent_id = %id, name = %agent.name, status, "has not ended");
         }
+        let calls = self.rpc.meter().at_work();
+        for (method, count) in &calls {
+            tracing::warn!(method, count, "calls have not ended");
+        }
+        if connections > 0 {
+            tracing::warn!(connections, "have not ended");
+        }
+        let calls: u64 = calls.values().sum();
+        format!("{} agents, {calls} calls, {connections} connections", agents.len())
     }
 
     /// Ends what is left without grace.

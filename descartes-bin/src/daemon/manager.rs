@@ -37,18 +37,32 @@ impl Manager {
     /// The daemon serves.
     pub(super) fn ready(&self) {
         self.say("READY=1");
+        self.status("serving");
+    }
+
+    /// What `systemctl status` shows; one line.
+    pub(super) fn status(&self, status: &str) {
+        self.say(&format!("STATUS={status}"));
     }
 
     /// It reads its configuration anew; [`ready`](Self::ready) ends that.
     pub(super) fn reloading(&self) {
         let now = clock_gettime(ClockId::Monotonic);
         let micros = Duration::try_from(now).unwrap_or_default().as_micros();
-        self.say(&format!("RELOADING=1\nMONOTONIC_USEC={micros}"));
+        self.say(&format!(
+            "RELOADING=1\nMONOTONIC_USEC={micros}\nSTATUS=reading its configuration"
+        ));
     }
 
     /// It is about to end.
     pub(super) fn stopping(&self) {
         self.say("STOPPING=1");
+        self.status("stopping");
+    }
+
+    /// It is still about to end, and wants to be waited for so long from now on.
+    pub(super) fn still_stopping(&self, more: Duration) {
+        self.say(&format!("EXTEND_TIMEOUT_USEC={}", more.as_micros()));
     }
 
     /// It lives.
@@ -120,7 +134,12 @@ mod tests {
             let count = listener.recv(&mut heard).unwrap();
             assert_eq!(&heard[..count], b"READY=1");
             let count = listener.recv(&mut heard).unwrap();
+            assert_eq!(&heard[..count], b"STATUS=serving");
+            let count = listener.recv(&mut heard).unwrap();
             assert!(heard[..count].starts_with(b"RELOADING=1\nMONOTONIC_USEC="), "{address}");
+            manager.still_stopping(Duration::from_secs(15));
+            let count = listener.recv(&mut heard).unwrap();
+            assert_eq!(&heard[..count], b"EXTEND_TIMEOUT_USEC=15000000");
         }
         assert!(Manager::of(&surroundings(&[])).is_none());
     }

@@ -1,13 +1,13 @@
 //! The life of a daemon: listen, begin, say so, serve, stop.
 
 use std::mem;
+use std::pin::pin;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use descartes_rpc::auth::Authenticator;
 use descartes_rpc::wire::system::TransportInfo;
 use tokio::sync::Semaphore;
-use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
@@ -18,17 +18,13 @@ use super::manager::{self, Manager};
 use super::notice;
 use super::reload::{self, Reloader};
 use super::signals::{self, StopSignals};
+use super::stop::{DRAIN, Served, Stop};
 use crate::config::{Config, Flags, Surroundings};
 use crate::directories::Directories;
 use crate::endpoints::{Endpoints, Publication};
 use crate::exit::Code;
 use crate::output::Output;
 use crate::transports::{self, Change, Door, Ground, Listener, nothing};
-
-/// How long calls and agents may take to end when nobody says how long.
-const DRAIN: Duration = Duration::from_secs(30);
-/// How long a stop may take beyond its bound before it is forced.
-const DRAIN_MARGIN: Duration = Duration::from_secs(5);
 
 /// Connections that are kept for the owner's Unix socket, beside those that all share.
 const KEPT_FOR_OWNER: usize = 32;
@@ -63,16 +59,19 @@ pub(super) async fn run(plan: Plan<'_>, logs: Logs) -> Result<Code, Failure> {
     let (shutdown, mut asked) = host::shutdown_hook();
     let (reload, reloads) = reload::hook();
     let connections = Arc::new(Semaphore::new(plan.shared_connections()));
+    let closing = CancellationToken::new();
     // Before the store is touched: a start that fails here has changed nothing.
-    let doors = transports::open(&plan.ground(&connections)).await?;
-    let host = Arc::new(Host::start(&plan, (shutdown, reload), &connections).await?);
+    let doors = transports::open(&plan.ground(&connections, &closing)).await?;
+    let started = Host::start(&plan, (shutdown, reload), &connections);
+    let Some(host) = begun(started, &mut signals).await? else { return Ok(Code::Done) };
+    let host = Arc::new(host);
     #[cfg(feature = "metrics")]
     plan.scrape.of(host.numbers());
     let mut listeners = told(&host, doors);
     let endpoints = Plan::endpoints(&host, &listeners);
     let changes =
         listeners.iter_mut().map(|one| mem::replace(&mut one.change, nothing())).collect();
-    let served = Served::start(&host, listeners);
+    let served = Served::start(&host.rpc(), listeners);
     let published = plan.publish(&endpoints)?;
     let manager = Manager::of(&plan.surroundings).map(Arc::new);
     let mut reloader = plan.reloader(&host, logs, changes);
@@ -101,21 +100,28 @@ pub(super) async fn run(plan: Plan<'_>, logs: Logs) -> Result<Code, Failure> {
     if let Some(manager) = &manager {
         manager.stopping();
     }
-    let orderly = async {
-        host.stop_agents(limit).await;
-        // Only now, so that whoever watches or waits for an agent sees its end.
-        served.stop().await;
-        drop(published);
-        host.close().await;
+    let connections = (connections, plan.shared_connections());
+    let stop = Stop { host, served, published, closing, manager, connections };
+    Ok(stop.within(limit, &mut signals).await)
+}
+
+/// What `start` comes to; nothing when a signal came in the meantime and all is ended again.
+async fn begun(
+    start: impl Future<Output = Result<Host, Failure>>,
+    signals: &mut StopSignals,
+) -> Result<Option<Host>, Failure> {
+    let mut start = pin!(start);
+    let signal = tokio::select! {
+        host = &mut start => return host.map(Some),
+        signal = signals.next() => signal,
     };
+    tracing::info!(signal, "stopping as soon as it has begun");
+    // The store is open, perhaps: it is left as a daemon leaves it that has ended.
     tokio::select! {
-        () = orderly => return Ok(Code::Done),
+        host = start => host?.close().await,
         signal = signals.next() => tracing::warn!(signal, "stopping at once"),
-        () = tokio::time::sleep(limit + DRAIN_MARGIN) => tracing::warn!("stopping took too long"),
     }
-    host.name_who_blocks();
-    host.force().await;
-    Ok(Code::Failed)
+    Ok(None)
 }
 
 /// Those that listen; what does not is told where it is looked for.
@@ -145,7 +151,7 @@ impl Plan<'_> {
         most.saturating_sub(KEPT_FOR_OWNER).clamp(1, Semaphore::MAX_PERMITS)
     }
 
-    fn ground(&self, connections: &Arc<Semaphore>) -> Ground<'_> {
+    fn ground(&self, connections: &Arc<Semaphore>, closing: &CancellationToken) -> Ground<'_> {
         Ground {
             config: &self.config,
             directories: &self.directories,
@@ -155,6 +161,7 @@ impl Plan<'_> {
             #[cfg(feature = "metrics")]
             scrape: self.scrape.clone(),
             drain: DRAIN,
+            closing: closing.clone(),
         }
     }
 
@@ -197,31 +204,5 @@ impl Plan<'_> {
         };
         publication.write(endpoints).map_err(Failure::internal("write endpoints.json"))?;
         Ok(Some(publication))
-    }
-}
-
-/// The transports at work.
-struct Served {
-    tasks: JoinSet<()>,
-    stop: CancellationToken,
-}
-
-impl Served {
-    fn start(host: &Host, listeners: Vec<Listener>) -> Self {
-        let (mut tasks, stop) = (JoinSet::new(), CancellationToken::new());
-        for Listener { serve, .. } in listeners {
-            tasks.spawn(serve(host.rpc(), stop.clone()));
-        }
-        Self { tasks, stop }
-    }
-
-    /// Accepts nobody any more, finishes what is being answered and ends streams.
-    async fn stop(mut self) {
-        self.stop.cancel();
-        while let Some(ended) = self.tasks.join_next().await {
-            if let Err(error) = ended {
-                tracing::error!(%error, "a transport failed");
-            }
-        }
     }
 }

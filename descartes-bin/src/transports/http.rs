@@ -46,6 +46,7 @@ pub(super) fn config(ground: &Ground<'_>, address: SocketAddr) -> HttpConfig {
     config.options.limits.websocket = ground.connection_limits();
     config.trust_loopback = ground.trust_loopback;
     config.connections = Arc::clone(&ground.connections);
+    config.closing = ground.closing.clone();
     config
 }
 

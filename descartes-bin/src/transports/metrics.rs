@@ -25,6 +25,8 @@ const READERS: usize = 16;
 const REQUEST_BYTES: usize = 8 * 1024;
 /// How long a reader may take to ask and to take the answer.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// How long whoever is being answered may take when everything else has ended.
+const LAST_ANSWERS: Duration = Duration::from_secs(1);
 /// The pause after an error of the listener, such as no descriptor being left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -40,6 +42,7 @@ pub(super) fn open<'a>(ground: &'a Ground<'a>) -> BoxFuture<'a, Result<Vec<Door>
             }
             Err(error) => return Err(Failure::internal("open the port of metrics")(error)),
         };
+        let closing = ground.closing.clone();
         let failed = Failure::internal("open the port of metrics");
         let bound = listener.local_addr().map_err(failed)?;
         let own_uid = rustix::process::geteuid().as_raw();
@@ -54,7 +57,7 @@ pub(super) fn open<'a>(ground: &'a Ground<'a>) -> BoxFuture<'a, Result<Vec<Door>
             addresses: vec![format!("http://{bound}/metrics")],
             publish: |endpoints, address| endpoints.metrics = Some(address),
             change: super::nothing(),
-            serve: Box::new(|_, stop| serve(listener, page, stop).boxed()),
+            serve: Box::new(|_, stop| serve(listener, page, (closing, stop)).boxed()),
         })])
     }
     .boxed()
@@ -67,12 +70,18 @@ struct Page {
     rule: Option<SameUser>,
 }
 
-/// Answers until the token is cancelled; who is being answered then has until it ends.
-async fn serve(listener: TcpListener, page: Arc<Page>, stop: CancellationToken) {
+/// Answers until it is `closing`; who is being answered then has until it ends, or until a moment
+/// after `stop`.
+async fn serve(
+    listener: TcpListener,
+    page: Arc<Page>,
+    (closing, stop): (CancellationToken, CancellationToken),
+) {
     let (mut readers, room) = (JoinSet::new(), Arc::new(Semaphore::new(READERS)));
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
+            () = closing.cancelled() => break,
             () = stop.cancelled() => break,
         };
         while readers.try_join_next().is_some() {}
@@ -96,7 +105,13 @@ async fn serve(listener: TcpListener, page: Arc<Page>, stop: CancellationToken) 
         }
     }
     drop(listener);
-    while readers.join_next().await.is_some() {}
+    tokio::select! {
+        () = async { while readers.join_next().await.is_some() {} } => {}
+        () = async {
+            stop.cancelled().await;
+            tokio::time::sleep(LAST_ANSWERS).await;
+        } => {}
+    }
 }
 
 impl Page {

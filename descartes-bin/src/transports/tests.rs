@@ -26,6 +26,7 @@ fn each_transport_has_the_bounds_that_are_configured() {
         trust_loopback: false,
         scrape: crate::metrics::Scrape::default(),
         drain: Duration::from_secs(17),
+        closing: CancellationToken::new(),
     };
     let places = || places::Places { tcp: None, ipc: None };
     let http = http::config(&ground, "127.0.0.1:0".parse().unwrap());

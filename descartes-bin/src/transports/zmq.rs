@@ -50,6 +50,7 @@ pub(super) fn config(ground: &Ground<'_>, places: Places) -> ZmqConfig {
     config.auth = Some(ground.auth.clone());
     config.connections = Arc::clone(&ground.connections);
     config.drain = ground.drain;
+    config.closing = ground.closing.clone();
     config.connections_per_address = ground.per_address();
     config.newcomers = ground.newcomers();
     config.limits = ground.connection_limits();

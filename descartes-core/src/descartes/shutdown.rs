@@ -56,8 +56,9 @@ impl Descartes {
         }
     }
 
-    /// Waits until the chats have said that their agents have ended.
-    async fn settle_chats(&self) {
+    /// Waits until the chats have said that their agents have ended, which they do a moment after
+    /// those have; at most a few seconds.
+    pub async fn settle_chats(&self) {
         let settled = async {
             for chat in self.core.chats.all() {
                 if let Some(mut record) = self.core.chats.watch(chat.id) {

@@ -25,14 +25,18 @@ use super::{
 use crate::{
     error::RpcError,
     frame::Arrival,
-    limits::{BATCHES_PER_CONNECTION, LINGER, MESSAGES_PER_TURN},
+    limits::{
+        BATCHES_PER_CONNECTION, DRAIN_MESSAGES, DRAIN_PATIENCE, DRAIN_QUIET, LINGER,
+        MESSAGES_PER_TURN,
+    },
     message::EndReason,
     peer::Peer,
     service::RpcService,
 };
 
 /// Serves one duplex connection until its peer leaves, its credentials are over, or `shutdown`
-/// completes, and all is said.
+/// completes, and all is said: streams and waits are told that it ends, calls go on to their
+/// answers, and what the peer sends before it can know is answered until it is quiet.
 ///
 /// Calls start in the order of arrival and run concurrently; answers go out as they are ready,
 /// many with one flush; notifications follow their subscription's response. `io` yields messages,
@@ -127,8 +131,10 @@ enum Phase {
     Open,
     /// The peer will send no more; what was begun may end.
     Lingering,
-    /// Shutting down: nothing more is read.
+    /// Shutting down: what the peer sends before it knows is answered, until it is quiet.
     Draining,
+    /// Nothing more is read.
+    Closing,
 }
 
 struct Driver<L: Language> {
@@ -146,6 +152,8 @@ struct Driver<L: Language> {
     lost: Option<io::Error>,
     /// Counts what has arrived, so that idling can be told.
     arrived: u64,
+    /// When it was to shut down, and what had arrived by then.
+    farewell: Option<(Instant, u64)>,
 }
 
 impl<L: Language> Driver<L> {
@@ -162,12 +170,18 @@ impl<L: Language> Driver<L> {
             clock: Clock::default(),
             lost: None,
             arrived: 0,
+            farewell: None,
         }
     }
 
-    /// Reads nothing more; waits and streams end and say why.
+    /// Waits and streams end and say why. Of a shutdown the peer may not know yet; who is believed
+    /// no longer is not heard any more.
     fn drain(&mut self, reason: EndReason) {
-        self.phase = Phase::Draining;
+        self.phase = match reason {
+            EndReason::Shutdown => Phase::Draining,
+            _ => Phase::Closing,
+        };
+        self.farewell = Some((Instant::now(), self.arrived));
         self.connection.end_waits(WaitEnd::Draining);
         self.connection.end_streams(reason);
     }
@@ -210,6 +224,9 @@ impl<L: Language> Driver<L> {
         self.outbox.clear();
         self.streams.clear();
         self.connection.end_waits(WaitEnd::Cancelled);
+        if self.phase == Phase::Draining {
+            self.phase = Phase::Closing;
+        }
     }
 
     /// Writes what is due; true when nothing is left.
@@ -231,7 +248,20 @@ impl<L: Language> Driver<L> {
     }
 
     fn is_done(&self) -> bool {
-        self.phase != Phase::Open && self.calls.is_empty() && self.streams.is_empty()
+        matches!(self.phase, Phase::Lingering | Phase::Closing) && self.is_still()
+    }
+
+    fn is_still(&self) -> bool {
+        self.calls.is_empty() && self.streams.is_empty()
+    }
+
+    /// Whether messages are taken.
+    fn hears(&self) -> bool {
+        match (self.phase, self.farewell) {
+            (Phase::Open, _) => true,
+            (Phase::Draining, Some((_, before))) => self.arrived - before < DRAIN_MESSAGES,
+            _ => false,
+        }
     }
 
     /// Collects calls that have ended, as long as there is room for their answers.
@@ -248,6 +278,10 @@ impl<L: Language> Driver<L> {
 
     /// The peer sends no more: what was begun may end, for as long as it may still listen.
     fn hear_out(&mut self) {
+        if self.phase == Phase::Draining {
+            self.phase = Phase::Closing;
+            return;
+        }
         self.phase = Phase::Lingering;
         if !self.limits.half_close {
             self.streams.clear();
@@ -263,7 +297,7 @@ impl<L: Language> Driver<L> {
     {
         let mut moved = false;
         for _ in 0..MESSAGES_PER_TURN {
-            if self.phase != Phase::Open || self.outbox.unsent() >= self.limits.unsent_bytes {
+            if !self.hears() || self.outbox.unsent() >= self.limits.unsent_bytes {
                 break;
             }
             match io.as_mut().poll_next(cx) {
@@ -372,11 +406,16 @@ impl<L: Language> Driver<L> {
             }
             Mark::Lost => self.end(),
             Mark::Idle(_) => Poll::Ready(Ok(())),
+            Mark::Quiet(_) => {
+                self.phase = Phase::Closing;
+                cx.waker().wake_by_ref();
+                Poll::Pending
+            }
             Mark::Lingering => {
                 // The peer is gone as far as can be told. Waits and streams end; calls go on.
                 self.streams.clear();
                 self.connection.end_waits(WaitEnd::Cancelled);
-                self.phase = Phase::Draining;
+                self.phase = Phase::Closing;
                 cx.waker().wake_by_ref();
                 Poll::Pending
             }
@@ -389,7 +428,7 @@ impl<L: Language> Driver<L> {
             return Some((Mark::Lost, LINGER));
         }
         let stall = match self.phase {
-            Phase::Draining => self.limits.stall_draining,
+            Phase::Draining | Phase::Closing => self.limits.stall_draining,
             Phase::Open | Phase::Lingering => self.limits.stall,
         };
         match self.phase {
@@ -398,7 +437,13 @@ impl<L: Language> Driver<L> {
             Phase::Open if self.calls.is_empty() && self.streams.is_empty() => {
                 self.limits.idle.map(|after| (Mark::Idle(self.arrived), after))
             }
-            Phase::Open | Phase::Draining => None,
+            Phase::Draining if self.is_still() => {
+                let longest = self.farewell.map_or(Duration::ZERO, |(begun, _)| {
+                    DRAIN_PATIENCE.saturating_sub(begun.elapsed())
+                });
+                Some((Mark::Quiet(self.arrived), DRAIN_QUIET.min(longest)))
+            }
+            Phase::Open | Phase::Draining | Phase::Closing => None,
         }
     }
 }
@@ -414,6 +459,8 @@ enum Mark {
     Lost,
     /// Nothing is under way since so many messages.
     Idle(u64),
+    /// The same of one that is shut down.
+    Quiet(u64),
 }
 
 /// A timer that starts anew whenever something else is timed.

@@ -14,7 +14,7 @@ use tracing::Span;
 
 use crate::limits::LOGGED_ID_CHARS;
 use crate::message::{Id, Reply, Request};
-use crate::meter::{Ended, Meter};
+use crate::meter::{Ended, Meter, UnderWay};
 
 /// Puts each call into a span with its method, transport, connection and identifier, so that every
 /// line of a log that belongs to it names them, and logs its outcome and time at `debug`; parameters
@@ -51,8 +51,9 @@ where
 
     fn call(&mut self, request: Request) -> Self::Future {
         let noted = Noted::of(&request, Arc::clone(&self.meter));
+        let under_way = self.meter.begin(noted.labels);
         let call = noted.span().in_scope(|| self.inner.call(request));
-        TraceFuture { noted, call }
+        TraceFuture { noted, _under_way: under_way, call }
     }
 }
 
@@ -126,6 +127,7 @@ pin_project! {
     /// The future of [`Trace`].
     pub struct TraceFuture<F> {
         noted: Noted,
+        _under_way: UnderWay,
         #[pin]
         call: F,
     }

@@ -77,6 +77,7 @@ impl RpcBuilder {
             rates,
             deadline,
             meter,
+            closed: false.into(),
             stack,
         })
     }

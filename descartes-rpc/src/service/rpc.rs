@@ -5,7 +5,10 @@ use std::{
     fmt,
     panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     task::{Context, Poll},
 };
 
@@ -19,7 +22,7 @@ use super::{
 };
 use crate::{
     auth::{Policy, Principal, Scope, authorize},
-    connection::CallClass,
+    connection::{CallClass, WaitEnd},
     error::{ErrorKind, RpcError},
     layer::{
         CatchError, Deadline, LoadShed, Noted, Ordered, Rates, Slots, Timeout, Trace, panicked,
@@ -48,6 +51,8 @@ pub(super) struct Shared {
     pub(super) rates: Rates,
     pub(super) deadline: Deadline,
     pub(super) meter: Arc<Meter>,
+    /// Nothing new is begun.
+    pub(super) closed: AtomicBool,
     pub(super) stack: Stack,
 }
 
@@ -79,6 +84,13 @@ impl Rpc {
         &self.shared.meter
     }
 
+    /// Begins nothing new from now on: calls that would change something are refused with
+    /// `unavailable`/`draining`, for their callers to come again. What was begun goes on, reading
+    /// goes on, and so does control, by which what goes on is ended.
+    pub fn close(&self) {
+        self.shared.closed.store(true, Ordering::Release);
+    }
+
     /// How long calls may take that do not wait by their nature; it may be changed.
     #[must_use]
     pub fn deadline(&self) -> &Deadline {
@@ -107,6 +119,9 @@ impl Rpc {
         if !opens {
             authorize(principal.as_ref(), found.traits.scope)
                 .map_err(|error| refused(Some(found), error))?;
+        }
+        if found.traits.mutating && !found.traits.control && shared.closed.load(Ordering::Acquire) {
+            return Err(WaitEnd::Draining.error());
         }
         if let Some(principal) = principal.as_ref().filter(|_| !found.traits.control) {
             shared.rates.count(principal.name())?;

@@ -10,13 +10,15 @@ use std::{
 };
 
 use descartes_rpc::{error::RpcError, same_user::SameUser, service::RpcService};
+use futures_util::{FutureExt, future::FusedFuture};
 use http::StatusCode;
 use hyper::{server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
 use rustix::net::sockopt::set_tcp_user_timeout;
 use tokio::{
-    net::TcpStream,
+    net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore},
+    task::unconstrained,
     time::timeout,
 };
 use tokio_util::task::TaskTracker;
@@ -31,7 +33,7 @@ use super::{
 };
 use crate::{
     caller::{Caller, Stranger},
-    limits::{ACCEPT_PAUSE, LOBBY, LOBBY_SILENCE, MAX_BUFFER_BYTES},
+    limits::{ACCEPT_PAUSE, BACKLOG, LOBBY, LOBBY_SILENCE, MAX_BUFFER_BYTES},
     refusal,
     service::{Link, Server},
 };
@@ -85,8 +87,8 @@ struct Connection<S> {
 }
 
 impl HttpTransport {
-    /// Serves until `shutdown` completes, then finishes what is being answered, ends event streams
-    /// with `ended`, and cuts what is left after the drain limit. Returns when nobody is connected
+    /// Serves until `shutdown` completes, then answers what has come by that time, ends event
+    /// streams with `ended`, and cuts what is left after the drain limit. Returns when nobody is connected
     /// any more. Dropping the future stops accepting and leaves connections to the runtime.
     pub async fn serve<S: RpcService>(self, rpc: S, shutdown: impl Future<Output = ()> + Send) {
         let rule = self.rule();
@@ -106,37 +108,63 @@ impl HttpTransport {
             lobby: Arc::new(Semaphore::new(LOBBY)),
         });
         let tasks = TaskTracker::new();
-        let mut shutdown = pin!(shutdown);
-        let mut pause = ACCEPT_PAUSE.0;
-        loop {
-            let accepted = tokio::select! {
-                biased;
-                () = &mut shutdown => break,
-                accepted = listener.accept() => accepted,
-            };
-            match accepted {
-                Ok((stream, peer)) => {
-                    pause = ACCEPT_PAUSE.0;
-                    if let Some(connection) = admit(&shared, stream, peer) {
-                        tasks.spawn(connection);
-                    }
-                }
-                Err(error) if is_of_one_connection(&error) => {}
-                Err(error) => {
-                    tracing::warn!(%error, ?pause, "cannot accept connections for now");
-                    let rest = timeout(pause, &mut shutdown).await;
-                    if rest.is_ok() {
-                        break;
-                    }
-                    pause = (pause * 2).min(ACCEPT_PAUSE.1);
-                }
+        let mut shutdown = pin!(shutdown.fuse());
+        let closed = async {
+            tokio::select! {
+                () = config.closing.cancelled() => {}
+                () = &mut shutdown => {}
             }
-        }
+        };
+        accept(&listener, &shared, &tasks, closed).await;
         drop(listener);
+        if !shutdown.is_terminated() {
+            shutdown.await;
+        }
         streams.cancel();
         registry.drain();
         tasks.close();
         end(&tasks, &registry, limits.drain).await;
+    }
+}
+
+/// Lets connections in until the door is `closed`, and then those that had come by that time.
+async fn accept<S: RpcService>(
+    listener: &TcpListener,
+    shared: &Arc<Shared<S>>,
+    tasks: &TaskTracker,
+    closed: impl Future<Output = ()> + Send,
+) {
+    let take = |(stream, peer)| {
+        if let Some(connection) = admit(shared, stream, peer) {
+            tasks.spawn(connection);
+        }
+    };
+    let mut closed = pin!(closed);
+    let mut pause = ACCEPT_PAUSE.0;
+    loop {
+        let accepted = tokio::select! {
+            biased;
+            () = &mut closed => break,
+            accepted = listener.accept() => accepted,
+        };
+        match accepted {
+            Ok(accepted) => {
+                pause = ACCEPT_PAUSE.0;
+                take(accepted);
+            }
+            Err(error) if is_of_one_connection(&error) => {}
+            Err(error) => {
+                tracing::warn!(%error, ?pause, "cannot accept connections for now");
+                if timeout(pause, &mut closed).await.is_ok() {
+                    break;
+                }
+                pause = (pause * 2).min(ACCEPT_PAUSE.1);
+            }
+        }
+    }
+    for _ in 0..BACKLOG {
+        let Some(Ok(accepted)) = unconstrained(listener.accept()).now_or_never() else { return };
+        take(accepted);
     }
 }
 
@@ -267,7 +295,6 @@ impl<S: RpcService> Connection<S> {
 #[cfg(test)]
 mod tests {
     use rustix::net::sockopt::tcp_user_timeout;
-    use tokio::net::TcpListener;
 
     use super::*;
 

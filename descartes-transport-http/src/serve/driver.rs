@@ -7,11 +7,12 @@ use std::{
     time::Duration,
 };
 
+use descartes_rpc::limits::{DRAIN_PATIENCE, DRAIN_QUIET};
 use hyper::{body::Body, rt, server::conn::http1, service::HttpService};
-use tokio::time::{Instant, Sleep, sleep_until};
+use tokio::time::{Instant, Sleep, sleep, sleep_until};
 
 use super::state::{ConnectionState, Phase};
-use crate::limits::{DISCARD_TIME, HttpLimits};
+use crate::limits::{DISCARD_TIME, DRAIN_STEPS, HttpLimits};
 
 /// A connection that can be asked to close after its present answer.
 pub(super) trait Drain: Future {
@@ -51,18 +52,25 @@ pub(super) async fn drive<C: Drain>(
     let mut connection = pin!(connection);
     let mut watch = Watch::new(state, limits);
     let mut timer = pin!(sleep_until(watch.phase_since + limits.header_deadline));
-    let mut told = false;
+    let (mut told, mut farewell) = (false, None);
     poll_fn(|cx| {
         state.watch(cx.waker());
         if state.is_cut() {
             return Poll::Ready(Err(GivenUp::Cut));
         }
-        if !told && state.is_draining() {
-            told = true;
-            connection.as_mut().drain();
-        }
         if let Poll::Ready(output) = connection.as_mut().poll(cx) {
             return Poll::Ready(Ok(output));
+        }
+        // What has come is answered first: hyper would forget the requests behind the present one.
+        if !told && state.is_draining() {
+            let farewell = farewell.get_or_insert_with(|| Farewell::new(state));
+            if farewell.poll(state, cx).is_ready() {
+                told = true;
+                connection.as_mut().drain();
+                if let Poll::Ready(output) = connection.as_mut().poll(cx) {
+                    return Poll::Ready(Ok(output));
+                }
+            }
         }
         // Half a request is no reason to stay, nor is the rest of a refused one.
         if told && matches!(state.phase(), Phase::Head | Phase::Discard) {
@@ -71,6 +79,44 @@ pub(super) async fn drive<C: Drain>(
         watch.poll(timer.as_mut(), cx).map(Err)
     })
     .await
+}
+
+/// A connection that is shut down, until its peer says nothing more.
+struct Farewell {
+    begun: Instant,
+    /// What had come when it was looked at last, and how far its requests were.
+    heard: (u64, u32),
+    /// Steps after which nothing more is begun.
+    last_step: u32,
+    timer: Pin<Box<Sleep>>,
+}
+
+impl Farewell {
+    fn new(state: &ConnectionState) -> Self {
+        Self {
+            begun: Instant::now(),
+            heard: (state.heard(), state.steps()),
+            last_step: state.steps().saturating_add(DRAIN_STEPS),
+            timer: Box::pin(sleep(DRAIN_QUIET)),
+        }
+    }
+
+    /// Ready when the peer is quiet and all that it asked is answered, or it asks on and on.
+    fn poll(&mut self, state: &ConnectionState, cx: &mut Context<'_>) -> Poll<()> {
+        if state.steps() >= self.last_step {
+            return Poll::Ready(());
+        }
+        if !matches!(state.phase(), Phase::Idle | Phase::Head | Phase::Discard) {
+            return Poll::Pending;
+        }
+        let heard = (state.heard(), state.steps());
+        if heard != self.heard {
+            self.heard = heard;
+            let longest = self.begun + DRAIN_PATIENCE;
+            self.timer.as_mut().reset((Instant::now() + DRAIN_QUIET).min(longest));
+        }
+        self.timer.as_mut().poll(cx)
+    }
 }
 
 /// When each thing that is waited for began.

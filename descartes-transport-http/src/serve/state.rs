@@ -48,6 +48,7 @@ pub(crate) struct ConnectionState {
     phase: AtomicU8,
     steps: AtomicU32,
     body_bytes: AtomicU64,
+    heard: AtomicU64,
     written: AtomicU64,
     write_blocked: AtomicBool,
     unread_body: AtomicBool,
@@ -64,6 +65,7 @@ impl ConnectionState {
             phase: AtomicU8::new(Phase::Head as u8),
             steps: AtomicU32::new(0),
             body_bytes: AtomicU64::new(0),
+            heard: AtomicU64::new(0),
             written: AtomicU64::new(0),
             write_blocked: AtomicBool::new(false),
             unread_body: AtomicBool::new(false),
@@ -89,11 +91,17 @@ impl ConnectionState {
 
     /// Bytes came in: after an answer they begin the next request.
     pub(super) fn received(&self, bytes: usize) {
+        self.heard.fetch_add(bytes as u64, Ordering::Relaxed);
         match self.phase() {
             Phase::Idle => self.enter(Phase::Head),
             Phase::Body => drop(self.body_bytes.fetch_add(bytes as u64, Ordering::Relaxed)),
             Phase::Head | Phase::Answer | Phase::Discard => {}
         }
+    }
+
+    /// All bytes that have come.
+    pub(super) fn heard(&self) -> u64 {
+        self.heard.load(Ordering::Relaxed)
     }
 
     /// What has come of the present body since its head was read.

@@ -13,11 +13,13 @@ use descartes_rpc::{
     same_user::{SameUser, Stranger},
     socket_path::Claim,
 };
+use futures_util::{FutureExt, future::FusedFuture};
 use rustix::net::sockopt::set_tcp_user_timeout;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpSocket, TcpStream, UnixListener, UnixStream},
     sync::OwnedSemaphorePermit,
+    task::unconstrained,
     time::timeout,
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -146,12 +148,19 @@ impl Gate {
                 accept(listener, &shared, &closed).await;
             }
         };
+        let mut shutdown = pin!(shutdown.fuse());
         let close = async {
-            shutdown.await;
+            tokio::select! {
+                () = shared.config.closing.cancelled() => {}
+                () = &mut shutdown => {}
+            }
             closed.cancel();
         };
         tokio::join!(by_tcp, by_ipc, close);
         drop((tcp, ipc));
+        if !shutdown.is_terminated() {
+            shutdown.await;
+        }
         shared.end().await;
         Ok(())
     }
@@ -258,34 +267,41 @@ impl Door for UnixListener {
     }
 }
 
+/// Lets connections in until the door is `closed`, and then those that had come by that time.
 async fn accept<D: Door, H: Host>(door: &D, shared: &Arc<Shared<H>>, closed: &CancellationToken) {
+    let take = |(stream, address): (D::Stream, Option<SocketAddr>)| {
+        let Some((seat, permit)) = shared.admit(address) else { return };
+        let connection = connection::<D, H>(Arc::clone(shared), stream, address, seat);
+        shared.tasks.spawn(async move {
+            connection.await;
+            drop(permit);
+        });
+    };
     let mut pause = ACCEPT_PAUSE.0;
     loop {
         let accepted = tokio::select! {
             biased;
-            () = closed.cancelled() => return,
+            () = closed.cancelled() => break,
             accepted = door.accept() => accepted,
         };
         match accepted {
-            Ok((stream, address)) => {
+            Ok(accepted) => {
                 pause = ACCEPT_PAUSE.0;
-                if let Some((seat, permit)) = shared.admit(address) {
-                    let connection = connection::<D, H>(Arc::clone(shared), stream, address, seat);
-                    shared.tasks.spawn(async move {
-                        connection.await;
-                        drop(permit);
-                    });
-                }
+                take(accepted);
             }
             Err(error) if is_of_one_connection(&error) => {}
             Err(error) => {
                 tracing::warn!(%error, ?pause, "cannot accept connections for now");
                 if timeout(pause, closed.cancelled()).await.is_ok() {
-                    return;
+                    break;
                 }
                 pause = (pause * 2).min(ACCEPT_PAUSE.1);
             }
         }
+    }
+    for _ in 0..BACKLOG {
+        let Some(Ok(accepted)) = unconstrained(door.accept()).now_or_never() else { return };
+        take(accepted);
     }
 }
 

@@ -4,28 +4,13 @@ use serde_json::{Value, json};
 
 use super::{guarded, token};
 use crate::rig::daemon::Daemon;
-
-/// A frame of a client with a text; its mask is of zeros, which changes nothing.
-fn text(message: &Value) -> Vec<u8> {
-    let payload = message.to_string().into_bytes();
-    let length = u16::try_from(payload.len()).expect("a short message");
-    let head = match u8::try_from(length) {
-        Ok(length @ 0..126) => vec![0x81, 0x80 | length],
-        _ => [&[0x81, 0x80 | 126], &length.to_be_bytes()[..]].concat(),
-    };
-    [&head[..], &[0; 4], &payload].concat()
-}
+use crate::rig::websocket::{UPGRADE, text};
 
 /// Upgrades, sends all of `messages`, and hears everything until the daemon closes: the texts, and
 /// the code of the close frame.
 fn talk(daemon: &Daemon, authorization: Option<&str>, messages: &[Value]) -> (Vec<Value>, u16) {
     let mut http = daemon.http();
-    let mut headers = vec![
-        ("Connection", "Upgrade"),
-        ("Upgrade", "websocket"),
-        ("Sec-WebSocket-Version", "13"),
-        ("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ=="),
-    ];
+    let mut headers = UPGRADE.to_vec();
     headers.extend(authorization.map(|value| ("Authorization", value)));
     let mut bytes = http.format("GET", "/ws", &headers, b"");
     messages.iter().for_each(|message| bytes.extend(text(message)));

@@ -162,7 +162,13 @@ impl Http {
         Events { body: BufReader::new(body) }
     }
 
-    fn head(&mut self) -> io::Result<(u16, Vec<(String, String)>)> {
+    /// What carries it, to be read in another language.
+    pub(crate) fn stream(&mut self) -> &mut impl Read {
+        &mut self.stream
+    }
+
+    /// The head of the next response.
+    pub(crate) fn head(&mut self) -> io::Result<(u16, Vec<(String, String)>)> {
         let first = line(&mut self.stream)?;
         let status = first.split(' ').nth(1).and_then(|code| code.parse().ok());
         let status = status.ok_or_else(|| io::Error::other(format!("status line {first:?}")))?;

@@ -17,7 +17,7 @@ use descartes_rpc::{
     connection::{ConnectionLimits, serve_connection},
     error::RpcError,
     frame::Arrival,
-    limits::MESSAGES_PER_TURN,
+    limits::{DRAIN_MESSAGES, DRAIN_PATIENCE, DRAIN_QUIET, MESSAGES_PER_TURN},
     peer::Peer,
     service::RpcService,
 };
@@ -48,7 +48,7 @@ enum Phase {
     Open,
     /// The peer sends no more; what was begun may end.
     Left,
-    /// Shutting down: nothing more is read.
+    /// Shutting down: what the peer sends before it knows is answered, until it is quiet.
     Draining,
 }
 
@@ -78,6 +78,8 @@ pub(super) struct Connection<S> {
     /// Messages that were sent.
     sent: u64,
     clock: Clock,
+    /// When it was to shut down, and how many messages had come by then.
+    farewell: Option<(Instant, u64)>,
 }
 
 impl<S: RpcService> Connection<S> {
@@ -106,6 +108,7 @@ impl<S: RpcService> Connection<S> {
             heard: 0,
             sent: 0,
             clock: Clock::default(),
+            farewell: None,
         }
     }
 
@@ -126,6 +129,7 @@ impl<S: RpcService> Connection<S> {
     ) -> Poll<io::Result<()>> {
         if self.phase == Phase::Open && self.draining.as_mut().poll(cx).is_ready() {
             self.phase = Phase::Draining;
+            self.farewell = Some((Instant::now(), self.heard));
         }
         self.task.look(cx);
         for _ in 0..ROUNDS {
@@ -159,7 +163,20 @@ impl<S: RpcService> Connection<S> {
     }
 
     fn is_done(&self) -> bool {
-        self.phase != Phase::Open && self.conversations.is_empty() && self.refusals.is_empty()
+        self.phase == Phase::Left && self.is_still()
+    }
+
+    fn is_still(&self) -> bool {
+        self.conversations.is_empty() && self.refusals.is_empty()
+    }
+
+    /// Whether messages are taken.
+    fn hears(&self) -> bool {
+        match (self.phase, self.farewell) {
+            (Phase::Open, _) => true,
+            (Phase::Draining, Some((_, before))) => self.heard - before < DRAIN_MESSAGES,
+            _ => false,
+        }
     }
 
     /// Takes messages as long as somebody reads them and their answers are taken.
@@ -185,7 +202,7 @@ impl<S: RpcService> Connection<S> {
 
     fn may_read(&self) -> bool {
         let unsent: usize = self.conversations.iter().map(Conversation::unsent).sum();
-        self.phase == Phase::Open
+        self.hears()
             && unsent < self.limits.unsent_bytes
             && self.refusals.len() < MESSAGES_PER_TURN
             && self.waiting.is_none()
@@ -420,6 +437,10 @@ impl<S: RpcService> Connection<S> {
             let draining = self.phase == Phase::Draining;
             let stall = if draining { self.limits.stall_draining } else { self.limits.stall };
             Some((Mark::Stalled { sent: self.sent, unsent: socket.unsent(), draining }, stall))
+        } else if let (Phase::Draining, Some((begun, _))) = (self.phase, self.farewell) {
+            // Conversations watch for themselves that all is said.
+            let longest = DRAIN_PATIENCE.saturating_sub(begun.elapsed());
+            self.is_still().then(|| (Mark::Quiet(self.heard), DRAIN_QUIET.min(longest)))
         } else if self.conversations.iter().all(Conversation::is_idle) {
             self.limits.idle.map(|after| (Mark::Idle(self.heard), after))
         } else {
@@ -436,7 +457,7 @@ impl<S: RpcService> Connection<S> {
             Mark::Stalled { .. } => {
                 Err(io::Error::new(io::ErrorKind::TimedOut, "the peer takes nothing"))
             }
-            Mark::Idle(_) => Ok(()),
+            Mark::Idle(_) | Mark::Quiet(_) => Ok(()),
         })
     }
 }
@@ -448,6 +469,8 @@ enum Mark {
     Stalled { sent: u64, unsent: usize, draining: bool },
     /// Nothing is under way since so many messages.
     Idle(u64),
+    /// The same of one that is shut down.
+    Quiet(u64),
 }
 
 /// A timer that starts anew whenever something else is timed.

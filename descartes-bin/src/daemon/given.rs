@@ -1,0 +1,185 @@
+//! Sockets that whoever started the daemon has opened for it (sd_listen_fds(3)).
+//!
+//! They are taken before anything else is opened. Each has a name, which says who serves it.
+
+use std::fmt;
+use std::io;
+use std::net::TcpListener;
+use std::os::fd::{AsFd, FromRawFd, OwnedFd, RawFd};
+use std::os::unix::net::UnixListener;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use rustix::io::{FdFlags, fcntl_setfd};
+use rustix::net::sockopt::{socket_acceptconn, socket_domain, socket_type};
+use rustix::net::{AddressFamily, SocketType};
+
+use super::failure::Failure;
+use crate::config::Surroundings;
+
+/// The first descriptor that is given (`SD_LISTEN_FDS_START`).
+const FIRST: RawFd = 3;
+/// Sockets that may be given: more than there are names.
+const MOST: usize = 16;
+/// Who can be given a socket, and whether it is one of a path.
+const NAMES: [(&str, bool); 6] = [
+    ("http", false),
+    ("ws", false),
+    ("unix", true),
+    ("zmq", false),
+    ("pub", false),
+    ("metrics", false),
+];
+
+/// The sockets that were given and are not taken yet.
+#[derive(Debug, Default)]
+pub(crate) struct Given(Mutex<Vec<(String, Socket)>>);
+
+/// One of them.
+#[derive(Debug)]
+enum Socket {
+    Tcp(Arc<TcpListener>),
+    Unix(Arc<UnixListener>),
+}
+
+/// What is wrong with a socket that was given.
+#[derive(Debug)]
+pub(crate) struct Unusable(String);
+
+impl fmt::Display for Unusable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl Given {
+    /// Takes over what was given to this process; to be called before it opens anything itself, and
+    /// once. Nobody inherits it from here.
+    pub(crate) fn of(surroundings: &Surroundings) -> Result<Self, Failure> {
+        let told = |name| surroundings.var(name);
+        let own = std::process::id().to_string();
+        if told("LISTEN_PID") != Some(own.as_str()) {
+            return Ok(Self::default());
+        }
+        let count = told("LISTEN_FDS").unwrap_or_default();
+        let count = count.parse::<usize>().ok().filter(|count| *count <= MOST);
+        let count = count.ok_or_else(|| {
+            refused(format!("LISTEN_FDS has to be a number of at most {MOST} descriptors"))
+        })?;
+        let names: Vec<&str> = told("LISTEN_FDNAMES").unwrap_or_default().split(':').collect();
+        let mut taken: Vec<(String, Socket)> = Vec::new();
+        for (fd, index) in (FIRST..).zip(0..count) {
+            let name = names.get(index).copied().unwrap_or_default();
+            let socket = socket(fd, name).map_err(|why| refused(why.to_string()))?;
+            if taken.iter().any(|(known, _)| known == name) {
+                return Err(refused(format!("two of them are named `{name}`")));
+            }
+            taken.push((name.to_owned(), socket));
+        }
+        Ok(Self(Mutex::new(taken)))
+    }
+
+    /// The TCP socket of this name, if one was given.
+    pub(crate) fn tcp(&self, name: &str) -> Option<Arc<TcpListener>> {
+        match self.take(name)? {
+            Socket::Tcp(listener) => Some(listener),
+            Socket::Unix(_) => None,
+        }
+    }
+
+    /// The Unix socket of this name, if one was given.
+    pub(crate) fn unix(&self, name: &str) -> Option<Arc<UnixListener>> {
+        match self.take(name)? {
+            Socket::Unix(listener) => Some(listener),
+            Socket::Tcp(_) => None,
+        }
+    }
+
+    fn take(&self, name: &str) -> Option<Socket> {
+        let mut given = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let at = given.iter().position(|(known, _)| known == name)?;
+        Some(given.swap_remove(at).1)
+    }
+
+    /// Fails when something is left that nobody of this build serves.
+    pub(crate) fn used_up(&self) -> Result<(), Failure> {
+        let given = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match given.first() {
+            None => Ok(()),
+            Some((name, _)) => Err(refused(format!("this build does not serve `{name}`"))),
+        }
+    }
+}
+
+fn refused(why: String) -> Failure {
+    Failure::Given { why }
+}
+
+/// The socket behind `fd`, which has to be one that `name` can be served on.
+fn socket(fd: RawFd, name: &str) -> Result<Socket, Unusable> {
+    let Some((_, is_unix)) = NAMES.iter().find(|(known, _)| *known == name) else {
+        let names = NAMES.map(|(name, _)| name).join(", ");
+        return Err(Unusable(format!(
+            "descriptor {fd} is named `{name}`, which is none of {names} (FileDescriptorName=)"
+        )));
+    };
+    let unusable = |what: &str| Unusable(format!("descriptor {fd} (`{name}`) {what}"));
+    let taken = take(fd).map_err(|error| unusable(&format!("cannot be used: {error}")))?;
+    let listens = socket_acceptconn(&taken).unwrap_or(false);
+    if !listens || socket_type(&taken).ok() != Some(SocketType::STREAM) {
+        return Err(unusable("is no stream socket that listens"));
+    }
+    let domain = socket_domain(&taken).map_err(|error| unusable(&error.to_string()))?;
+    match (is_unix, domain) {
+        (true, AddressFamily::UNIX) => Ok(Socket::Unix(Arc::new(taken.into()))),
+        (false, AddressFamily::INET | AddressFamily::INET6) => {
+            Ok(Socket::Tcp(Arc::new(taken.into())))
+        }
+        (true, _) => Err(unusable("is not a Unix socket")),
+        (false, _) => Err(unusable("is not a TCP socket")),
+    }
+}
+
+/// Owns a descriptor that was inherited, and keeps it from being inherited further.
+#[expect(unsafe_code, reason = "a number from the environment becomes a descriptor")]
+fn take(fd: RawFd) -> io::Result<OwnedFd> {
+    // SAFETY: it is borrowed only to ask the kernel whether it is open.
+    let open = unsafe { std::os::fd::BorrowedFd::borrow_raw(fd) };
+    fcntl_setfd(open.as_fd(), FdFlags::CLOEXEC)?;
+    // SAFETY: it is open, was given to this process by whoever started it, who says so by our pid,
+    // and nobody else takes it: this is called once, before anything is opened here.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(env: &[(&str, &str)]) -> Result<Given, Failure> {
+        let env = env.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        Given::of(&Surroundings { env: env.collect() })
+    }
+
+    #[test]
+    fn what_was_given_to_another_process_is_not_ours() {
+        for env in [&[][..], &[("LISTEN_PID", "1"), ("LISTEN_FDS", "1")]] {
+            assert!(of(env).unwrap().used_up().is_ok());
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_understood_is_refused() {
+        let own = std::process::id().to_string();
+        for (count, names, why) in [
+            ("", "http", "a number"),
+            ("-1", "http", "a number"),
+            ("1000", "http", "at most 16"),
+            ("1", "", "is named ``"),
+            ("1", "htpp", "none of http, ws, unix, zmq, pub, metrics"),
+        ] {
+            let env = [("LISTEN_PID", &*own), ("LISTEN_FDS", count), ("LISTEN_FDNAMES", names)];
+            let refused = of(&env).unwrap_err();
+            assert!(refused.to_string().contains(why), "{refused}");
+            assert_eq!(refused.code() as u8, 78);
+        }
+    }
+}
