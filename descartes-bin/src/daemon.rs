@@ -4,6 +4,7 @@ mod container;
 mod credentials;
 mod descriptors;
 mod failure;
+mod given;
 mod host;
 mod lock;
 mod logs;
@@ -32,6 +33,7 @@ use crate::output::Output;
 pub(crate) use failure::Failure;
 #[cfg(feature = "zmq")]
 pub(crate) use failure::chain;
+pub(crate) use given::Given;
 pub(crate) use lock::{InstanceLock, LockError};
 use logs::Logs;
 #[cfg(test)]
@@ -74,6 +76,7 @@ fn start(flags: &Flags, began: Instant, output: &Output) -> Result<Code, Failure
         output.line("the configuration is fine").map_err(Failure::internal("print"))?;
         return Ok(Code::Done);
     }
+    let given = Given::of(&surroundings)?;
     directories.prepare()?;
     let logs =
         Logs::begin(&config.logging, &surroundings).map_err(Failure::internal("open the log"))?;
@@ -96,6 +99,7 @@ fn start(flags: &Flags, began: Instant, output: &Output) -> Result<Code, Failure
         connections,
         auth,
         contained,
+        given,
         began,
         output,
         flags: flags.clone(),

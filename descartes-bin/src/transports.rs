@@ -20,6 +20,8 @@ mod ws;
 #[cfg(feature = "zmq")]
 mod zmq;
 
+#[cfg(any(feature = "http", feature = "zmq", feature = "metrics"))]
+use std::net::TcpListener;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -32,7 +34,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
-use crate::daemon::Failure;
+use crate::daemon::{Failure, Given};
 use crate::directories::Directories;
 use crate::endpoints::Endpoints;
 
@@ -67,6 +69,8 @@ pub(crate) struct Ground<'a> {
     pub(crate) drain: Duration,
     /// Cancelled when nobody is accepted any more.
     pub(crate) closing: CancellationToken,
+    /// Sockets that are served in place of those that are configured.
+    pub(crate) given: &'a Given,
 }
 
 impl Ground<'_> {
@@ -78,6 +82,22 @@ impl Ground<'_> {
         limits.waits = size(given.waits_per_connection);
         limits.subscriptions = size(given.subscriptions_per_connection);
         limits
+    }
+
+    /// The TCP socket that was given to `name`, if it is safe to be served.
+    #[cfg(any(feature = "http", feature = "zmq", feature = "metrics"))]
+    pub(crate) fn given(&self, name: &str) -> Result<Option<Arc<TcpListener>>, Failure> {
+        let Some(listener) = self.given.tcp(name) else { return Ok(None) };
+        let address = listener.local_addr().map_err(Failure::internal("use a given socket"))?;
+        let is_meant = name == "metrics" && self.config.server.metrics_public;
+        if !self.config.auth.guards(address.ip()) && !is_meant {
+            return Err(Failure::Unsafe {
+                address: format!("{address}, the given socket `{name}`"),
+                why: "anything beyond loopback needs authentication ([auth] enabled = true)"
+                    .to_owned(),
+            });
+        }
+        Ok(Some(listener))
     }
 
     /// Connections of one address that is not loopback.
@@ -162,6 +182,7 @@ pub(crate) async fn open(ground: &Ground<'_>) -> Result<Vec<Door>, Failure> {
     for open in ALL {
         doors.extend(open(ground).await?);
     }
+    ground.given.used_up()?;
     Ok(doors)
 }
 

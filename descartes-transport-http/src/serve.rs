@@ -33,6 +33,8 @@ const CONNECTIONS: usize = 4096;
 pub struct HttpConfig {
     /// Where to listen; port 0 takes any free one.
     pub address: SocketAddr,
+    /// A socket that listens already; it is served in place of one at that address.
+    pub given: Option<Arc<std::net::TcpListener>>,
     /// How the routes behave. Its `caller` is not used here: the peer's user decides.
     pub options: HttpOptions,
     /// Whether a loopback peer of the same user needs no credentials. The daemon says no in a
@@ -55,6 +57,7 @@ impl HttpConfig {
     pub fn new(address: SocketAddr) -> Self {
         Self {
             address,
+            given: None,
             options: HttpOptions::default(),
             trust_loopback: true,
             own_uid: rustix::process::geteuid().as_raw(),
@@ -95,6 +98,13 @@ fn listen(address: SocketAddr) -> std_io::Result<TcpListener> {
     socket.listen(BACKLOG)
 }
 
+/// A socket that somebody else has opened; it is ours alone if nobody else keeps it.
+fn take(given: Arc<std::net::TcpListener>) -> std_io::Result<TcpListener> {
+    let listener = Arc::try_unwrap(given).or_else(|shared| shared.try_clone())?;
+    listener.set_nonblocking(true)?;
+    TcpListener::from_std(listener)
+}
+
 /// An open port that nobody is served on yet.
 #[derive(Debug)]
 pub struct HttpTransport {
@@ -110,12 +120,16 @@ impl HttpTransport {
     /// # Errors
     ///
     /// [`BindError::InUse`] when another program has the port.
-    pub async fn bind(config: HttpConfig) -> Result<Self, BindError> {
+    pub async fn bind(mut config: HttpConfig) -> Result<Self, BindError> {
+        let given = config.given.take();
         let refused = |source: std_io::Error| match source.kind() {
             std_io::ErrorKind::AddrInUse => BindError::InUse { address: config.address },
             _ => BindError::Refused { address: config.address, source },
         };
-        let listener = listen(config.address).map_err(refused)?;
+        let listener = match given {
+            Some(given) => take(given).map_err(refused)?,
+            None => listen(config.address).map_err(refused)?,
+        };
         let address = listener.local_addr().map_err(refused)?;
         Ok(Self { listener, address, config })
     }

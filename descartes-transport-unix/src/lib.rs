@@ -38,6 +38,8 @@ const OWNER_AND_GROUP: u32 = 0o660;
 pub struct UnixConfig {
     /// The socket; its directory is made if it is missing.
     pub path: PathBuf,
+    /// A socket that listens already; it is served in place of one at that path, and stays where it is.
+    pub given: Option<Arc<UnixListener>>,
     /// A group whose users may connect as well, where the directory lets them pass; who they are is
     /// decided as for everybody. The owner alone when absent.
     pub group: Option<u32>,
@@ -67,6 +69,7 @@ impl UnixConfig {
     pub fn new(path: impl Into<PathBuf>) -> Self {
         Self {
             path: path.into(),
+            given: None,
             group: None,
             own_uid: rustix::process::geteuid().as_raw(),
             credentials: Arc::new(KernelCredentials),
@@ -84,7 +87,8 @@ impl UnixConfig {
 #[derive(Debug)]
 pub struct UnixTransport {
     listener: UnixListener,
-    claim: Claim,
+    /// The right to the path; none to that of a given socket.
+    claim: Option<Claim>,
     config: UnixConfig,
 }
 
@@ -96,13 +100,29 @@ impl UnixTransport {
     /// # Errors
     ///
     /// [`BindError::InUse`] when a living server has the socket.
-    pub fn bind(config: UnixConfig) -> Result<Self, BindError> {
+    pub fn bind(mut config: UnixConfig) -> Result<Self, BindError> {
+        if let Some(given) = config.given.take() {
+            return Self::on(given, config);
+        }
         let (claim, listener) = Claim::take(&config.path)?;
         if let Some(group) = config.group {
             open_to(&config.path, group)
                 .map_err(|source| BindError::Refused { path: config.path.clone(), source })?;
         }
-        Ok(Self { listener, claim, config })
+        Ok(Self { listener, claim: Some(claim), config })
+    }
+
+    fn on(given: Arc<UnixListener>, mut config: UnixConfig) -> Result<Self, BindError> {
+        let taken = || {
+            let listener = Arc::try_unwrap(given).or_else(|shared| shared.try_clone())?;
+            listener.set_nonblocking(true)?;
+            let address = listener.local_addr()?;
+            Ok((listener, address.as_pathname().map(Path::to_owned)))
+        };
+        let (listener, path) =
+            taken().map_err(|source| BindError::Refused { path: config.path.clone(), source })?;
+        config.path = path.unwrap_or(config.path);
+        Ok(Self { listener, claim: None, config })
     }
 
     /// The socket.

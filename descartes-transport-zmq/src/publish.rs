@@ -47,6 +47,8 @@ use subscriber::{Patience, serve_subscriber};
 pub struct PublishConfig {
     /// The TCP address to listen on, if any; port 0 takes any free one.
     pub tcp: Option<SocketAddr>,
+    /// A socket that listens already; it is served in place of one at the TCP address.
+    pub given: Option<Arc<std::net::TcpListener>>,
     /// The Unix socket to listen on, if any; its directory is made if it is missing.
     pub ipc: Option<PathBuf>,
     /// Whether a loopback peer of the same user is let in; the protocol has no place for other
@@ -85,6 +87,7 @@ impl PublishConfig {
     pub fn new() -> Self {
         Self {
             tcp: None,
+            given: None,
             ipc: None,
             trust_loopback: true,
             auth: None,
@@ -105,6 +108,7 @@ impl PublishConfig {
     fn of_gate(self) -> ZmqConfig {
         let mut gate = ZmqConfig::new();
         gate.tcp = self.tcp;
+        gate.given = self.given;
         gate.ipc = self.ipc;
         gate.trust_loopback = self.trust_loopback;
         gate.auth = self.auth;

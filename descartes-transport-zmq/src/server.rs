@@ -39,6 +39,8 @@ pub(crate) const TRANSPORT: &str = "zmq";
 pub struct ZmqConfig {
     /// The TCP address to listen on, if any; port 0 takes any free one.
     pub tcp: Option<SocketAddr>,
+    /// A socket that listens already; it is served in place of one at the TCP address.
+    pub given: Option<Arc<std::net::TcpListener>>,
     /// The Unix socket to listen on, if any; its directory is made if it is missing.
     pub ipc: Option<PathBuf>,
     /// Whether a loopback peer of the same user needs no credentials. The daemon says no in a
@@ -75,6 +77,7 @@ impl ZmqConfig {
     pub fn new() -> Self {
         Self {
             tcp: None,
+            given: None,
             ipc: None,
             trust_loopback: true,
             auth: None,

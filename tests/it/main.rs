@@ -25,6 +25,8 @@ mod examples;
 mod exhausted;
 /// A full disk: nothing acknowledged is lost, control works, and it passes.
 mod full;
+/// Sockets that somebody else has opened for the daemon.
+mod given;
 /// Peers that mean no good are cut, leave nothing behind, and nobody else notices.
 mod hostile;
 /// The rules of the house: sizes, names, arrows, weight.

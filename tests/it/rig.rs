@@ -5,6 +5,7 @@
 
 pub(crate) mod agents;
 pub(crate) mod daemon;
+pub(crate) mod given;
 pub(crate) mod http;
 pub(crate) mod load;
 pub(crate) mod parrot;

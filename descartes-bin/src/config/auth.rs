@@ -119,7 +119,7 @@ impl Auth {
     }
 
     /// Whether a port on `address` may be listened at, which strangers may reach.
-    pub(super) fn guards(&self, address: IpAddr) -> bool {
+    pub(crate) fn guards(&self, address: IpAddr) -> bool {
         address.is_loopback() || self.enabled
     }
 }

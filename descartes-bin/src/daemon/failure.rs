@@ -27,8 +27,10 @@ pub(crate) enum Failure {
     AddressInUse { address: String, flag: &'static str },
     /// A place that is not safe to listen at.
     #[error("refusing to listen at {address}: {why}")]
-    #[cfg_attr(not(feature = "unix"), expect(dead_code, reason = "only sockets have a directory"))]
     Unsafe { address: String, why: String },
+    /// A socket that was given (sd_listen_fds(3)) and is of no use.
+    #[error("cannot use the sockets that were given: {why}")]
+    Given { why: String },
     /// The file in which starts for another daemon are to wait.
     #[error("could not use the queue of the remote {remote}, {}: {source}", path.display())]
     #[cfg_attr(not(feature = "zmq"), expect(dead_code, reason = "no remotes without it"))]
@@ -48,7 +50,7 @@ impl Failure {
     pub(crate) fn code(&self) -> Code {
         match self {
             Self::Config(error) if error.is_safety() => Code::Refused,
-            Self::Config(_) => Code::Config,
+            Self::Config(_) | Self::Given { .. } => Code::Config,
             Self::Directory(error) => error.code(),
             Self::Lock(LockError::Held { .. }) => Code::TryAgain,
             Self::Lock(LockError::Unusable { .. }) => Code::Directory,

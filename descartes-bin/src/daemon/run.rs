@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::failure::Failure;
+use super::given::Given;
 use super::host::{self, Host};
 use super::logs::Logs;
 use super::manager::{self, Manager};
@@ -39,6 +40,8 @@ pub(super) struct Plan<'a> {
     pub(super) auth: Authenticator,
     /// Whether it runs in a container.
     pub(super) contained: bool,
+    /// What whoever started it has opened for it.
+    pub(super) given: Given,
     /// When its program began.
     pub(super) began: Instant,
     /// Where it says that it is ready.
@@ -162,6 +165,7 @@ impl Plan<'_> {
             scrape: self.scrape.clone(),
             drain: DRAIN,
             closing: closing.clone(),
+            given: &self.given,
         }
     }
 

@@ -1,6 +1,6 @@
 //! HTTP.
 
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,8 +15,12 @@ use crate::daemon::Failure;
 /// Opens the port.
 pub(super) fn open<'a>(ground: &'a Ground<'a>) -> BoxFuture<'a, Result<Vec<Door>, Failure>> {
     async move {
-        let Some(address) = ground.config.server.http() else { return Ok(Vec::new()) };
-        let config = config(ground, address);
+        let given = ground.given("http")?;
+        let Some(address) = place(given.as_deref(), ground.config.server.http()) else {
+            return Ok(Vec::new());
+        };
+        let mut config = config(ground, address);
+        config.given = given;
         let change = change(&config);
         let transport = HttpTransport::bind(config).await.map_err(failure)?;
         Ok(vec![Door::Open(Listener {
@@ -30,6 +34,14 @@ pub(super) fn open<'a>(ground: &'a Ground<'a>) -> BoxFuture<'a, Result<Vec<Door>
         })])
     }
     .boxed()
+}
+
+/// Where a given socket listens, or else where one is configured to.
+pub(super) fn place(
+    given: Option<&TcpListener>,
+    configured: Option<SocketAddr>,
+) -> Option<SocketAddr> {
+    given.and_then(|listener| listener.local_addr().ok()).or(configured)
 }
 
 /// What every port of this kind is served with.

@@ -34,14 +34,20 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 pub(super) fn open<'a>(ground: &'a Ground<'a>) -> BoxFuture<'a, Result<Vec<Door>, Failure>> {
     async move {
         let server = &ground.config.server;
-        let Some(address) = server.metrics() else { return Ok(Vec::new()) };
-        let listener = match TcpListener::bind(address).await {
-            Ok(listener) => listener,
-            Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => {
-                return Ok(vec![PORT.taken(ground, &address.to_string())?]);
-            }
-            Err(error) => return Err(Failure::internal("open the port of metrics")(error)),
+        let given = ground.given(PORT.name)?;
+        let listener = match (&given, server.metrics()) {
+            (Some(given), _) => given
+                .set_nonblocking(true)
+                .and_then(|()| given.try_clone().and_then(TcpListener::from_std)),
+            (None, Some(address)) => match TcpListener::bind(address).await {
+                Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => {
+                    return Ok(vec![PORT.taken(ground, &address.to_string())?]);
+                }
+                bound => bound,
+            },
+            (None, None) => return Ok(Vec::new()),
         };
+        let listener = listener.map_err(Failure::internal("open the port of metrics"))?;
         let closing = ground.closing.clone();
         let failed = Failure::internal("open the port of metrics");
         let bound = listener.local_addr().map_err(failed)?;

@@ -1,7 +1,8 @@
 //! Where ZeroMQ listens: a port, and a socket in the runtime directory.
 
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use descartes_transport_zmq::BindError;
 
@@ -14,6 +15,8 @@ use crate::daemon::{Failure, chain};
 pub(super) struct Places {
     /// By TCP; `None` when its port is off.
     pub(super) tcp: Option<SocketAddr>,
+    /// A socket that was given in place of that.
+    pub(super) given: Option<Arc<TcpListener>>,
     /// In the runtime directory.
     pub(super) ipc: Option<PathBuf>,
 }
@@ -31,7 +34,7 @@ impl Places {
         F: Future<Output = Result<T, BindError>>,
     {
         let mut taken = Vec::new();
-        while self.tcp.is_some() || self.ipc.is_some() {
+        while self.tcp.is_some() || self.ipc.is_some() || self.given.is_some() {
             match bind(self.clone()).await {
                 Ok(bound) => return Ok((taken, Some(bound))),
                 Err(BindError::InUse { endpoint }) if is_tcp(&endpoint) => {

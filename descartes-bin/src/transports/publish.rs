@@ -18,7 +18,9 @@ const PORT: UsualPort = UsualPort { name: PUBLISHER, key: "pub_port", flag: "--p
 pub(super) fn open<'a>(ground: &'a Ground<'a>) -> BoxFuture<'a, Result<Vec<Door>, Failure>> {
     async move {
         let tcp = ground.config.server.publisher();
-        let places = Places { tcp, ipc: Some(ground.directories.publisher_socket()) };
+        let given = ground.given(PORT.name)?;
+        let tcp = tcp.filter(|_| given.is_none());
+        let places = Places { tcp, given, ipc: Some(ground.directories.publisher_socket()) };
         let bind = |places| PublishTransport::bind(config(ground, places));
         let (mut doors, transport) = places.bind(ground, &PORT, bind).await?;
         if let Some(transport) = transport {
@@ -46,6 +48,7 @@ pub(super) fn open<'a>(ground: &'a Ground<'a>) -> BoxFuture<'a, Result<Vec<Door>
 pub(super) fn config(ground: &Ground<'_>, places: Places) -> PublishConfig {
     let mut config = PublishConfig::new();
     config.tcp = places.tcp;
+    config.given = places.given;
     config.ipc = places.ipc;
     config.trust_loopback = ground.trust_loopback;
     config.auth = Some(ground.auth.clone());

@@ -27,8 +27,9 @@ fn each_transport_has_the_bounds_that_are_configured() {
         scrape: crate::metrics::Scrape::default(),
         drain: Duration::from_secs(17),
         closing: CancellationToken::new(),
+        given: &Given::default(),
     };
-    let places = || places::Places { tcp: None, ipc: None };
+    let places = || places::Places { tcp: None, given: None, ipc: None };
     let http = http::config(&ground, "127.0.0.1:0".parse().unwrap());
     let (zmq, publisher) = (zmq::config(&ground, places()), publish::config(&ground, places()));
     let unix = unix::config(&ground);

@@ -13,7 +13,9 @@ use crate::daemon::Failure;
 /// Takes the socket.
 pub(super) fn open<'a>(ground: &'a Ground<'a>) -> BoxFuture<'a, Result<Vec<Door>, Failure>> {
     async move {
-        let transport = UnixTransport::bind(config(ground)).map_err(failure)?;
+        let mut config = config(ground);
+        config.given = ground.given.unix("unix");
+        let transport = UnixTransport::bind(config).map_err(failure)?;
         Ok(vec![Door::Open(Listener {
             name: "unix",
             addresses: vec![transport.path().display().to_string()],

@@ -14,8 +14,12 @@ const PORT: UsualPort = UsualPort { name: "ws", key: "ws_port", flag: "--ws-port
 /// HTTP as well.
 pub(super) fn open<'a>(ground: &'a Ground<'a>) -> BoxFuture<'a, Result<Vec<Door>, Failure>> {
     async move {
-        let Some(address) = ground.config.server.ws() else { return Ok(Vec::new()) };
+        let given = ground.given(PORT.name)?;
+        let Some(address) = http::place(given.as_deref(), ground.config.server.ws()) else {
+            return Ok(Vec::new());
+        };
         let mut config = http::config(ground, address);
+        config.given = given;
         config.options.routes = Routes::WebSocket;
         let change = http::change(&config);
         let transport = match HttpTransport::bind(config).await {

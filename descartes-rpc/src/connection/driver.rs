@@ -109,13 +109,18 @@ where
     M: Into<Arrival>,
 {
     let mut driver = Driver::new(language, limits);
-    let (mut io, mut end) = (pin!(io), pin!(end));
+    let (mut io, mut end, mut begun) = (pin!(io), pin!(end), false);
     poll_fn(|cx| {
         if driver.phase == Phase::Open
             && let Poll::Ready(reason) = end.as_mut().poll(cx)
         {
             driver.drain(reason);
+            // Who comes after the end is not heard.
+            if !begun {
+                driver.phase = Phase::Closing;
+            }
         }
+        begun = true;
         driver.poll(io.as_mut(), cx)
     })
     .await?;

@@ -31,9 +31,9 @@ impl WaitEnd {
     pub(crate) fn error(self) -> RpcError {
         match self {
             Self::Cancelled => RpcError::new(ErrorKind::Cancelled, "the call was cancelled"),
-            Self::Draining => {
-                RpcError::new(ErrorKind::Unavailable, "the daemon is going down").reason("draining")
-            }
+            Self::Draining => RpcError::new(ErrorKind::Unavailable, "the daemon is about to stop")
+                .reason("draining")
+                .hint("come again in a moment"),
         }
     }
 

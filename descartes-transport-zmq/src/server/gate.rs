@@ -85,14 +85,18 @@ struct Shared<H> {
 
 impl Gate {
     /// Takes the addresses; connections wait in the backlog until [`Gate::serve`].
-    pub(crate) fn bind(config: ZmqConfig) -> Result<Self, BindError> {
-        if config.tcp.is_none() && config.ipc.is_none() {
+    pub(crate) fn bind(mut config: ZmqConfig) -> Result<Self, BindError> {
+        let given = config.given.take();
+        if config.tcp.is_none() && config.ipc.is_none() && given.is_none() {
             return Err(BindError::Nowhere);
         }
         let take = |path| Claim::take(path).map_err(|error| BindError::of(path, error));
         let ipc = config.ipc.as_deref().map(take).transpose()?;
         let ipc = ipc.map(|(claim, listener)| (listener, claim));
-        let tcp = config.tcp.map(listen).transpose()?;
+        let tcp = match given {
+            Some(given) => Some(take_over(given)?),
+            None => config.tcp.map(listen).transpose()?,
+        };
         Ok(Self { tcp, ipc, config })
     }
 
@@ -185,6 +189,18 @@ fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr), BindError> {
             _ => BindError::Refused { endpoint, source },
         }
     })
+}
+
+/// A socket that somebody else has opened; it is ours alone if nobody else keeps it.
+fn take_over(given: Arc<std::net::TcpListener>) -> Result<(TcpListener, SocketAddr), BindError> {
+    let take = || {
+        let listener = Arc::try_unwrap(given).or_else(|shared| shared.try_clone())?;
+        listener.set_nonblocking(true)?;
+        let address = listener.local_addr()?;
+        Ok((TcpListener::from_std(listener)?, address))
+    };
+    take()
+        .map_err(|source| BindError::Refused { endpoint: "tcp: a given socket".to_owned(), source })
 }
 
 /// A listener of either kind.

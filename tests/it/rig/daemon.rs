@@ -16,6 +16,7 @@ use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
 use serde_json::Value;
 use tempfile::TempDir;
 
+use super::given::{self, Given};
 use super::http::Http;
 use super::socket::Socket;
 use super::{PATIENCE, program};
@@ -100,6 +101,7 @@ pub(crate) struct Setup {
     data: Option<PathBuf>,
     descriptors: Option<u32>,
     usual_ports: Vec<&'static str>,
+    given: Option<Given>,
 }
 
 impl Setup {
@@ -117,6 +119,7 @@ impl Setup {
             data: None,
             descriptors: None,
             usual_ports: Vec::new(),
+            given: None,
         }
     }
 
@@ -160,6 +163,12 @@ impl Setup {
         self
     }
 
+    /// Sockets that are open already.
+    pub(crate) fn given(mut self, given: Given) -> Self {
+        self.given = Some(given);
+        self
+    }
+
     /// No more descriptors than these.
     pub(crate) fn descriptors(mut self, most: u32) -> Self {
         self.descriptors = Some(most);
@@ -198,11 +207,19 @@ impl Setup {
     /// Starts it and returns when it listens, or has given up.
     pub(crate) fn try_start(self) -> Result<Daemon, Ended> {
         let mut command = self.command();
-        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        match self.given {
+            Some(given) => command = given::with(&command, given),
+            None => {
+                command.stdout(Stdio::piped());
+            }
+        }
+        command.stderr(Stdio::piped());
         let started = Instant::now();
         let mut child = command.spawn().expect("the daemon's program starts");
         let log = Arc::new(Log::default());
-        log.follow(child.stdout.take().expect("stdout is piped"));
+        if let Some(stdout) = child.stdout.take() {
+            log.follow(stdout);
+        }
         log.follow(child.stderr.take().expect("stderr is piped"));
         let mut daemon = Daemon { child, home: self.home, endpoints: Value::Null, log, started };
         match daemon.await_endpoints() {

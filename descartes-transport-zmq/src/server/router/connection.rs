@@ -5,7 +5,7 @@
 use std::{
     collections::VecDeque,
     future::poll_fn,
-    io,
+    io, mem,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
@@ -335,6 +335,19 @@ impl<S: RpcService> Connection<S> {
         }
         let (rpc, peer, room) = (self.rpc.clone(), self.peer.clone(), self.room.clone());
         let drained = self.drain.clone().cancelled_owned();
+        // One that begins so late is heard first.
+        let mut is_late = self.phase == Phase::Draining;
+        let drained = async move {
+            poll_fn(|cx| match mem::take(&mut is_late) {
+                true => {
+                    cx.waker().wake_by_ref();
+                    Poll::Pending
+                }
+                false => Poll::Ready(()),
+            })
+            .await;
+            drained.await;
+        };
         let conversation =
             Conversation::new((envelope, codec), whole, &self.task, |lane, activity| -> Serving {
                 let counted = Counted::new(rpc, activity);
