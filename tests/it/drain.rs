@@ -102,8 +102,7 @@ fn a_stop_in_the_middle_of_everything_loses_nothing() {
         let waited = crate::rig::outcome(&wire.next().expect("an answer")).expect("it has ended");
         assert_eq!(waited["status"], "killed", "{waited}");
     }
-    let told: Vec<_> =
-        streams.into_iter().map(|(stream, begun)| (begun, stream.to_its_end())).collect();
+    let told: Vec<_> = streams.into_iter().map(|(stream, begun)| (begun, stream.rest())).collect();
     drop(socket);
     let ended = daemon.ended();
     assert_eq!(ended.status.code(), Some(0), "{}", ended.log);

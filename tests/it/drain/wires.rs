@@ -113,7 +113,7 @@ impl Stream {
 
     /// All events until the daemon closes, and the cursor that it tells at the end.
     #[track_caller]
-    pub(crate) fn to_its_end(mut self) -> (Vec<Value>, Value) {
+    pub(crate) fn rest(mut self) -> (Vec<Value>, Value) {
         let (mut events, mut ended) = (Vec::new(), Value::Null);
         while let Some(mut message) = self.next() {
             let mut params = message["params"].take();

@@ -177,12 +177,19 @@ async fn idle(
 /// Whoever comes now is turned away at the door, or told so.
 async fn nobody_is_served(harness: &dyn Harness) -> Result<(), Failure> {
     let come = async {
-        let mut session = Session::open(harness).await?;
-        session.try_call("system.health", json!({})).await
+        loop {
+            let mut session = Session::open(harness).await?;
+            let answered = session.try_call("system.health", json!({})).await;
+            // A client that keeps connections comes by one that was there before: it is heard as
+            // long as the end of that may be on its way.
+            if !matches!((harness.link(), &answered), (Link::Exchange(_), Ok(Ok(_)))) {
+                break answered;
+            }
+        }
     };
     match timeout(CLOSING, come).await {
         Ok(Ok(Ok(health))) => Err(failure(format!("it was answered {health}"))),
         Ok(Ok(Err(_)) | Err(_)) => Ok(()),
-        Err(_) => Err(failure("it was left waiting")),
+        Err(_) => Err(failure("it was left waiting, or was served on and on")),
     }
 }
