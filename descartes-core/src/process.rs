@@ -145,6 +145,7 @@ impl AgentRunner for ProcessRunner {
         match caller {
             CallerProcess::Socket { number } => self.shared.census.holder(number).await,
             CallerProcess::Process { pid, seen } => {
+                self.shared.registry.settled().await;
                 let claims = self.shared.registry.claims();
                 let known = whereabouts::Known { instance, host: std::process::id(), claims };
                 let look = tokio::task::spawn_blocking(move || known.find_process(pid, seen));

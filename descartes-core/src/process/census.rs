@@ -102,7 +102,11 @@ impl Census {
     }
 
     /// Where whoever holds the socket `number` is. Cancel safe.
+    ///
+    /// Whoever holds it was there before this was called: when the start is over that is under way,
+    /// if one is, its run is claimed.
     pub(super) async fn holder(&self, number: u64) -> Whereabouts {
+        self.0.registry.settled().await;
         let pass = self.pass().await;
         // Everybody who waited for the pass shares what is found out here too.
         let sockets = pass.sockets.get_or_try_init(|| {

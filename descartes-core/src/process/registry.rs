@@ -5,6 +5,8 @@ use std::ops::RangeInclusive;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
+use tokio::sync::watch;
+
 use super::marker::{self, Marker};
 use crate::agent::AgentId;
 
@@ -79,6 +81,18 @@ impl Claims {
 pub(super) struct Registry {
     claims: Mutex<Claims>,
     starting: Mutex<()>,
+    /// Beginnings and ends of starts: odd while a child is being started.
+    starts: watch::Sender<u64>,
+}
+
+/// A child is being started.
+#[derive(Debug)]
+pub(super) struct Beginning<'a>(&'a watch::Sender<u64>);
+
+impl Drop for Beginning<'_> {
+    fn drop(&mut self) {
+        self.0.send_modify(|count| *count += 1);
+    }
 }
 
 /// A run's entry; gone when dropped.
@@ -105,6 +119,23 @@ impl Registry {
     /// registered, or was adopted.
     pub(super) fn start_alone(&self) -> MutexGuard<'_, ()> {
         self.starting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Says that a child is being started, until what is given is dropped: by then it is claimed.
+    pub(super) fn begin_start(&self) -> Beginning<'_> {
+        self.starts.send_modify(|count| *count += 1);
+        Beginning(&self.starts)
+    }
+
+    /// Waits until every child is claimed that runs by now. A child runs from its `exec` on, and is
+    /// claimed only behind that. Cancel safe.
+    pub(super) async fn settled(&self) {
+        let mut starts = self.starts.subscribe();
+        let now = *starts.borrow_and_update();
+        if now % 2 == 1 {
+            // It cannot fail: the sender is here, in self.
+            drop(starts.wait_for(|count| *count > now).await);
+        }
     }
 
     /// The tag that the next run of `marker`'s agent will have.

@@ -263,6 +263,7 @@ fn start_marked(
     marker: marker::Marker,
 ) -> io::Result<(std::process::Child, Registration, bool)> {
     let _alone = shared.registry.start_alone();
+    let _beginning = shared.registry.begin_start();
     let bearing = tag::bear(shared.registry.tag_for(&marker));
     let last = table::last_pid();
     let child = command.spawn()?;

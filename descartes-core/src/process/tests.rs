@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use super::os::table;
@@ -355,6 +356,39 @@ async fn what_an_earlier_host_left_is_ended_and_counted() {
         assert!(Instant::now() < until, "{pids:?}");
         tokio::task::yield_now().await;
     }
+}
+
+/// A child of this process, in a group of its own, and the number of the socket that it holds.
+fn holder_of_a_socket() -> (std::process::Child, u64) {
+    let (held, _other) = std::os::unix::net::UnixStream::pair().expect("a pair of sockets");
+    let number = rustix::fs::fstat(&held).expect("an open socket").st_ino;
+    let mut command = std::process::Command::new("sleep");
+    std::os::unix::process::CommandExt::process_group(&mut command, 0);
+    let held: std::os::fd::OwnedFd = held.into();
+    (command.arg("1000").stdin(held).spawn().expect("it starts"), number)
+}
+
+#[tokio::test]
+async fn who_connects_before_its_process_is_claimed_is_looked_at_when_it_is() {
+    let runner = ProcessRunner::new();
+    let registry = Arc::clone(&runner.shared.registry);
+    let marker = marker::Marker { instance: 1, agent: AgentId::generate(), run: 1 };
+    let beginning = registry.begin_start();
+    let (mut child, number) = holder_of_a_socket();
+    let process = CallerProcess::Process { pid: child.id(), seen: Instant::now() };
+    for caller in [CallerProcess::Socket { number }, process] {
+        let mut look = std::pin::pin!(runner.whereabouts(1, caller));
+        let waits = std::future::poll_fn(|cx| Poll::Ready(look.as_mut().poll(cx).is_pending()));
+        assert!(waits.await, "{caller:?}");
+    }
+    let registration = registry.register(child.id(), marker);
+    drop(beginning);
+    let inside = Whereabouts::Inside(marker.agent);
+    for caller in [CallerProcess::Socket { number }, process] {
+        assert_eq!(runner.whereabouts(1, caller).await, inside, "{caller:?}");
+    }
+    child.kill().expect("it is ours");
+    registration.end(|| child.wait().expect("it is ours"));
 }
 
 #[tokio::test]
