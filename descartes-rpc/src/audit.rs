@@ -1,8 +1,9 @@
 //! What is written down of who did what: on the topic `audit`, in short, and without secrets.
 //!
 //! A call is never delayed by it: entries wait in a queue of their own and are written at once, in
-//! batches. Refusals of one kind are counted while they go on, so that a flood of them is a few
-//! entries.
+//! batches. Who reads the topic waits for what was noted before ([`Audit::written`]), so that everybody
+//! finds what they have done. Refusals of one kind are counted while they go on, so that a flood of
+//! them is a few entries.
 
 mod act;
 
@@ -14,14 +15,16 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use descartes_core::Descartes;
 use descartes_core::event::{News, Topic};
 use descartes_core::store::StoreError;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
 pub(crate) use act::{Act, named};
 
 use crate::auth::Principal;
-use crate::error::ErrorKind;
-use crate::limits::{AUDIT_KINDS, AUDIT_QUEUE, AUDIT_RESOURCE_CHARS, AUDIT_RETRY, AUDIT_WINDOW};
+use crate::error::RpcError;
+use crate::limits::{
+    AUDIT_KINDS, AUDIT_PATIENCE, AUDIT_QUEUE, AUDIT_RESOURCE_CHARS, AUDIT_RETRY, AUDIT_WINDOW,
+};
 use crate::peer::Peer;
 use crate::wire::audit::AuditEntry;
 
@@ -29,6 +32,8 @@ use crate::wire::audit::AuditEntry;
 const DENIED: &str = "audit.denied";
 /// The type of the event that says how many entries were too many to be kept.
 const DROPPED: &str = "audit.dropped";
+/// What was called where it did not come to that.
+const NO_METHOD: &str = "";
 /// Who calls when nobody knows.
 const NOBODY: &str = "nobody";
 
@@ -44,7 +49,8 @@ pub(crate) const TYPES: [&str; 7] = [
     "audit.configuration",
 ];
 
-/// Where entries go.
+/// Where entries go. Cheap to clone; clones are one.
+#[derive(Clone)]
 pub(crate) struct Audit {
     shared: Arc<Shared>,
     /// Wakes the task that writes; it holds nothing else while it rests.
@@ -54,12 +60,16 @@ pub(crate) struct Audit {
 struct Shared {
     descartes: Descartes,
     state: Mutex<State>,
+    /// How many of all that was noted is written.
+    written: watch::Sender<u64>,
 }
 
 #[derive(Default)]
 struct State {
     /// What is to be written.
     waiting: Vec<News>,
+    /// How much was ever noted to be written.
+    noted: u64,
     /// Entries that found no room.
     dropped: u64,
     /// Refusals that go on, by kind.
@@ -75,6 +85,7 @@ struct Refusal {
     method: &'static str,
     resource: Option<String>,
     outcome: &'static str,
+    reason: Option<Arc<str>>,
 }
 
 /// Refusals of one kind behind the first, which was written.
@@ -86,7 +97,8 @@ struct Counted {
 
 impl Audit {
     pub(crate) fn new(descartes: Descartes) -> Self {
-        let shared = Arc::new(Shared { descartes, state: Mutex::default() });
+        let written = watch::Sender::default();
+        let shared = Arc::new(Shared { descartes, state: Mutex::default(), written });
         Self { shared, news: Arc::default() }
     }
 
@@ -96,11 +108,12 @@ impl Audit {
         (principal, peer): (Option<&Principal>, &Peer),
         method: &'static str,
         resource: Option<&str>,
-        kind: ErrorKind,
+        error: &RpcError,
     ) {
         let principal = principal.map_or(NOBODY, Principal::name).into();
         let resource = resource.map(|text| text.chars().take(AUDIT_RESOURCE_CHARS).collect());
-        let refusal = Refusal { principal, method, resource, outcome: kind.as_str() };
+        let (outcome, reason) = (error.kind().as_str(), error.reason_text().map(Arc::from));
+        let refusal = Refusal { principal, method, resource, outcome, reason };
         self.shared.lock().refuse(refusal, peer_text(peer), Instant::now());
         self.write();
     }
@@ -110,6 +123,31 @@ impl Audit {
         let (kind, entry) = act.entry(outcome);
         self.shared.lock().put(kind, &entry);
         self.write();
+    }
+
+    /// What notes whom transports turned away. It keeps nothing alive.
+    pub(crate) fn door(&self) -> impl Fn(&Peer, &RpcError) + Send + Sync + 'static {
+        let (shared, news) = (Arc::downgrade(&self.shared), Arc::clone(&self.news));
+        move |peer, error| {
+            let Some(shared) = shared.upgrade() else { return };
+            let audit = Self { shared, news: Arc::clone(&news) };
+            audit.denied((peer.principal().as_ref(), peer), NO_METHOD, None, error);
+        }
+    }
+
+    /// Waits until all is written that was noted before this, for as long as one may wait for that.
+    /// Cancel safe.
+    pub(crate) async fn written(&self) {
+        let noted = self.shared.lock().noted;
+        let mut written = self.shared.written.subscribe();
+        if *written.borrow_and_update() >= noted {
+            return;
+        }
+        self.write();
+        let all = written.wait_for(|written| *written >= noted);
+        if tokio::time::timeout(AUDIT_PATIENCE, all).await.is_err() {
+            tracing::warn!("what was done is not written down yet");
+        }
     }
 
     /// Lets a task write what waits.
@@ -138,11 +176,11 @@ impl fmt::Debug for Audit {
 async fn writing(shared: Weak<Shared>, news: Arc<Notify>) {
     while let Some(due) = shared.upgrade().and_then(|shared| shared.lock().take(Instant::now())) {
         match due {
-            Due::Now(entries) => {
+            Due::Now(entries, noted) => {
                 let Some(shared) = shared.upgrade() else { return };
                 let kept = entries.clone();
                 match shared.descartes.publish(&Topic::audit(), entries).await {
-                    Ok(()) => {}
+                    Ok(()) => drop(shared.written.send_replace(noted)),
                     Err(StoreError::Closed) => return,
                     Err(error) => {
                         tracing::warn!(%error, "what was done is not written down yet");
@@ -162,8 +200,8 @@ async fn writing(shared: Weak<Shared>, news: Arc<Notify>) {
 
 /// What the task that writes is to do next.
 enum Due {
-    /// To write this.
-    Now(Vec<News>),
+    /// To write this: all of so much that was noted, and not written before.
+    Now(Vec<News>, u64),
     /// To look again.
     At(Instant),
 }
@@ -180,6 +218,7 @@ impl State {
             self.dropped += 1;
             return;
         }
+        self.noted += 1;
         self.waiting.push(news(kind, entry));
     }
 
@@ -230,7 +269,7 @@ impl State {
             waiting.push(news(DROPPED, &entry));
         }
         if !waiting.is_empty() {
-            return Some(Due::Now(waiting));
+            return Some(Due::Now(waiting, self.noted));
         }
         let next = self.refusals.values().map(|counted| counted.until).min();
         self.writes = next.is_some();
@@ -241,7 +280,7 @@ impl State {
 impl Refusal {
     /// All further kinds together.
     fn any(outcome: &'static str) -> Self {
-        Self { principal: "*".into(), method: "*", resource: None, outcome }
+        Self { principal: "*".into(), method: "*", resource: None, outcome, reason: None }
     }
 
     fn entry(&self, peer: &str, count: Option<u64>) -> AuditEntry {
@@ -250,6 +289,7 @@ impl Refusal {
             method: self.method.to_owned(),
             resource: self.resource.clone(),
             outcome: self.outcome.to_owned(),
+            reason: self.reason.as_deref().map(str::to_owned),
             peer: peer.to_owned(),
             count,
         }

@@ -120,6 +120,11 @@ impl Principal {
         }
     }
 
+    /// Whether it could not be told where its process is.
+    pub(crate) fn is_lost(&self) -> bool {
+        self.whereabouts == Whereabouts::Unknown
+    }
+
     /// Somebody who has not said who it is; may do nothing.
     pub(crate) fn nobody() -> Self {
         Self::new("nobody", [])
@@ -152,7 +157,8 @@ impl Principal {
 
     /// How far it reaches with `scope`, if it has that.
     fn reach(&self, scope: Scope) -> Option<Reach> {
-        if scope == Scope::Approve && self.whereabouts == Whereabouts::Unknown {
+        // It may have been an agent's, which left before it was looked at.
+        if !scope.is_for_lost() && self.whereabouts == Whereabouts::Unknown {
             return None;
         }
         let reach = match self.grants.extent(scope)? {
@@ -165,16 +171,19 @@ impl Principal {
         }
     }
 
-    /// Whether it may give `grants` to somebody, and to which agent they are then held: nobody gives
-    /// what they do not have, and what an agent gives is [bound](Self::bound_to) to that agent.
+    /// Whether it may give `grants` to `subject`, and to which agent they are then held: nobody
+    /// gives what they do not have, nor their own things' scopes to somebody who has others; and what
+    /// an agent gives is [bound](Self::bound_to) to that agent.
     ///
     /// # Errors
     /// `forbidden` when it is more than its own.
-    pub fn may_give(&self, grants: &Grants) -> Result<Option<AgentId>, RpcError> {
+    pub fn may_give(&self, grants: &Grants, subject: &str) -> Result<Option<AgentId>, RpcError> {
         let agent = self.agent();
         let has = |scope: &Scope| match (grants.extent(*scope), self.grants.extent(*scope)) {
             (None, _) => true,
             (_, None) | (Some(Extent::Everything), Some(Extent::Own)) => false,
+            // What is its own is another's for whoever bears another name.
+            (Some(Extent::Own), Some(Extent::Own)) if *self.subject != *subject => false,
             _ => agent.is_none() || scope.is_for_agents(),
         };
         let lacks = Scope::ALL.into_iter().find(|scope| !has(scope));
@@ -254,13 +263,19 @@ fn refused(principal: &Principal, scope: Scope) -> RpcError {
                 .reason("inside_agent")
                 .hint("do it from a terminal or client that no agent has started")
         }
-        (None, Scope::Approve) if principal.whereabouts == Whereabouts::Unknown => {
-            forbidden("the caller's process is gone, so it may have been an agent's")
-                .reason("caller_unknown")
-                .hint("stay connected until the answer has come")
+        (None, _) if !scope.is_for_lost() && principal.is_lost() => {
+            caller_unknown(principal, scope)
         }
         _ => forbidden(&format!("the scope {scope} is needed")),
     }
+}
+
+/// What is refused to one that may have been an agent's process, as far as can be told.
+pub(crate) fn caller_unknown(principal: &Principal, scope: Scope) -> RpcError {
+    let message = "the caller's process is gone, so it may have been an agent's";
+    forbidden(principal, scope, message.to_owned())
+        .reason("caller_unknown")
+        .hint("stay connected until the answer has come")
 }
 
 fn forbidden(principal: &Principal, scope: Scope, message: String) -> RpcError {
@@ -305,6 +320,10 @@ mod tests {
             assert_eq!(refused.reason_text(), Some("inside_agent"));
             assert_eq!(refused.detail("required").unwrap(), "approve");
             let unknown = principal.clone().found(Whereabouts::Unknown);
+            if principal == Principal::owner() {
+                let refused = authorize(Some(&unknown), Scope::Admin).unwrap_err();
+                assert_eq!(refused.reason_text(), Some("caller_unknown"));
+            }
             let refused = authorize(Some(&unknown), Scope::Approve).unwrap_err();
             assert_eq!(refused.reason_text(), Some("caller_unknown"));
             assert_eq!((unknown.name(), unknown.agent()), (principal.name(), None));
@@ -375,6 +394,12 @@ mod tests {
             (Principal::owner(), "* admin", Ok(None)),
             (Principal::new("ann", ["admin", "agent:read"]), "agent:read:own", Ok(None)),
             (Principal::new("ann", ["admin", "agent:read:own"]), "agent:read", Err("agent:read")),
+            (Principal::new("ann", ["admin", "agent:read:own"]), "agent:read:own", Ok(None)),
+            (
+                Principal::new("bob", ["admin", "agent:read:own"]),
+                "agent:read:own",
+                Err("agent:read"),
+            ),
             (Principal::new("ann", ["admin"]), "chat:read", Err("chat:read")),
             (Principal::new("ann", Scope::ALL.map(Scope::as_str)), "*", Err("admin")),
             (inside.clone(), "agent:read chat:write:own", Ok(Some(agent))),
@@ -382,7 +407,7 @@ mod tests {
             (inside, "*", Err("approve")),
         ] {
             let grants = Grants::from_line(line).unwrap();
-            let may = giver.may_give(&grants).map_err(|error| {
+            let may = giver.may_give(&grants, "ann").map_err(|error| {
                 assert_eq!(error.kind(), ErrorKind::Forbidden);
                 error.detail("required").unwrap().as_str().unwrap().to_owned()
             });

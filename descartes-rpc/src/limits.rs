@@ -84,6 +84,9 @@ pub const AUDIT_KINDS: usize = 256;
 pub const AUDIT_QUEUE: usize = 4096;
 /// How long to wait before a store is asked again that did not take them.
 pub const AUDIT_RETRY: Duration = Duration::from_secs(1);
+/// How long who reads the audit waits for entries that are being written: a store that takes none is
+/// told of elsewhere.
+pub const AUDIT_PATIENCE: Duration = Duration::from_secs(5);
 /// Characters of what a refused call names: it is whatever its caller wrote.
 pub const AUDIT_RESOURCE_CHARS: usize = 128;
 /// A token: room for some dozens of scopes; a longer one is not looked at.

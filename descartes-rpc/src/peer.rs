@@ -78,6 +78,14 @@ impl Peer {
         self
     }
 
+    /// The same end of the connection without what it was worth: nobody vouches for it any more. What
+    /// is known of its process stays known.
+    #[must_use]
+    pub fn unvouched(&self) -> Self {
+        let principal = Arc::new(watch::Sender::new(None));
+        Self { credentials: None, principal, ..self.clone() }
+    }
+
     /// Notes where the peer connects from, for logs.
     #[must_use]
     pub fn with_address(mut self, address: impl Into<Arc<str>>) -> Self {

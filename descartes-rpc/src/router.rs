@@ -91,6 +91,7 @@ impl Router {
         let (running, digest) = (Running::default(), DigestKey::default());
         let requests = Requests::default();
         let (document, audit) = (OnceLock::new(), Audit::new(descartes.clone()));
+        about.auth.tell(audit.door());
         let host = Host { descartes, about, running, digest, requests, audit, document };
         Self { host: Arc::new(host) }
     }
@@ -161,7 +162,7 @@ impl Dispatch for Router {
         let method = entry.map_or("", |entry| entry.declaration.name);
         let resource = entry.and_then(|entry| audit::named(entry.members, &request.params));
         let who = (principal, &request.peer);
-        self.host.audit.denied(who, method, resource.as_deref(), error.kind());
+        self.host.audit.denied(who, method, resource.as_deref(), error);
     }
 
     fn has_agents(&self) -> bool {

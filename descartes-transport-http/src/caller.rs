@@ -29,14 +29,11 @@ impl Caller {
     }
 
     /// The other end without what its connection is worth: for a request of which that does not
-    /// hold, as one that came through a proxy.
+    /// hold, as one that came through a proxy. An agent that says so of itself is an agent still.
     pub(crate) fn stranger(&self) -> Peer {
         match self {
             Self::Stranger(_, peer) => peer.clone(),
-            Self::Vouched(peer) | Self::Known(peer) => {
-                let address = peer.address().unwrap_or_default();
-                Peer::new(TRANSPORT).with_address(address)
-            }
+            Self::Vouched(peer) | Self::Known(peer) => peer.unvouched(),
         }
     }
 }

@@ -100,6 +100,18 @@ impl Refusal {
         }
     }
 
+    /// Whether somebody is refused, and not something.
+    pub(crate) const fn is_of_stranger(&self) -> bool {
+        matches!(
+            self,
+            Self::Host(HostFault::Misdirected)
+                | Self::ForeignOrigin
+                | Self::Stranger(_)
+                | Self::Credentials(_)
+                | Self::TooManyLogins(_)
+        )
+    }
+
     pub(crate) fn into_response(self) -> Response<ResponseBody> {
         let mut response = error_response(self.status(), self.error());
         let headers = response.headers_mut();
@@ -150,7 +162,13 @@ pub(crate) fn raw(status: StatusCode, error: RpcError) -> BytesMut {
     let mut out = BytesMut::with_capacity(256 + body.len());
     out.put_slice(b"HTTP/1.1 ");
     out.put_slice(status.as_str().as_bytes());
-    out.put_slice(b" \r\ncontent-type: application/json\r\nconnection: close\r\ncontent-length: ");
+    if status == StatusCode::UNAUTHORIZED {
+        out.put_slice(b" \r\nwww-authenticate: ");
+        out.put_slice(BEARER.as_bytes());
+    } else {
+        out.put_u8(b' ');
+    }
+    out.put_slice(b"\r\ncontent-type: application/json\r\nconnection: close\r\ncontent-length: ");
     out.put_slice(body.len().to_string().as_bytes());
     out.put_slice(b"\r\n\r\n");
     out.put_slice(&body);

@@ -167,6 +167,13 @@ impl<S> Server<S> {
 }
 
 impl<S: RpcService> Server<S> {
+    /// Lets audit know of those who are turned away for who they are, or for where they come from.
+    fn note(&self, link: &Link<'_>, refusal: &Refusal) {
+        if let Some(auth) = self.options.auth.as_ref().filter(|_| refusal.is_of_stranger()) {
+            auth.turned_away(&link.caller.stranger(), &refusal.error());
+        }
+    }
+
     /// Answers one request. `body_deadline` is for those whose connection watches none itself.
     pub(crate) async fn respond<B: Body>(
         &self,
@@ -182,6 +189,7 @@ impl<S: RpcService> Server<S> {
         let mut response = match self.route(link, body_deadline, &mut parts, body).await {
             Ok(response) => response,
             Err(refusal) => {
+                self.note(link, &refusal);
                 if let Some(state) = link.state {
                     state.enter(Phase::Answer);
                     if unread {

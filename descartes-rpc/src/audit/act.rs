@@ -62,6 +62,7 @@ impl Act {
             method: self.method.to_owned(),
             resource: self.resource,
             outcome: outcome.to_owned(),
+            reason: None,
             peer: self.peer,
             count: None,
         };

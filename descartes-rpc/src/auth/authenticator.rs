@@ -5,7 +5,7 @@ mod issue;
 use std::{
     collections::HashMap,
     fmt,
-    sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock},
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock},
     time::Duration,
 };
 
@@ -21,6 +21,7 @@ use super::{
     key::{self, KeyRecord},
     revoked::{self, Revoked},
     secret::Secret,
+    subject,
     throttle::Throttle,
     token::{Flaw, TokenKey},
     validity::{Revocation, Validity},
@@ -28,6 +29,7 @@ use super::{
 use crate::{
     error::{ErrorKind, RpcError},
     limits::{TOKEN_BYTES, TOKEN_EXPIRY},
+    peer::Peer,
 };
 
 /// Documents that are read at once.
@@ -76,7 +78,12 @@ struct Inner {
     keys: RwLock<HashMap<Arc<str>, HeldKey>>,
     revoked: Mutex<Revoked>,
     throttle: Throttle,
+    /// Who is told of those whom transports turned away.
+    told: OnceLock<Box<TurnedAway>>,
 }
+
+/// Hears who was turned away, and with what.
+type TurnedAway = dyn Fn(&Peer, &RpcError) + Send + Sync;
 
 struct HeldKey {
     record: KeyRecord,
@@ -168,6 +175,19 @@ impl Authenticator {
         self.look(presented).ok()
     }
 
+    /// Notes for audit that a transport turned `peer` away with `error`, before it came to a call.
+    /// Without a service that has methods, nobody hears it.
+    pub fn turned_away(&self, peer: &Peer, error: &RpcError) {
+        if let Some(told) = self.0.told.get() {
+            told(peer, error);
+        }
+    }
+
+    /// Lets `told` hear who is turned away. One service hears it: the first.
+    pub(crate) fn tell(&self, told: impl Fn(&Peer, &RpcError) + Send + Sync + 'static) {
+        self.0.told.get_or_init(|| Box::new(told));
+    }
+
     /// What credentials of `address` are answered with that cannot be read, as late as others that
     /// do not fit.
     pub async fn refuse_unreadable(&self, address: Option<&str>) -> RpcError {
@@ -193,6 +213,12 @@ impl Authenticator {
     /// The answer to a failure, when it may be given.
     pub(crate) async fn refuse(&self, _: Failed, address: Option<&str>) -> RpcError {
         self.0.throttle.pay(address).await;
+        Self::not_valid()
+    }
+
+    /// What all credentials are answered with that do not fit, whatever is wrong with them.
+    #[must_use]
+    pub fn not_valid() -> RpcError {
         RpcError::new(ErrorKind::Unauthenticated, "these credentials are not valid")
             .hint("use a key or token of this daemon that has neither expired nor been revoked")
     }
@@ -234,7 +260,7 @@ impl Authenticator {
             Some(at) => Validity::until(at, clock.clone()),
             None => Validity::default(),
         };
-        let (name, scopes) = (format!("key:{}", record.name), record.scopes.iter());
+        let (name, scopes) = (subject::of_key(&record.name), record.scopes.iter());
         let principal = Principal::new(&name, scopes.map(String::as_str));
         Ok(principal.valid_for(validity.revoked_by(revocation.clone())))
     }

@@ -2,7 +2,7 @@
 
 use descartes_core::{Descartes, dialect::ApprovalMode};
 
-use super::Principal;
+use super::{Principal, Scope};
 use crate::error::{ErrorKind, RpcError};
 
 /// The mode that a new agent of `principal` gets, who asked for `asked`: an agent cannot give
@@ -10,13 +10,21 @@ use crate::error::{ErrorKind, RpcError};
 ///
 /// # Errors
 ///
-/// `forbidden` when an agent asks for more.
+/// `forbidden` when an agent asks for more, or one that may have been an agent's process.
 pub(crate) fn ceiling(
     principal: &Principal,
     asked: Option<ApprovalMode>,
     descartes: &Descartes,
 ) -> Result<Option<ApprovalMode>, RpcError> {
-    let Some(agent) = principal.agent() else { return Ok(asked) };
+    let Some(agent) = principal.agent() else {
+        let widens = |asked| freedom(asked) > freedom(descartes.approval_mode());
+        return match asked {
+            Some(asked) if principal.is_lost() && widens(asked) => {
+                Err(super::caller_unknown(principal, Scope::Approve))
+            }
+            asked => Ok(asked),
+        };
+    };
     let own = descartes.approval_mode_of(agent);
     let Some(asked) = asked else {
         let usual = descartes.approval_mode();

@@ -3,10 +3,10 @@
 use super::{Grants, Principal, Role};
 use crate::{decode::ParamFault, error::RpcError, limits::TOKEN_SCOPES};
 
-/// What `giver` gives: what a role is for, or what is listed. What an agent gives it has only as that
+/// What `giver` gives to `subject`: what a role is for, or what is listed. What an agent gives it has only as that
 /// agent, and no token or key is bound to one: it gives nothing.
 pub(crate) fn granted(
-    giver: &Principal,
+    (giver, subject): (&Principal, &str),
     listed: Option<&[String]>,
     of_role: Option<&str>,
 ) -> Result<Grants, RpcError> {
@@ -25,7 +25,7 @@ pub(crate) fn granted(
         }
         _ => return Err(ParamFault::at("scopes", "either `scopes` or `role`").into()),
     };
-    match giver.may_give(&grants)? {
+    match giver.may_give(&grants, subject)? {
         None => Ok(grants),
         Some(agent) => Err(super::forbidden(
             giver,
@@ -43,7 +43,7 @@ mod tests {
     fn give(holds: &[&str], scopes: &[&str]) -> Result<Grants, ErrorKind> {
         let giver = Principal::new("ann", holds.iter().copied());
         let scopes: Vec<String> = scopes.iter().map(|scope| (*scope).to_owned()).collect();
-        granted(&giver, Some(&scopes), None).map_err(|error| error.kind())
+        granted((&giver, "ann"), Some(&scopes), None).map_err(|error| error.kind())
     }
 
     #[test]
@@ -70,14 +70,17 @@ mod tests {
 
     #[test]
     fn a_role_stands_for_its_scopes() {
-        let of = |giver: &Principal, name| granted(giver, None, Some(name));
+        let of = |giver: &Principal, name| granted((giver, "ann"), None, Some(name));
         let owner = Principal::owner();
         assert_eq!(of(&owner, "admin").unwrap(), Grants::all());
         assert_eq!(of(&owner, "viewer").unwrap(), Grants::of_role(Role::Viewer));
         assert_eq!(of(&owner, "root").unwrap_err().kind(), ErrorKind::InvalidParams);
-        let both = granted(&owner, Some(&["audit".to_owned()]), Some("viewer"));
+        let both = granted((&owner, "ann"), Some(&["audit".to_owned()]), Some("viewer"));
         assert_eq!(both.unwrap_err().kind(), ErrorKind::InvalidParams);
-        assert_eq!(granted(&owner, None, None).unwrap_err().kind(), ErrorKind::InvalidParams);
+        assert_eq!(
+            granted((&owner, "ann"), None, None).unwrap_err().kind(),
+            ErrorKind::InvalidParams
+        );
         let reader = Principal::new("ann", ["agent:read"]);
         assert_eq!(of(&reader, "viewer").unwrap_err().kind(), ErrorKind::Forbidden);
     }

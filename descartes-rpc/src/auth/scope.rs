@@ -120,6 +120,12 @@ impl Scope {
         )
     }
 
+    /// Whether somebody can have it who may have been a process of an agent and is gone: what no
+    /// agent decides is not decided by who cannot be told from one.
+    pub(super) const fn is_for_lost(self) -> bool {
+        !matches!(self, Self::Approve | Self::Admin)
+    }
+
     const fn bit(self) -> u32 {
         1 << self as u32
     }

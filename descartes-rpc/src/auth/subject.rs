@@ -11,6 +11,11 @@ const PREFIXES: [&str; 2] = ["agent:", "key:"];
 pub(crate) const EXPECTED: &str =
     "1 to 128 characters without control characters, none of the names of the daemon's own";
 
+/// What the bearer of the key `name` is called.
+pub(crate) fn of_key(name: &str) -> String {
+    format!("key:{name}")
+}
+
 /// Whether somebody may be called `name`.
 pub(crate) fn is_valid(name: &str) -> bool {
     (1..=CHARS).contains(&name.chars().count())

@@ -52,14 +52,15 @@ pub(crate) fn login(mut call: Call, params: wire::LoginParams) -> Barrier<wire::
     let auth = call.host.about.auth.clone();
     let (presented, peer) = (Secret::new(params.token.0), call.cx.peer.clone());
     match auth.recognise(&presented, peer.address()) {
-        Err(busy) => Barrier::Now(Err(busy)),
+        Err(busy) => Barrier::Now(Err(call.denied(None, busy))),
         Ok(Ok(principal)) => {
             call.cx.principal = peer.log_in(principal);
             Barrier::Now(Ok(who(&call)))
         }
-        Ok(Err(failed)) => {
-            Barrier::Later(Box::pin(async move { Err(auth.refuse(failed, peer.address()).await) }))
-        }
+        Ok(Err(failed)) => Barrier::Later(Box::pin(async move {
+            let error = auth.refuse(failed, peer.address()).await;
+            Err(call.denied(None, error))
+        })),
     }
 }
 
@@ -76,13 +77,15 @@ fn make_token(
     effect: &Effect,
     params: wire::TokenCreateParams,
 ) -> Result<wire::TokenCreated, RpcError> {
-    let scopes = scopes(effect, params.scopes.as_deref(), params.role.as_deref())?;
+    let asked = (params.scopes.as_deref(), params.role.as_deref());
+    let scopes = scopes(effect, &params.sub, asked)?;
     if !subject::is_valid(&params.sub) {
         return Err(ParamFault::at("sub", subject::EXPECTED).into());
     }
     within("ttl_secs", params.ttl_secs, TOKEN_AGE.as_secs())?;
     let auth = auth(effect);
     let until = auth.end_of_token(params.ttl_secs);
+    let until = maker_end(effect).map_or(until, |end| end.min(until));
     let (token, claims) = auth.make_token(params.sub, scopes, until)?;
     Ok(wire::TokenCreated {
         token: wire::SecretText(token.expose().to_owned()),
@@ -124,13 +127,14 @@ async fn make_key(
     effect: &Effect,
     params: wire::KeyCreateParams,
 ) -> Result<wire::KeyCreated, RpcError> {
-    let scopes = scopes(effect, params.scopes.as_deref(), params.role.as_deref())?;
+    let asked = (params.scopes.as_deref(), params.role.as_deref());
+    let scopes = scopes(effect, &subject::of_key(&params.name), asked)?;
     if !subject::is_valid(&params.name) {
         return Err(ParamFault::at("name", subject::EXPECTED).into());
     }
     within("expires_in_secs", params.expires_in_secs, KEY_SECS)?;
-    let now = effect.descartes().health().at;
-    let expires_at = params.expires_in_secs.map(|secs| now.after(Duration::from_secs(secs)));
+    let asked = params.expires_in_secs.map(|secs| auth(effect).end_in(Duration::from_secs(secs)));
+    let expires_at = [asked, maker_end(effect)].into_iter().flatten().min();
     let new = NewKey { name: params.name, scopes, expires_at };
     let (record, key) = auth(effect).make_key(effect.descartes(), new, &effect.by()).await?;
     Ok(wire::KeyCreated {
@@ -180,12 +184,17 @@ fn auth(effect: &Effect) -> &Authenticator {
     &effect.call.host.about.auth
 }
 
+/// When the maker's own credentials end: nothing that it makes outlives them.
+fn maker_end(effect: &Effect) -> Option<Timestamp> {
+    effect.call.cx.principal.validity().expires_at()
+}
+
 fn scopes(
     effect: &Effect,
-    listed: Option<&[String]>,
-    role: Option<&str>,
+    subject: &str,
+    (listed, role): (Option<&[String]>, Option<&str>),
 ) -> Result<Vec<String>, RpcError> {
-    let grants = grant::granted(&effect.call.cx.principal, listed, role)?;
+    let grants = grant::granted((&effect.call.cx.principal, subject), listed, role)?;
     Ok(grants.texts())
 }
 

@@ -111,10 +111,21 @@ async fn request(
             if denied { call.denied(Some(topic), error) } else { error }
         })?);
     }
+    if topics.iter().any(|topic| shows_audit(topic)) {
+        call.host.audit.written().await;
+    }
     let mut request = SubscribeRequest::new(filters, self::after(after)?);
     request.sight = Eyes::of(&call.cx.principal).sight(call.descartes());
     request.types = types.unwrap_or_default().iter().map(|word| word.as_str().into()).collect();
     Ok(request)
+}
+
+/// Whether whoever reads `topic` sees the audit, if it may.
+fn shows_audit(topic: &str) -> bool {
+    let audit = Topic::audit();
+    topic
+        .strip_suffix('*')
+        .map_or(topic == audit.as_str(), |prefix| audit.as_str().starts_with(prefix))
 }
 
 /// Where a reader begins.

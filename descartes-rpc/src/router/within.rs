@@ -54,7 +54,7 @@ impl Call {
     /// Writes down for audit that the call is refused, or that what it names is out of reach.
     pub(crate) fn denied(&self, resource: Option<&str>, error: RpcError) -> RpcError {
         let who = (Some(&self.cx.principal), &self.cx.peer);
-        self.host.audit.denied(who, self.method, resource, error.kind());
+        self.host.audit.denied(who, self.method, resource, &error);
         error
     }
 }

@@ -8,6 +8,9 @@ use crate::{
     peer::Peer,
 };
 
+/// The number of no socket: a file system has no inode of this number.
+const NO_SOCKET: u64 = 0;
+
 /// Why nobody vouches for a peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -100,8 +103,15 @@ impl SameUser {
     pub fn unknown(&self, peer: SocketAddr, server: SocketAddr) -> Peer {
         let socket = PeerSocket::new(peer, server);
         let unknown = Peer::new(self.transport).with_address(peer.to_string());
-        let owner = socket.is_loopback().then(|| self.lookup.owner_of(&socket).ok().flatten());
-        let Some(owner) = owner.flatten() else { return unknown };
+        if !socket.is_loopback() {
+            return unknown;
+        }
+        let owner = match self.lookup.owner_of(&socket) {
+            Ok(Some(owner)) => owner,
+            // It was closed already: whose it was, nobody will find out.
+            Ok(None) => return unknown.with_socket(NO_SOCKET, || false),
+            Err(_) => return unknown,
+        };
         let Some(number) = owner.number else { return unknown };
         let lookup = Arc::clone(&self.lookup);
         let held = move || matches!(lookup.owner_of(&socket), Ok(again) if again == Some(owner));

@@ -9,6 +9,7 @@ use std::{
 
 use descartes_rpc::{
     auth::{Authenticator, Principal},
+    error::{ErrorKind, RpcError},
     peer::Peer,
     same_user::{SameUser, Stranger},
     socket_path::Claim,
@@ -348,10 +349,15 @@ async fn connection<D: Door, H: Host>(
     let guard = shared.config.auth.as_ref().filter(|auth| auth.is_required());
     let guard = guard.filter(|_| D::NEEDS_CREDENTIALS);
     let unknown = guard.map(|_| D::unknown(&stream, address, &shared.rule));
+    let nobody = Peer::new(TRANSPORT);
+    let nobody = address.into_iter().fold(nobody, |one, at| one.with_address(at.to_string()));
     let served = async {
-        let (mut socket, principal) = match shake::<_, H>(&shared, stream, guard, address).await {
+        let (mut socket, principal) = match shake::<_, H>(&shared, stream, guard, &nobody).await {
             Ok(shaken) => shaken,
             Err(error) => {
+                if let (Some(auth), HandshakeError::Mechanism { .. }) = (guard, &error) {
+                    auth.turned_away(&nobody, &no_credentials());
+                }
                 tracing::debug!(?address, %error, "no handshake");
                 return Ok(());
             }
@@ -367,10 +373,15 @@ async fn connection<D: Door, H: Host>(
                 serve(&shared, socket, peer).await
             }
             // Who may not come in stays a newcomer, so that room is made of it first.
-            Err(stranger) => tokio::select! {
-                () = shared.drain.cancelled() => Ok(()),
-                refused = shared.host.refuse(socket, stranger) => refused,
-            },
+            Err(stranger) => {
+                if let Some(auth) = &shared.config.auth {
+                    auth.turned_away(&nobody, &stranger.error());
+                }
+                tokio::select! {
+                    () = shared.drain.cancelled() => Ok(()),
+                    refused = shared.host.refuse(socket, stranger) => refused,
+                }
+            }
         }
     };
     tokio::select! {
@@ -389,17 +400,23 @@ async fn shake<IO: Wire, H: Host>(
     shared: &Shared<H>,
     stream: IO,
     guard: Option<&Authenticator>,
-    address: Option<SocketAddr>,
+    nobody: &Peer,
 ) -> Result<(ZmtpSocket<IO>, Option<Principal>), HandshakeError> {
     let limits = shared.config.zmtp;
     let Some(auth) = guard else {
         return Ok((ZmtpSocket::accept(stream, H::SOCKET, limits).await?, None));
     };
-    let address = address.map(|address| address.to_string());
-    let check =
-        |credentials| async move { auth.authenticate(&credentials, address.as_deref()).await.ok() };
+    let check = |credentials| async move {
+        let found = auth.authenticate(&credentials, nobody.address()).await;
+        found.inspect_err(|error| auth.turned_away(nobody, error)).ok()
+    };
     let (socket, principal) = ZmtpSocket::accept_plain(stream, H::SOCKET, limits, check).await?;
     Ok((socket, Some(principal)))
+}
+
+/// What audit hears of a peer that speaks no PLAIN; the peer hears that its mechanism does not fit.
+fn no_credentials() -> RpcError {
+    RpcError::new(ErrorKind::Unauthenticated, "credentials are needed").reason("no_credentials")
 }
 
 /// Serves a peer for as long as its credentials are valid.

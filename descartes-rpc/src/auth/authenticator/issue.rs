@@ -1,6 +1,9 @@
 //! Credentials that are made and revoked here.
 
-use std::sync::{Arc, PoisonError};
+use std::{
+    sync::{Arc, PoisonError},
+    time::Duration,
+};
 
 use descartes_core::{
     Descartes,
@@ -27,9 +30,12 @@ const TOKEN_ID_BYTES: usize = 16;
 impl Authenticator {
     /// When something ends that lasts for so many seconds; those of the settings without them.
     pub(crate) fn end_of_token(&self, ttl_secs: Option<u64>) -> Timestamp {
-        let settings = &self.0.settings;
-        let ttl = ttl_secs.map_or(settings.token_expiry, std::time::Duration::from_secs);
-        settings.clock.now().after(ttl)
+        self.end_in(ttl_secs.map_or(self.0.settings.token_expiry, Duration::from_secs))
+    }
+
+    /// When something ends that lasts for `time`.
+    pub(crate) fn end_in(&self, time: Duration) -> Timestamp {
+        self.0.settings.clock.now().after(time)
     }
 
     /// Signs a token.

@@ -9,9 +9,12 @@ use descartes_core::testing::FakeChat;
 use serde_json::{Value, json};
 
 use super::{params, refused};
-use crate::auth::Principal;
+use crate::auth::{Authenticator, Principal};
 use crate::client::Client;
+use crate::error::{ErrorKind, RpcError};
 use crate::limits::{AUDIT_KINDS, AUDIT_WINDOW};
+use crate::peer::Peer;
+use crate::router::About;
 use crate::service::Rpc;
 
 async fn rpc() -> Rpc {
@@ -115,6 +118,41 @@ async fn refusals_are_written_down_once_and_counted_while_they_go_on() {
     assert_eq!(written.iter().map(brief).collect::<Vec<_>>(), expected);
     assert_eq!(written[1].1["resource"], json!(agent));
     assert_eq!((&written[1].1["count"], &written[6].1["count"]), (&Value::Null, &json!(499)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_reads_the_audit_finds_what_was_answered_before() {
+    let rpc = rpc().await;
+    let ann = Client::in_memory_as(rpc.clone(), Principal::new("ann", ["*"]));
+    let viewer = Client::in_memory_as(rpc.clone(), Principal::new("vic", ["agent:read"]));
+    let began = tokio::time::Instant::now();
+    for topic in ["audit", "*", "au*"] {
+        let agent = ann.agent_spawn(params(json!({}))).await.unwrap().agent_id;
+        refused(viewer.agent_kill(params(json!({"agent_id": agent}))).await);
+        let page = json!({"topics": [topic], "types": ["audit.*"], "limit": 1000});
+        let events = ann.event_read(params(page)).await.unwrap().events;
+        let last: Vec<_> = events.iter().rev().take(2).map(|event| event.json()).collect();
+        assert!(last.iter().all(|event| event.contains(&agent)), "{topic}: {last:?}");
+    }
+    assert_eq!(began.elapsed(), Duration::ZERO, "nobody waited for a clock");
+}
+
+#[tokio::test(start_paused = true)]
+async fn whom_a_transport_turns_away_is_written_down_with_why() {
+    let auth = Authenticator::default();
+    let about = About { auth: auth.clone(), ..About::default() };
+    let descartes = Descartes::builder().runner(Arc::new(FakeChat::runner())).build().await;
+    let rpc = Rpc::described(descartes.unwrap(), about).build();
+    let stranger = Peer::new("test").with_address("203.0.113.9:1");
+    let error = RpcError::new(ErrorKind::Unauthenticated, "no").reason("other_user");
+    for _ in 0..100 {
+        auth.turned_away(&stranger, &error);
+    }
+    let written = written(&rpc).await;
+    assert_eq!(brief(&written[0]), ("audit.denied", "nobody", "", "unauthenticated"));
+    assert_eq!(written[0].1["reason"], "other_user");
+    assert_eq!(written[0].1["peer"], "test 203.0.113.9:1");
+    assert_eq!((written.len(), &written[1].1["count"]), (2, &json!(99)));
 }
 
 #[tokio::test(start_paused = true)]

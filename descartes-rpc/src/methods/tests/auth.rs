@@ -200,6 +200,67 @@ async fn who_may_not_administer_makes_nothing_and_an_admin_gives_only_what_it_ha
     }
 }
 
+/// The end of a token and of a key that `maker` makes, who asks for so long.
+async fn ends(maker: &mut Stranger, secs: Option<u64>) -> [Option<String>; 2] {
+    let mut token = json!({"sub": "ann", "scopes": ["agent:read"]});
+    let mut key = json!({"name": "ci", "scopes": ["agent:read"]});
+    if let Some(secs) = secs {
+        (token["ttl_secs"], key["expires_in_secs"]) = (json!(secs), json!(secs));
+    }
+    let mut made = Vec::new();
+    for (method, params) in [("auth.token.create", token), ("auth.key.create", key)] {
+        let answer = maker.call(method, params).await;
+        assert!(answer["result"].is_object(), "{answer}");
+        made.push(answer["result"]["expires_at"].as_str().map(str::to_owned));
+    }
+    made.try_into().unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_that_is_made_outlives_the_credentials_that_made_it() {
+    let rpc = rpc().await;
+    let owner = Client::in_memory(rpc.clone());
+    let asked = json!({"sub": "ann", "scopes": ["*"], "ttl_secs": 600});
+    let token = owner.auth_token_create(params(asked)).await.unwrap();
+    let asked = json!({"name": "ci", "scopes": ["*"], "expires_in_secs": 600});
+    let key = owner.auth_key_create(params(asked)).await.unwrap();
+    let makers = [
+        (token.token.0, Some(token.expires_at.to_string())),
+        (key.key.0, key.expires_at.map(|end| end.to_string())),
+    ];
+    for (credentials, end) in makers {
+        let mut maker = Stranger::connect(&rpc);
+        maker.call("auth.login", json!({"token": credentials})).await;
+        for longer in [None, Some(601), Some(86_400)] {
+            for made in ends(&mut maker, longer).await {
+                assert!(made.is_some() && made <= end, "{made:?} {end:?}");
+            }
+        }
+        for made in ends(&mut maker, Some(60)).await {
+            assert!(made < end, "{made:?} {end:?}");
+        }
+    }
+    // The owner's own end never comes.
+    let asked = json!({"name": "for-ever", "role": "viewer"});
+    assert_eq!(owner.auth_key_create(params(asked)).await.unwrap().expires_at, None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_has_only_its_own_things_gives_them_to_no_other_name() {
+    let rpc = rpc().await;
+    let admin = Client::in_memory_as(rpc, Principal::new("bob", ["admin", "agent:read:own"]));
+    let own = ["agent:read:own"];
+    for sub in ["ann", "key:bob"] {
+        let asked = json!({"sub": sub, "scopes": own});
+        let refusal = refused(admin.auth_token_create(params(asked)).await);
+        assert_eq!(refusal.kind(), ErrorKind::Forbidden, "{sub}");
+    }
+    let refusal =
+        refused(admin.auth_key_create(params(json!({"name": "bob", "scopes": own}))).await);
+    assert_eq!(refusal.kind(), ErrorKind::Forbidden);
+    admin.auth_token_create(params(json!({"sub": "bob", "scopes": own}))).await.unwrap();
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_result_with_a_secret_is_not_kept_for_a_call_that_is_repeated() {
     let rpc = rpc().await;
