@@ -6,6 +6,7 @@
 mod accept;
 mod driver;
 mod io;
+mod long_head;
 mod registry;
 mod state;
 mod upgraded;

@@ -7,12 +7,16 @@ use std::{
     task::{Context, Poll, ready},
 };
 
+use bytes::Buf;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::TcpStream,
 };
 
-use super::state::{ConnectionState, Phase};
+use super::{
+    long_head::LongHead,
+    state::{ConnectionState, Phase},
+};
 use crate::limits::MAX_DISCARDED_BYTES;
 
 const DISCARD_BUFFER: usize = 8 << 10;
@@ -22,13 +26,14 @@ const DISCARD_BUFFER: usize = 8 << 10;
 pub(super) struct WatchedStream {
     stream: TcpStream,
     state: Arc<ConnectionState>,
+    long_head: LongHead,
     discarded: u64,
     shut: bool,
 }
 
 impl WatchedStream {
     pub(super) fn new(stream: TcpStream, state: Arc<ConnectionState>) -> Self {
-        Self { stream, state, discarded: 0, shut: false }
+        Self { stream, state, long_head: LongHead::default(), discarded: 0, shut: false }
     }
 
     fn wrote(&self, result: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
@@ -38,6 +43,30 @@ impl WatchedStream {
             Poll::Ready(Err(_)) => {}
         }
         result
+    }
+
+    /// Says in our words what hyper would say of a head that is too long, if `bytes` are that.
+    fn poll_long_head(
+        &mut self,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Option<Poll<io::Result<usize>>> {
+        if self.state.phase() == Phase::Head && self.long_head.is_refused_by(bytes) {
+            self.state.leave_body_unread();
+        }
+        let Self { stream, state, long_head, .. } = self;
+        let left = long_head.left()?;
+        while !left.is_empty() {
+            match Pin::new(&mut *stream).poll_write(cx, left) {
+                Poll::Ready(Ok(written)) => left.advance(written),
+                Poll::Ready(Err(error)) => return Some(Poll::Ready(Err(error))),
+                Poll::Pending => {
+                    state.send_blocked();
+                    return Some(Poll::Pending);
+                }
+            }
+        }
+        Some(Poll::Ready(Ok(bytes.len())))
     }
 
     /// Reads away what a refused request still sends, up to a bound; the driver bounds the time.
@@ -67,6 +96,9 @@ impl AsyncRead for WatchedStream {
         let received = buffer.filled().len() - before;
         if received > 0 {
             self.state.received(received);
+            if self.state.phase() == Phase::Head {
+                self.long_head.hear(&buffer.filled()[before..]);
+            }
         }
         result
     }
@@ -78,7 +110,10 @@ impl AsyncWrite for WatchedStream {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        let result = Pin::new(&mut self.stream).poll_write(cx, bytes);
+        let result = match self.poll_long_head(cx, bytes) {
+            Some(told) => told,
+            None => Pin::new(&mut self.stream).poll_write(cx, bytes),
+        };
         self.wrote(result)
     }
 
@@ -87,7 +122,11 @@ impl AsyncWrite for WatchedStream {
         cx: &mut Context<'_>,
         bytes: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let result = Pin::new(&mut self.stream).poll_write_vectored(cx, bytes);
+        let first = bytes.iter().find(|piece| !piece.is_empty());
+        let result = match first.and_then(|piece| self.poll_long_head(cx, piece)) {
+            Some(told) => told,
+            None => Pin::new(&mut self.stream).poll_write_vectored(cx, bytes),
+        };
         self.wrote(result)
     }
 
