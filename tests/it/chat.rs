@@ -20,7 +20,7 @@ use crate::rig::socket::Socket;
 use crate::rig::{Caller, processes, torture};
 
 /// Makes a chat with the bundled agent.
-fn chat(socket: &mut Socket, more: &Value) -> String {
+pub(crate) fn chat(socket: &mut Socket, more: &Value) -> String {
     let mut params = json!({"backend": "basic"});
     params.as_object_mut().expect("an object").extend(more.as_object().expect("one").clone());
     let created = socket.ok("chat.create", params);
@@ -53,7 +53,7 @@ fn types_of(chunks: &[Value]) -> Vec<String> {
 }
 
 /// The approval that a chat waits for.
-fn approval(socket: &mut Socket, chat: &str) -> String {
+pub(crate) fn approval(socket: &mut Socket, chat: &str) -> String {
     until(socket, chat, "waiting_approval");
     let params = json!({"session_id": chat, "status": "pending"});
     let found = socket.ok("approval.list", params);

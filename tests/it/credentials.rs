@@ -27,7 +27,7 @@ fn guarded() -> Daemon {
     guarded_as(Setup::new())
 }
 
-fn guarded_as(setup: Setup) -> Daemon {
+pub(crate) fn guarded_as(setup: Setup) -> Daemon {
     let setup = setup.config("[auth]\nenabled = true\n");
     let home = setup.home();
     let (secret, key) = (home.file("jwt", SECRET.as_bytes()), home.file("key", API_KEY.as_bytes()));

@@ -37,6 +37,8 @@ mod idle;
 mod kill;
 /// Logs: whose every line is, and files that are put aside, moved away or full.
 mod logging;
+/// Every method for everybody by every door: what the contract says, and nothing else.
+mod matrix;
 /// The page of numbers: as Prometheus reads it, and equal to what was done.
 mod metrics;
 /// Output is exact, byte for byte, from everywhere.

@@ -4,40 +4,19 @@ use serde_json::{Value, json};
 
 use super::{guarded, token};
 use crate::rig::daemon::Daemon;
-use crate::rig::websocket::{UPGRADE, text};
+use crate::rig::websocket::WebSocket;
 
 /// Upgrades, sends all of `messages`, and hears everything until the daemon closes: the texts, and
 /// the code of the close frame.
 fn talk(daemon: &Daemon, authorization: Option<&str>, messages: &[Value]) -> (Vec<Value>, u16) {
-    let mut http = daemon.http();
-    let mut headers = UPGRADE.to_vec();
-    headers.extend(authorization.map(|value| ("Authorization", value)));
-    let mut bytes = http.format("GET", "/ws", &headers, b"");
-    messages.iter().for_each(|message| bytes.extend(text(message)));
-    http.send(&bytes).expect("the daemon reads");
-    let reply = http.reply().expect("the daemon answers");
-    assert_eq!(reply.status, 101, "{}", reply.text());
-    frames(&reply.body)
-}
-
-/// The texts among a server's frames, and the code of the last one.
-fn frames(mut bytes: &[u8]) -> (Vec<Value>, u16) {
-    let mut texts = Vec::new();
-    loop {
-        let (opcode, short) = (bytes[0] & 0x0f, usize::from(bytes[1]));
-        let (head, length) = match short {
-            126 => (4, usize::from(u16::from_be_bytes([bytes[2], bytes[3]]))),
-            127 => panic!("a long frame"),
-            length => (2, length),
-        };
-        let payload = &bytes[head..head + length];
-        match opcode {
-            1 => texts.push(serde_json::from_slice(payload).expect("a message")),
-            8 => return (texts, u16::from_be_bytes([payload[0], payload[1]])),
-            _ => {}
-        }
-        bytes = &bytes[head + length..];
+    let headers: Vec<_> = authorization.map(|value| ("Authorization", value)).into_iter().collect();
+    let upgraded = WebSocket::connect(daemon.http_address(), &headers);
+    let mut socket = upgraded.unwrap_or_else(|reply| panic!("{}", reply.text()));
+    for message in messages {
+        socket.send(message).expect("the daemon reads");
     }
+    let said = std::iter::from_fn(|| socket.next()).collect();
+    (said, socket.code.expect("the daemon says why it ends"))
 }
 
 fn call(id: u32, method: &str, params: &Value) -> Value {

@@ -64,6 +64,15 @@ impl Http {
     /// The next response; an error if the connection ends before it is whole.
     pub(crate) fn reply(&mut self) -> io::Result<Reply> {
         let (status, headers) = self.head()?;
+        self.rest(status, headers)
+    }
+
+    /// The response whose head was read.
+    pub(crate) fn rest(
+        &mut self,
+        status: u16,
+        headers: Vec<(String, String)>,
+    ) -> io::Result<Reply> {
         let mut body = Vec::new();
         if header(&headers, "transfer-encoding") == Some("chunked") {
             Chunked { inner: &mut self.stream, left: 0, ended: false }.read_to_end(&mut body)?;

@@ -1,13 +1,14 @@
 //! A plain WebSocket client (RFC 6455): texts out, texts in, and the code of the end.
 
 use std::io;
+use std::net::SocketAddr;
 
 use serde_json::Value;
 
-use super::http::Http;
+use super::http::{Http, Reply};
 
 /// A frame of a client with a text; its mask is of zeros, which changes nothing.
-pub(crate) fn text(message: &Value) -> Vec<u8> {
+fn text(message: &Value) -> Vec<u8> {
     let payload = message.to_string().into_bytes();
     let length = u16::try_from(payload.len()).expect("a short message");
     let head = match u8::try_from(length) {
@@ -18,7 +19,7 @@ pub(crate) fn text(message: &Value) -> Vec<u8> {
 }
 
 /// The fields with which a connection becomes a WebSocket.
-pub(crate) const UPGRADE: [(&str, &str); 4] = [
+const UPGRADE: [(&str, &str); 4] = [
     ("Connection", "Upgrade"),
     ("Upgrade", "websocket"),
     ("Sec-WebSocket-Version", "13"),
@@ -34,11 +35,26 @@ pub(crate) struct WebSocket {
 
 impl WebSocket {
     #[track_caller]
-    pub(crate) fn open(mut http: Http) -> Self {
-        let bytes = http.format("GET", "/ws", &UPGRADE, b"");
+    pub(crate) fn open(http: Http) -> Self {
+        let opened = Self::upgrade(http, &[]);
+        opened.unwrap_or_else(|reply| panic!("{} {}", reply.status, reply.text()))
+    }
+
+    /// Upgrades with `headers`, or gives what it was refused with.
+    #[track_caller]
+    pub(crate) fn connect(address: SocketAddr, headers: &[(&str, &str)]) -> Result<Self, Reply> {
+        Self::upgrade(Http::connect(address), headers)
+    }
+
+    #[track_caller]
+    fn upgrade(mut http: Http, headers: &[(&str, &str)]) -> Result<Self, Reply> {
+        let bytes = http.format("GET", "/ws", &[&UPGRADE, headers].concat(), b"");
         http.send(&bytes).expect("the daemon reads");
-        assert_eq!(http.head().expect("the daemon answers").0, 101);
-        Self { http, code: None }
+        let (status, headers) = http.head().expect("the daemon answers");
+        if status == 101 {
+            return Ok(Self { http, code: None });
+        }
+        Err(http.rest(status, headers).expect("the daemon answers"))
     }
 
     pub(crate) fn send(&mut self, message: &Value) -> io::Result<()> {

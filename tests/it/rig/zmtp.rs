@@ -15,6 +15,8 @@ use super::{Caller, PATIENCE, outcome};
 const MORE: u8 = 1;
 const LONG: u8 = 2;
 const COMMAND: u8 = 4;
+/// The longest text that PLAIN has a place for.
+const TEXT: usize = 255;
 
 /// What carries the bytes.
 pub(crate) enum Wire {
@@ -160,14 +162,19 @@ impl Zmtp {
         Self::greeted(wire)
     }
 
-    /// A peer that shows `password` (<https://rfc.zeromq.org/spec/24/>); what it was refused with.
+    /// A peer that shows `password` (<https://rfc.zeromq.org/spec/24/>), of which what is longer than
+    /// one text begins in the name; what it was refused with.
     #[track_caller]
     pub(crate) fn plain(place: &str, socket_type: &str, password: &str) -> Result<Self, String> {
         let mut wire = Wire::connect(place);
         let mut ours = greeting();
         ours[12..17].copy_from_slice(b"PLAIN");
-        let length = [u8::try_from(password.len()).expect("a short password")];
-        let hello = [b"\x05HELLO\0", &length[..], password.as_bytes()].concat();
+        let at = if password.len() > TEXT { TEXT } else { 0 };
+        let mut hello = b"\x05HELLO".to_vec();
+        for part in [&password[..at], &password[at..]] {
+            hello.push(u8::try_from(part.len()).expect("a short password"));
+            hello.extend_from_slice(part.as_bytes());
+        }
         wire.write_all(&[ours, command(&hello)].concat()).expect("the daemon reads");
         let mut peer = Self { stream: BufReader::new(wire), next_id: 1 };
         let mut theirs = [0; 64];

@@ -3,6 +3,7 @@
 //! See `parrot --help`, which is the constant [`HELP`]. It is std and a few system calls, so that
 //! what it does is what is seen.
 
+mod forward;
 mod output;
 mod tree;
 
@@ -53,6 +54,8 @@ others (each says `ready` when all of its tree stands)
   leave-behind        starts a process that left group, session and environment and holds nothing
   hold-pipe           starts a grandchild that holds stdout and stderr; exits 0 after a line
   brood N             starts N children that live on
+  forward PLACES      listens on a port for each of PLACES (addresses and paths of sockets, with
+                      commas), says their numbers, and passes on what comes
 ";
 
 /// Why no step follows.
@@ -213,6 +216,10 @@ fn others(step: &str, words: &mut dyn Iterator<Item = String>) -> Result<bool, E
             return Err(End::Exit(0));
         }
         "brood" => tree::brood(number(words)?)?,
+        "forward" => {
+            forward::forward(&text(words)?)?;
+            forever();
+        }
         _ => return Ok(false),
     }
     Ok(true)
