@@ -1,6 +1,7 @@
 //! `descartes-daemon`: configuration, one instance, signals, logs; composes everything else.
 
 mod container;
+mod cores;
 mod credentials;
 mod descriptors;
 mod failure;
@@ -90,6 +91,7 @@ fn start(flags: &Flags, began: Instant, output: &Output) -> Result<Code, Failure
         tracing::warn!("others can read --jwt-secret from the list of processes; use a file");
     }
     let auth = credentials::authenticator(&config.auth, &directories.secrets())?;
+    cores::forbid();
     let connections = descriptors::connections(&config);
     let runtime = runtime(&surroundings).map_err(Failure::internal("start the runtime"))?;
     let contained = container::found(&surroundings);

@@ -86,6 +86,7 @@ struct Refusal {
     resource: Option<String>,
     outcome: &'static str,
     reason: Option<Arc<str>>,
+    transport: &'static str,
 }
 
 /// Refusals of one kind behind the first, which was written.
@@ -113,7 +114,8 @@ impl Audit {
         let principal = principal.map_or(NOBODY, Principal::name).into();
         let resource = resource.map(|text| text.chars().take(AUDIT_RESOURCE_CHARS).collect());
         let (outcome, reason) = (error.kind().as_str(), error.reason_text().map(Arc::from));
-        let refusal = Refusal { principal, method, resource, outcome, reason };
+        let transport = peer.transport();
+        let refusal = Refusal { principal, method, resource, outcome, reason, transport };
         self.shared.lock().refuse(refusal, peer_text(peer), Instant::now());
         self.write();
     }
@@ -280,7 +282,14 @@ impl State {
 impl Refusal {
     /// All further kinds together.
     fn any(outcome: &'static str) -> Self {
-        Self { principal: "*".into(), method: "*", resource: None, outcome, reason: None }
+        Self {
+            principal: "*".into(),
+            method: "*",
+            resource: None,
+            outcome,
+            reason: None,
+            transport: "",
+        }
     }
 
     fn entry(&self, peer: &str, count: Option<u64>) -> AuditEntry {

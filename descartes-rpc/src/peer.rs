@@ -245,6 +245,17 @@ mod tests {
     use super::*;
 
     #[test]
+    fn who_is_vouched_for_no_more_keeps_its_place_and_its_process() {
+        let peer = Peer::owner("http").with_address("127.0.0.1:7").with_socket(7, || true);
+        let nobody = peer.with_uid(0).unvouched();
+        assert_eq!((nobody.principal(), nobody.credentials()), (None, None));
+        assert_eq!((nobody.transport(), nobody.address()), ("http", Some("127.0.0.1:7")));
+        // It is looked for like that of any other peer whose socket was told.
+        assert_eq!(nobody.whereabouts(), Whereabouts::Unknown);
+        assert_eq!(Peer::new("http").unvouched().whereabouts(), Whereabouts::Outside);
+    }
+
+    #[test]
     fn a_login_is_for_all_clones_of_one_connection_and_for_no_other() {
         let first = Peer::owner("http");
         let (same, other) = (first.clone(), first.clone().over("ws"));

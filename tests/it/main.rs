@@ -65,6 +65,8 @@ mod rig;
 mod routes;
 /// The same idempotency key is the same deed: at once, later, after a restart.
 mod same_key;
+/// A canary in every place where a secret is given is found in none where it does not belong.
+mod secrets;
 /// Many clients over different transports follow and control one agent.
 mod sessions;
 /// A subscriber that never reads costs nobody else anything.

@@ -1,14 +1,17 @@
 //! A canary in every place where a secret is given is found in none where it does not belong.
 
 use std::fs;
+use std::io::{Read as _, Write as _};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
 use crate::rig::agents::{events, id_of};
-use crate::rig::daemon::{Daemon, Setup};
+use crate::rig::daemon::{Daemon, Setup, has_transport};
 use crate::rig::socket::Socket;
+use crate::rig::websocket::WebSocket;
+use crate::rig::zmtp::{Wire, Zmtp, command, greeting, message};
 use crate::rig::{Caller, parrot, processes};
 
 /// What no file, message or argument may hold; what comes after it says where it was given.
@@ -58,6 +61,13 @@ fn arguments(daemon: &Daemon) -> Vec<u8> {
     all
 }
 
+/// How much of a core the daemon leaves.
+fn core_bytes(daemon: &Daemon) -> String {
+    let limits = fs::read_to_string(format!("/proc/{}/limits", daemon.number())).expect("ours");
+    let line = limits.lines().find(|line| line.starts_with("Max core file size"));
+    line.and_then(|line| line.split_whitespace().nth(4)).expect("a limit").to_owned()
+}
+
 /// What the daemon says of itself, of its agents, chats and events, and of what it refuses.
 fn said(socket: &mut Socket, agent: &str, chat: &str) -> String {
     let calls = [
@@ -87,20 +97,89 @@ fn said(socket: &mut Socket, agent: &str, chat: &str) -> String {
             Err(error) => all += &error.to_string(),
         }
     }
-    for topic in ["agent/", "chat/", "system"] {
+    for topic in ["agent/", "chat/", "system", "audit", "*"] {
         all += &json!(events(socket, topic, "start")).to_string();
     }
     all
+}
+
+/// Shows the canary where people and programs put secrets that do not belong there, and in pieces of
+/// messages that nobody can read; what is answered.
+fn misplaced(daemon: &Daemon) -> String {
+    let mut all = String::new();
+    let wrong = [
+        ("auth.login", json!({"token": canary("login")})),
+        ("auth.login", json!({"token": [canary("login-array")]})),
+        ("auth.login", json!({"token": {"value": canary("login-object")}})),
+        ("auth.token.revoke", json!({"token": canary("revoke")})),
+        ("auth.key.revoke", json!({"key_id": key_of(&canary("key"))})),
+        ("agent.spawn", json!({"config": {"env": canary("env-text")}})),
+        ("agent.spawn", json!({"config": {"env": [canary("env-array")]}})),
+        ("agent.spawn", json!({"config": {"env": {"A": [canary("env-value")]}}})),
+        ("chat.create", json!({"env": canary("chat-env-text")})),
+        ("chat.create", json!({"backend": "basic", "env": {"A": {"b": canary("chat-env")}}})),
+    ];
+    let mut socket = daemon.socket();
+    for (method, params) in wrong {
+        all += &format!("{method}: {:?}\n", socket.call(method, params));
+    }
+    let half = format!(r#"{{"jsonrpc":"2.0","id":1,"params":{{"token":"{}"#, canary("broken"));
+    let wrong = [half.clone(), half.replace(r#""id":1,"#, r#""id":{},"#) + "\"}}"];
+    for text in &wrong {
+        socket.send(format!("{text}\n").as_bytes()).expect("the daemon reads");
+        all += &format!("a line: {:?}\n", socket.line());
+        all += &format!("a body: {}\n", daemon.http().post(text.as_bytes()).text());
+    }
+    let query = canary("query");
+    for path in ["/", "/events", "/nothing", "/agents/x/logs", "/rpc/system.health"] {
+        let reply = daemon.http().get(&format!("{path}?token={query}&access_token={query}"));
+        all += &format!("{path}: {}\n", reply.text());
+    }
+    let (protocol, basic) = (canary("subprotocol"), format!("Basic {}", canary("basic")));
+    for header in [("Sec-WebSocket-Protocol", &*protocol), ("Authorization", &basic)] {
+        // Taken or refused: it is not told again.
+        if let Err(reply) = WebSocket::connect(daemon.http_address(), &[header]) {
+            all += &format!("{}: {}\n", header.0, reply.text());
+        }
+    }
+    if has_transport("zmq") {
+        let mut peer = Zmtp::connect_as(daemon.zmq(), "DEALER", canary("identity").as_bytes());
+        peer.write(&message(&[b"", half.as_bytes()])).expect("the daemon reads");
+        all += &format!("a message: {:?}\n", peer.receive().map(|frames| text_of(&frames)));
+        // Without authentication no password is asked for, and who shows one is not heard.
+        let mut wire = Wire::connect(daemon.zmq());
+        let hello = [b"\x05HELLO\x04name\x16".to_vec(), canary("password").into_bytes()].concat();
+        wire.write_all(&[greeting(), command(&hello)].concat()).expect("the daemon reads");
+        let mut heard = Vec::new();
+        // A reset says the same as an end.
+        drop(wire.read_to_end(&mut heard));
+        all += &String::from_utf8_lossy(&heard);
+    }
+    all
+}
+
+/// A whole key, where an identifier is asked for.
+fn key_of(canary: &str) -> String {
+    format!("dsk_0011223344556677_{canary:x>64}")
+}
+
+fn text_of(frames: &[Vec<u8>]) -> String {
+    frames.iter().map(|frame| String::from_utf8_lossy(frame).into_owned()).collect()
 }
 
 #[test]
 fn a_secret_is_nowhere_but_in_the_folder_of_secrets_and_outlives_the_daemon() {
     let backend = format!(
         "[backends.with-env]\ncommand = [\"sh\", \"-c\", \"read x\"]\ndialect = \"lines\"\n\
-         env = {{ KEY = \"{}\" }}\n[logging]\nlevel = \"debug\"\n",
+         env = {{ KEY = \"{}\" }}\n[logging]\nlevel = \"trace\"\n",
         canary("backend")
     );
-    let daemon = Setup::new().config(&backend).env("SOME_API_KEY", "canary-4f1c9a-daemon").start();
+    let mut setup = Setup::new().config(&backend).env("SOME_API_KEY", "canary-4f1c9a-daemon");
+    for (transport, flag) in [("zmq", "--zmq-port=0"), ("metrics", "--metrics-port=0")] {
+        setup = if has_transport(transport) { setup.flag(flag) } else { setup };
+    }
+    let daemon = setup.start();
+    assert_eq!(core_bytes(&daemon), "1", "no core file");
     let mut socket = daemon.socket();
     let script = "test -n \"$TOKEN\" && test \"$TOKEN\" = \"$SAME\" && echo known; read x";
     let env = json!({"TOKEN": canary("spawn"), "SAME": canary("spawn")});
@@ -119,6 +198,10 @@ fn a_secret_is_nowhere_but_in_the_folder_of_secrets_and_outlives_the_daemon() {
         let headers = [(name, &*value), ("Content-Type", "application/json")];
         let body = br#"{"jsonrpc":"2.0","id":1,"method":"system.health"}"#;
         clean("an answer to a header", http.request("POST", "/", &headers, body).text());
+    }
+    clean("what is answered", misplaced(&daemon));
+    if has_transport("metrics") {
+        clean("the numbers", daemon.metrics().get("/metrics").text());
     }
     clean("what is told", said(&mut socket, &agent, &chat));
     clean("arguments", arguments(&daemon));

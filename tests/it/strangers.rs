@@ -5,10 +5,11 @@ use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Stdio};
 
 use rustix::process::geteuid;
+use serde_json::json;
 
 use crate::rig::agents::spawn;
 use crate::rig::daemon::{Daemon, Setup};
-use crate::rig::{parrot, skip, zmtp};
+use crate::rig::{Caller, parrot, skip, zmtp};
 
 /// Nobody in particular.
 const STRANGER: &str = "65534";
@@ -83,6 +84,45 @@ fn heard_by_stranger(place: &str, socket_type: &str, message: &[&[u8]]) -> Optio
     let said: String = said.iter().map(|byte| format!("\\x{byte:02x}")).collect();
     let (address, port) = place.trim_start_matches("tcp://").split_once(':').expect("a port");
     as_stranger(&format!("exec 3<>/dev/tcp/{address}/{port}; printf '{said}' >&3; cat <&3"))
+}
+
+#[test]
+fn another_user_gets_one_word_from_any_port_and_the_owner_reads_of_it() {
+    let ports = ["--ws-port=0", "--zmq-port=0", "--pub-port=0", "--metrics-port=0"];
+    let daemon = ports.into_iter().fold(Setup::new(), Setup::flag).start();
+    let port = |name: &str| {
+        let url = daemon.endpoints[name].as_str().expect("an endpoint");
+        let digits = url.rsplit(':').next().expect("a port");
+        digits.trim_end_matches(|c: char| !c.is_ascii_digit()).to_owned()
+    };
+    let script = format!(
+        "for port in {} {} {}; do \
+         for path in / /health /ready /metrics /openrpc.json /events?topic=system /ws; do \
+         exec 3<>/dev/tcp/127.0.0.1/$port; \
+         printf 'GET %s HTTP/1.1\\r\\nHost: localhost\\r\\nConnection: close\\r\\n\\r\\n' $path >&3; \
+         cat <&3; echo; done; done",
+        port("http"),
+        port("ws"),
+        port("metrics"),
+    );
+    let Some(heard) = as_stranger(&script) else { return };
+    let answers: Vec<&str> = heard.split("HTTP/1.1 ").skip(1).collect();
+    assert_eq!(answers.len(), 21, "{heard}");
+    for answer in answers.into_iter().filter(|answer| answer.starts_with("200")) {
+        let word = answer.split("\r\n\r\n").nth(1).expect("a body").trim();
+        assert!(["OK", "READY"].contains(&word), "{answer}");
+    }
+    let call = br#"{"jsonrpc":"2.0","id":1,"method":"system.info"}"#;
+    heard_by_stranger(daemon.zmq(), "REQ", &[b"", call]);
+    let denied = json!({"topics": ["audit"], "types": ["audit.denied"], "limit": 1000});
+    let page = daemon.socket().ok("event.read", denied);
+    for transport in ["http 127.0.0.1:", "zmq 127.0.0.1:"] {
+        let found = page["events"].as_array().expect("events").iter().any(|event| {
+            let (peer, reason) = (&event["data"]["peer"], &event["data"]["reason"]);
+            reason == "other_user" && peer.as_str().is_some_and(|peer| peer.starts_with(transport))
+        });
+        assert!(found, "{transport}: {page}");
+    }
 }
 
 #[test]

@@ -97,7 +97,8 @@ impl Layers {
     ) -> Result<(), ConfigError> {
         let path = format!("{}.{name}.{}", family.section, key.name);
         if let Err(expected) = (key.set)(&mut self.config, name, value) {
-            let (expected, found) = (expected.to_owned(), value.shown());
+            let found = if key.is_secret() { "what it is".to_owned() } else { value.shown() };
+            let expected = expected.to_owned();
             return Err(ConfigError::Value { place, key: path, expected, found });
         }
         self.said_in.insert(path, (place, value.shown()));

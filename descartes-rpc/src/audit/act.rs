@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 
 use super::peer_text;
@@ -22,7 +23,12 @@ pub(crate) struct Act {
     method: &'static str,
     resource: Option<String>,
     peer: String,
+    /// Its result says that nothing came of it.
+    in_vain: bool,
 }
+
+/// What is written of a call that was answered with why nothing came of it.
+const IN_VAIN: &str = "failed";
 
 /// What a result says of the thing that was made.
 #[derive(Default, Deserialize)]
@@ -30,6 +36,8 @@ struct Made {
     agent_id: Option<String>,
     session_id: Option<String>,
     key_id: Option<String>,
+    #[serde(default)]
+    errors: Vec<IgnoredAny>,
 }
 
 impl Act {
@@ -41,10 +49,10 @@ impl Act {
 
     pub(crate) fn new(what: Audited, call: &Call, resource: Option<String>) -> Self {
         let peer = peer_text(&call.cx.peer);
-        Self { what, principal: call.by(), method: call.method, resource, peer }
+        Self { what, principal: call.by(), method: call.method, resource, peer, in_vain: false }
     }
 
-    /// The same, about what it made, where it named nothing.
+    /// The same, about what it made, where it named nothing; or in vain, where the result has errors.
     pub(crate) fn made(mut self, result: &impl Serialize) -> Self {
         if self.resource.is_some() {
             return self;
@@ -52,6 +60,7 @@ impl Act {
         let json = serde_json::to_vec(result).unwrap_or_default();
         let made: Made = serde_json::from_slice(&json).unwrap_or_default();
         self.resource = made.agent_id.or(made.session_id).or(made.key_id);
+        self.in_vain = !made.errors.is_empty();
         self
     }
 
@@ -61,7 +70,7 @@ impl Act {
             principal: self.principal.as_ref().to_owned(),
             method: self.method.to_owned(),
             resource: self.resource,
-            outcome: outcome.to_owned(),
+            outcome: if self.in_vain { IN_VAIN } else { outcome }.to_owned(),
             reason: None,
             peer: self.peer,
             count: None,

@@ -141,6 +141,8 @@ impl SameUser {
 mod tests {
     use std::io;
 
+    use descartes_core::runner::Whereabouts;
+
     use super::*;
 
     #[derive(Debug)]
@@ -170,6 +172,25 @@ mod tests {
             let judged = rule.judge(peer.parse().unwrap(), "127.0.0.1:8080".parse().unwrap());
             let judged = judged.map(|peer| peer.credentials().unwrap().uid);
             assert_eq!(judged, expected, "{says:?} for {peer}");
+        }
+    }
+
+    #[test]
+    fn a_stranger_of_this_machine_whose_socket_is_gone_may_have_been_anybody() {
+        let server = "127.0.0.1:8080".parse().unwrap();
+        let denied = Err(io::ErrorKind::PermissionDenied);
+        for (says, peer, expected) in [
+            (Ok(None), "127.0.0.1:4000", Whereabouts::Unknown),
+            (denied, "127.0.0.1:4000", Whereabouts::Outside),
+            (Ok(None), "192.0.2.1:4000", Whereabouts::Outside),
+        ] {
+            let rule = SameUser::new("test", 1000, true, Arc::new(Says(says)));
+            let found = rule.unknown(peer.parse().unwrap(), server);
+            assert_eq!(
+                (found.whereabouts(), found.principal()),
+                (expected, None),
+                "{says:?} {peer}"
+            );
         }
     }
 

@@ -42,7 +42,7 @@ make("kid-sql", header={"kid": "x' UNION SELECT 'y"})
 make("jku", header={"jku": "http://127.0.0.1:1/keys"})
 make("crit", header={"crit": ["x"], "x": 1})
 make("nested", header={"cty": "JWT"})
-make("one-megabyte", claims={"pad": "x" * (1 << 20)}, ok=2)
+make("one-megabyte", claims={"pad": "x" * (1 << 20)})
 "#;
 
 #[test]
@@ -59,14 +59,11 @@ fn tokens_of_others_are_read_and_every_trick_is_refused_with_the_same_words() {
         let (name, kind) = (name.expect("a name"), kind.expect("a kind"));
         let token = format!("Bearer {}", token.expect("a token"));
         let reply = ask(&daemon, &[("Authorization", &token)]);
-        match kind {
-            "1" => assert_eq!((name, reply.status), (name, 200)),
-            "0" => {
-                assert_eq!((name, reply.status), (name, 401), "{}", reply.text());
-                said.push(reply.text().to_owned());
-            }
-            // No head of a request may be so long, whatever is in it.
-            _ => assert!((400..500).contains(&reply.status), "{name}: {}", reply.status),
+        if kind == "1" {
+            assert_eq!((name, reply.status), (name, 200));
+        } else {
+            assert_eq!((name, reply.status), (name, 401), "{}", reply.text());
+            said.push(reply.text().to_owned());
         }
     }
     assert!(said.len() > 20, "{}", said.len());

@@ -6,6 +6,7 @@ use std::time::Duration;
 use descartes_core::Descartes;
 use descartes_core::runner::Whereabouts;
 use descartes_core::testing::FakeChat;
+use futures_util::future::BoxFuture;
 use serde_json::{Value, json};
 
 use super::{params, refused};
@@ -16,6 +17,7 @@ use crate::limits::{AUDIT_KINDS, AUDIT_WINDOW};
 use crate::peer::Peer;
 use crate::router::About;
 use crate::service::Rpc;
+use crate::wire::system::Reloaded;
 
 async fn rpc() -> Rpc {
     let builder = Descartes::builder().runner(Arc::new(FakeChat::runner()));
@@ -135,6 +137,20 @@ async fn whoever_reads_the_audit_finds_what_was_answered_before() {
         assert!(last.iter().all(|event| event.contains(&agent)), "{topic}: {last:?}");
     }
     assert_eq!(began.elapsed(), Duration::ZERO, "nobody waited for a clock");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_configuration_that_was_refused_is_written_down_as_such() {
+    let mistake = |_| -> BoxFuture<'static, Reloaded> {
+        Box::pin(async { Reloaded::refused(vec!["no such key".to_owned()]) })
+    };
+    let about = About { reload: Some(Arc::new(mistake)), ..About::default() };
+    let descartes = Descartes::builder().runner(Arc::new(FakeChat::runner())).build().await;
+    let rpc = Rpc::described(descartes.unwrap(), about).build();
+    let ann = Client::in_memory_as(rpc.clone(), Principal::new("ann", ["*"]));
+    ann.system_reload(params(json!({}))).await.unwrap();
+    let written = written(&rpc).await;
+    assert_eq!(brief(&written[0]), ("audit.configuration", "ann", "system.reload", "failed"));
 }
 
 #[tokio::test(start_paused = true)]
