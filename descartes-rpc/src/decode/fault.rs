@@ -1,5 +1,7 @@
 //! What was wrong with parameters, in the members that API.md names.
 
+use std::borrow::Cow;
+
 use serde_path_to_error::Error as TracedError;
 
 /// Why parameters were refused; becomes error -32602 with these members in `data`.
@@ -55,6 +57,7 @@ impl ParamFault {
     pub fn explain<E: std::fmt::Display>(error: &TracedError<E>) -> Self {
         let sentence = error.inner().to_string();
         let sentence = sentence.rfind(" at line ").map_or(&*sentence, |end| &sentence[..end]);
+        let sentence = &*without_text(sentence);
         let path = match error.path().to_string() {
             root if root == "." => String::new(),
             path => path,
@@ -76,6 +79,20 @@ impl ParamFault {
             member: member.map(str::to_owned),
             available: expected.filter(|_| lists).map(quoted).unwrap_or_default(),
         }
+    }
+}
+
+/// The sentence without the text that was found where something else belongs: whoever puts a secret in
+/// the wrong place does not find it in errors and logs.
+fn without_text(sentence: &str) -> Cow<'_, str> {
+    let found = ["invalid type: string \"", "invalid value: string \""];
+    let found = found.into_iter().find(|found| sentence.starts_with(found));
+    match (found, sentence.rfind("\", expected ")) {
+        (Some(found), Some(end)) => {
+            let kind = found.trim_end_matches("string \"");
+            format!("{kind}a string{}", &sentence[end + 1..]).into()
+        }
+        _ => sentence.into(),
     }
 }
 
@@ -101,4 +118,27 @@ fn plain(expected: &str) -> &str {
 /// The names between backticks.
 fn quoted(list: &str) -> Vec<String> {
     list.split('`').skip(1).step_by(2).map(str::to_owned).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_in_the_wrong_place_is_not_told_again() {
+        for (sentence, told) in [
+            ("invalid type: string \"x\", expected u32", "invalid type: a string, expected u32"),
+            (
+                "invalid value: string \"a\\\", expected b\", expected a word",
+                "invalid value: a string, expected a word",
+            ),
+            (
+                "invalid type: integer `1`, expected a string",
+                "invalid type: integer `1`, expected a string",
+            ),
+            ("unknown field `a`", "unknown field `a`"),
+        ] {
+            assert_eq!(without_text(sentence), told);
+        }
+    }
 }

@@ -147,13 +147,17 @@ fn by_every_door_an_agent_reaches_itself_and_what_it_began_and_nothing_else() {
     let child = child.to_string();
     let topics = json!({"topics": ["agent/"], "limit": 1000}).to_string();
     // What is called, and the exit code that it comes to.
-    let asked: [(&str, &str, &str); 6] = [
+    let asked: [(&str, &str, &str); 10] = [
         ("agent.list", "{}", "0"),
         ("event.read", &topics, "0"),
         ("agent.spawn", &child, "0"),
         ("agent.get", &named, "3"),
         ("agent.kill", &named, "3"),
         ("system.shutdown", "{}", "5"),
+        ("system.reload", "{}", "5"),
+        ("system.drain", r#"{"on":true}"#, "5"),
+        ("auth.token.create", r#"{"sub":"mallory","role":"admin"}"#, "5"),
+        ("auth.key.create", r#"{"name":"mallory","role":"admin"}"#, "5"),
     ];
     let mut calls = Vec::new();
     for door in doors(&daemon) {
