@@ -41,6 +41,8 @@ fn unreadable(space: &str, id: &str, body: &[u8]) -> Option<String> {
         _ if space == Space::CHAT.0 => decode_chat(body).map(|record| record.id.to_string()),
         _ if space == Space::APPROVAL.0 => decode_approval(body).map(|it| it.id.to_string()),
         _ if space == Space::OUTPUT.0 => decode_mark(body).map(|_| id.to_owned()),
+        // Each has a form of its own, bytes too: that it is as it was written is all there is to say.
+        _ if space == Space::META.0 => return None,
         _ => {
             let json: Result<serde::de::IgnoredAny, _> = serde_json::from_slice(body);
             return json.err().map(|error| text(&error));
@@ -50,5 +52,17 @@ fn unreadable(space: &str, id: &str, body: &[u8]) -> Option<String> {
         Ok(named) if named == id => None,
         Ok(named) => Some(format!("it is the document of {named}")),
         Err(error) => Some(text(&error)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_kept_of_the_store_itself_may_be_bytes_and_values_may_not() {
+        assert_eq!(unreadable(Space::META.0, "secret", b"\xff\x00"), None);
+        assert!(unreadable(Space::STATE.0, "value", b"\xff\x00").is_some());
+        assert_eq!(unreadable(Space::STATE.0, "value", b"[1]"), None);
     }
 }
