@@ -111,7 +111,7 @@ class WebSocket(Talk):
         super().__init__()
         self.socket = websockets.sync.client.connect(
             daemon.ws, additional_headers=HEADERS, open_timeout=PATIENCE,
-            close_timeout=5, max_size=None, proxy=None)
+            close_timeout=1, max_size=None, proxy=None)
 
     def send(self, text):
         self.socket.send(text)

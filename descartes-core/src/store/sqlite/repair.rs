@@ -4,11 +4,15 @@
 //! another name. Segment files are shared by both, which is safe because the new store appends only
 //! to files of its own.
 
+mod cells;
 mod documents;
 mod events;
 mod free;
+mod pages;
+mod salvage;
 mod topics;
 
+use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -66,6 +70,8 @@ struct Work<'a> {
     to: Connection,
     to_dir: &'a Path,
     seen: Option<Seen>,
+    /// Names of topics by their number, where their rows may be missing.
+    names: HashMap<i64, String>,
 }
 
 /// Puts a whole store in the place of the one in `dir`.
@@ -92,12 +98,43 @@ pub(super) fn repair(dir: &Path) -> Result<Repaired, OpenError> {
     let failed = |failure: Failure| open_error(&new, failure);
     let to = connection::first(&new).map_err(|error| failed(error.into()))?;
     let seen = Seen::read(dir);
-    let work = Work { from, from_dir: dir, to, to_dir: &new, seen };
     let mut repaired = Repaired::default();
+    let (from, aside, names) = reach(dir, &new, from, &mut repaired)?;
+    let work = Work { from, from_dir: dir, to, to_dir: &new, seen, names };
     work.run(&mut repaired).map_err(failed)?;
     drop(work);
+    if let Some(folder) = aside {
+        fs::remove_dir_all(&folder).map_err(|source| io_error(&folder, source))?;
+    }
     swap(dir, &new, &mut repaired)?;
     Ok(repaired)
+}
+
+/// What rows are read from, the folder that it is in, and names of topics.
+type Reached = (Option<Connection>, Option<PathBuf>, HashMap<i64, String>);
+
+/// What rows are read from: the database, or what was found in its pages where SQLite does not get
+/// to all of them.
+fn reach(
+    dir: &Path,
+    new: &Path,
+    from: Option<Connection>,
+    repaired: &mut Repaired,
+) -> Result<Reached, OpenError> {
+    if from.as_ref().is_some_and(|conn| !salvage::is_needed(conn)) {
+        return Ok((from, None, HashMap::new()));
+    }
+    match salvage::rows(dir, new).map_err(|failure| open_error(new, failure))? {
+        Some(found) => {
+            repaired.lose("whatever was in pages of the database that cannot be read");
+            Ok((Some(found.conn), Some(found.folder), found.names))
+        }
+        None if from.is_none() && salvage::version(dir) == Some(1) => {
+            let path = dir.to_owned();
+            Err(OpenError::Older { path, found: 1, known: schema::VERSION })
+        }
+        None => Ok((from, None, HashMap::new())),
+    }
 }
 
 fn beside(dir: &Path, word: &str) -> PathBuf {

@@ -6,6 +6,7 @@ mod damage;
 mod full;
 mod mend;
 mod model;
+mod salvage;
 mod tmpfs;
 
 use std::path::Path;

@@ -45,7 +45,7 @@ impl Saved {
             repaired.lose("everything in the database: it cannot be opened");
             return saved;
         };
-        let mut names = HashMap::new();
+        let mut names = work.names.clone();
         // The names are in an index of their own as well.
         drop(index(conn, &mut names));
         let mut damaged = rows(conn, &mut saved, repaired).is_err();
