@@ -2,7 +2,10 @@
 //!
 //! SQLite copies the database as it is at one moment, beside whoever writes it. Payloads that it
 //! names are written already and never change; only retention may delete them before they are
-//! copied, and then the database is copied again.
+//! copied. So they get a second name first; one that is gone before it has that makes that the
+//! database is copied again.
+
+mod held;
 
 use std::fs::{self, File};
 use std::io;
@@ -18,6 +21,8 @@ use super::segment;
 use super::topics::TopicRow;
 use super::witness::{Seen, Witness};
 use super::{connection, schema};
+
+use self::held::Held;
 
 /// How often the database is copied because retention has deleted payloads that it names.
 const TRIES: usize = 8;
@@ -82,15 +87,18 @@ pub(super) fn backup(dir: &Path, to: &Path) -> Result<BackedUp, BackupError> {
 fn copy(dir: &Path, to: &Path) -> Result<BackedUp, BackupError> {
     let failed = |failure: Failure| BackupError::Open(open::open_error(dir, failure));
     let mut copied = false;
+    // Where files cannot have two names, those that are still there are copied.
+    let held = Held::beside(dir).and_then(|held| held.all(dir).map(|()| held)).ok();
     for _ in 0..TRIES {
         database(dir, to).map_err(failed)?;
-        match payloads(dir, to) {
+        match payloads(dir, held.as_ref(), to) {
             Ok(()) => copied = true,
             Err(Failure::Moved) => continue,
             Err(failure) => return Err(failed(failure)),
         }
         break;
     }
+    drop(held);
     if !copied {
         return Err(BackupError::Moving);
     }
@@ -146,14 +154,21 @@ fn mark(conn: &Connection, to: &Path) -> Result<(), Failure> {
     Ok(Witness::leave(to, &seen)?)
 }
 
-fn payloads(dir: &Path, to: &Path) -> Result<(), Failure> {
+fn payloads(dir: &Path, held: Option<&Held>, to: &Path) -> Result<(), Failure> {
     let conn = connection::reader(to)?;
-    for row in TopicRow::all(&conn, "WHERE id > 0 AND (seg > 0 OR seg_end > 0)", [])? {
-        let named = named(&conn, &row)?;
-        for (seg, end) in named {
-            let (from, to) = (segment::path(dir, row.id, seg), segment::path(to, row.id, seg));
-            payload(&from, &to, end)?;
+    let topics = TopicRow::all(&conn, "WHERE id > 0 AND (seg > 0 OR seg_end > 0)", [])?;
+    let mut files = Vec::new();
+    for row in topics {
+        for (seg, end) in named(&conn, &row)? {
+            if let Some(held) = held {
+                held.one(dir, row.id, seg)?;
+            }
+            files.push((row.id, seg, end));
         }
+    }
+    let dir = held.map_or(dir, |held| &held.folder);
+    for (topic, seg, end) in files {
+        payload(&segment::path(dir, topic, seg), &segment::path(to, topic, seg), end)?;
     }
     Ok(())
 }
