@@ -12,10 +12,11 @@ PATIENCE = 90
 # How much more memory than after the warm round is no leak: caches that are not yet full, and what
 # the allocator keeps of bursts.
 MARGIN_BYTES = 48 * 1024 * 1024
-# How much memory may be added in each round, in the long run; a leak of one agent record is more.
+# How much memory may be added in each round, in the long run; a round makes some hundred connections
+# and fifty agents.
 MARGIN_PER_ROUND = 256 * 1024
-# Rounds of one process until a trend can be told from noise.
-TREND_ROUNDS = 8
+# Rounds of one process until a trend can be told from caches that fill.
+TREND_ROUNDS = 24
 # The store keeps up to two readers open once it has needed them.
 POOLED = {"fd journal.db": 2, "fd journal.db-wal": 2}
 GAUGES = ["descartes_tasks", "subscriptions_active", "agents_active", "approvals_pending",
