@@ -41,7 +41,10 @@ pub enum OpenError {
         path: PathBuf,
     },
     /// A later version of this library wrote it.
-    #[error("the store in `{path}` has format {found}; this version reads up to {known}")]
+    #[error(
+        "the store in `{path}` has format {found}; this version reads up to {known}: start the \
+         version that wrote it, or restore a backup of before"
+    )]
     TooNew {
         /// The store's folder.
         path: PathBuf,
@@ -51,7 +54,11 @@ pub enum OpenError {
         known: i32,
     },
     /// An earlier version of this library wrote it, and it has not been brought up to date yet.
-    #[error("the store in `{path}` has format {found}; a start of the daemon brings it to {known}")]
+    #[error(
+        "the store in `{path}` has format {found}: a start of the daemon brings it to {known}, and \
+         only then it can be checked, repaired or copied; if that start finds it damaged, restore a \
+         backup"
+    )]
     Older {
         /// The store's folder.
         path: PathBuf,
