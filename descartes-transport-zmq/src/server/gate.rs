@@ -408,7 +408,14 @@ async fn shake<IO: Wire, H: Host>(
     };
     let check = |credentials| async move {
         let found = auth.authenticate(&credentials, nobody.address()).await;
-        found.inspect_err(|error| auth.turned_away(nobody, error)).ok()
+        found.map_err(|error| {
+            auth.turned_away(nobody, &error);
+            if error.is_retryable() {
+                HandshakeError::Later
+            } else {
+                HandshakeError::Unauthenticated
+            }
+        })
     };
     let (socket, principal) = ZmtpSocket::accept_plain(stream, H::SOCKET, limits, check).await?;
     Ok((socket, Some(principal)))

@@ -34,6 +34,9 @@ pub enum HandshakeError {
     /// The peer's credentials are not valid; it was told no more than that.
     #[error("the peer's credentials are not valid")]
     Unauthenticated,
+    /// The peer's credentials were not looked at; it was told nothing, so that it comes again.
+    #[error("the peer's credentials were not looked at: too many of its address have failed")]
+    Later,
     /// A key or token that PLAIN has no room for.
     #[error("PLAIN carries credentials of at most 510 bytes")]
     LongCredentials,

@@ -50,17 +50,23 @@ pub(super) async fn plain_server<IO, F, T>(
 ) -> Result<(SocketType, Version, T), HandshakeError>
 where
     IO: AsyncRead + AsyncWrite + Unpin,
-    F: Future<Output = Option<T>>,
+    F: Future<Output = Result<T, HandshakeError>>,
 {
     let version = greet(io, reader, Mechanism::Plain, Side::Server).await?;
     let Command::Hello(data) = hear(io, reader).await? else {
         return Err(HandshakeError::NotReady);
     };
     let credentials = plain::credentials(&data).ok_or(ProtocolError::Command)?;
-    let Some(found) = check(credentials).await else {
-        say(io, &command::error(plain::REFUSED)).await?;
-        io.shutdown().await?;
-        return Err(HandshakeError::Unauthenticated);
+    let found = match check(credentials).await {
+        Ok(found) => found,
+        Err(error) => {
+            // libzmq never comes again after this, so it is said only where nothing else would help.
+            if matches!(error, HandshakeError::Unauthenticated) {
+                say(io, &command::error(plain::REFUSED)).await?;
+            }
+            io.shutdown().await?;
+            return Err(error);
+        }
     };
     say(io, &command::named("WELCOME")).await?;
     let Command::Initiate(metadata) = hear(io, reader).await? else {

@@ -141,12 +141,13 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> ZmtpSocket<IO> {
     }
 
     /// Shakes hands with a peer that has connected and must have credentials (PLAIN): `check` is given
-    /// them before the peer is told anything, and gives what it knows of their owner, or nothing.
+    /// them before the peer is told anything, and gives what it knows of their owner.
     /// Must be called inside a runtime with a clock.
     ///
     /// # Errors
     ///
-    /// [`HandshakeError`]; the connection is then closed. Bounded by [`ZmtpLimits::handshake`], the
+    /// [`HandshakeError`], also that of `check`; the connection is then closed, and only
+    /// [`Unauthenticated`](HandshakeError::Unauthenticated) is told the peer. Bounded by [`ZmtpLimits::handshake`], the
     /// time of `check` included.
     pub async fn accept_plain<F, T>(
         mut io: IO,
@@ -155,7 +156,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> ZmtpSocket<IO> {
         check: impl FnOnce(Secret) -> F,
     ) -> Result<(Self, T), HandshakeError>
     where
-        F: Future<Output = Option<T>>,
+        F: Future<Output = Result<T, HandshakeError>>,
     {
         let mut reader = Reader::new(limits);
         let shaken = handshake::plain_server(&mut io, &mut reader, kind, check);

@@ -62,7 +62,9 @@ async fn a_long_message_that_comes_in_time_is_taken_however_many_pieces_it_has()
 async fn plain(shown: &str, known: &'static str) -> (Option<&'static str>, bool) {
     let (ours, theirs) = tokio::io::duplex(4096);
     let limits = ZmtpLimits::default();
-    let check = |secret: Secret| async move { (secret == Secret::new(known)).then_some("ann") };
+    let check = |secret: Secret| async move {
+        (secret == Secret::new(known)).then_some("ann").ok_or(HandshakeError::Unauthenticated)
+    };
     let shown = Secret::new(shown);
     let (server, client) = tokio::join!(
         ZmtpSocket::accept_plain(ours, SocketType::Router, limits, check),
@@ -81,6 +83,20 @@ async fn plain(shown: &str, known: &'static str) -> (Option<&'static str>, bool)
         }
         (server, client) => panic!("{:?} {:?}", server.err(), client.err()),
     }
+}
+
+#[tokio::test]
+async fn who_may_come_again_is_not_told_that_its_credentials_are_wrong() {
+    let (ours, theirs) = tokio::io::duplex(4096);
+    let (limits, shown) = (ZmtpLimits::default(), Secret::new("a key"));
+    let check = |_: Secret| async { Err::<(), _>(HandshakeError::Later) };
+    let (server, client) = tokio::join!(
+        ZmtpSocket::accept_plain(ours, SocketType::Router, limits, check),
+        ZmtpSocket::connect_plain(theirs, SocketType::Dealer, limits, &shown),
+    );
+    assert!(matches!(server, Err(HandshakeError::Later)));
+    let lost = client.err().expect("it is not let in");
+    assert!(!matches!(lost, HandshakeError::Refused(_)), "libzmq would give up: {lost:?}");
 }
 
 #[tokio::test]
