@@ -82,6 +82,10 @@ pub(super) fn check(dir: &Path, secrets: Option<&Path>) -> Result<StoreReport, O
     }
     match look(dir, &mut report) {
         Ok(Some(conn)) => everything(&conn, dir, secrets, &mut report),
+        // SQLite takes a file that was cut to less than a head for an empty one.
+        Ok(None) if Seen::read(dir).is_some_and(|seen| seen.commits > 0) => {
+            report.damage(connection::DATABASE, "everything that was written to it is gone");
+        }
         Ok(None) => report.notes.push("nothing was ever written to it".to_owned()),
         Err(open_failed) => {
             if let OpenError::TooNew { .. } | OpenError::Older { .. } = open_failed {

@@ -233,3 +233,18 @@ async fn a_file_that_is_cut_after_a_kill_is_noticed_wherever_it_is_cut() {
     let tally = damage(false, |bytes, at| bytes[..at].to_vec()).await;
     assert!(tally.new_epoch > 0, "a log that is cut shortens history: {tally:?}");
 }
+
+#[tokio::test]
+async fn a_database_that_was_cut_to_less_than_a_head_is_not_taken_for_a_new_one() {
+    let dir = folder();
+    small(dir.path(), true).await;
+    let whole = files(dir.path());
+    for length in [0, 1, 99, 511, 512, 4095] {
+        let mut harmed = whole.clone();
+        harmed.get_mut(Path::new("journal.db")).unwrap().truncate(length);
+        let dir = folder();
+        lay(&harmed, dir.path());
+        let report = SqliteStore::check(dir.path(), None).unwrap();
+        assert!(!report.is_whole(), "{length} bytes: {report:?}");
+    }
+}
