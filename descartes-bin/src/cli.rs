@@ -52,7 +52,11 @@ pub(crate) fn said_by_clap(error: &clap::Error) -> ExitCode {
 }
 
 async fn run(arguments: Arguments, output: &Output) -> Result<ExitCode, Failure> {
-    let shown = reach::Shown { token: arguments.token, file: arguments.token_file };
+    let shown = reach::Shown {
+        token: arguments.token,
+        file: arguments.token_file,
+        ca_file: arguments.ca_file,
+    };
     let mut reach = Reach::new(arguments.url, arguments.data_dir, shown);
     if let Some(name) = &arguments.remote {
         reach = reach.remote(name)?;

@@ -15,6 +15,7 @@ mod flags;
 mod group;
 mod keys;
 mod layers;
+pub(crate) mod private;
 #[cfg(test)]
 mod reference;
 mod remote;
@@ -22,7 +23,7 @@ mod setting;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 pub use auth::{Auth, Secrets, TokenAge};
 pub use backend::{BackendConfig, CapabilitiesConfig};
@@ -122,6 +123,12 @@ pub struct Server {
     pub allowed_hosts: Vec<String>,
     /// Origins whose pages may call and read answers.
     pub allowed_origins: Origins,
+    /// The certificate that HTTP and WebSockets show, with the intermediate ones behind it (PEM):
+    /// with it, and its key, they are `https` and `wss`. Both files are read anew at each reload;
+    /// to turn TLS on or off takes a restart.
+    pub tls_cert: Option<PathBuf>,
+    /// The key of the certificate (PEM, without a password); nobody else may read the file.
+    pub tls_key: Option<PathBuf>,
 }
 
 impl Server {
@@ -153,6 +160,12 @@ impl Server {
     #[must_use]
     pub fn metrics(&self) -> Option<SocketAddr> {
         self.metrics_port.at(self.metrics_addr).filter(|_| self.enable_metrics)
+    }
+
+    /// The files of the certificate that is shown and of its key; `None` without TLS.
+    #[must_use]
+    pub fn tls(&self) -> Option<(&Path, &Path)> {
+        self.tls_cert.as_deref().zip(self.tls_key.as_deref())
     }
 
     /// The ports, each with the keys that set it.
@@ -196,6 +209,8 @@ impl Default for Server {
             max_connections_per_address: 64,
             allowed_hosts: Vec::new(),
             allowed_origins: Origins::default(),
+            tls_cert: None,
+            tls_key: None,
         }
     }
 }

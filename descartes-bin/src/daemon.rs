@@ -31,6 +31,7 @@ use crate::config::{Config, Flags, Surroundings};
 use crate::directories::Directories;
 use crate::exit::Code;
 use crate::output::Output;
+use crate::transports;
 pub(crate) use failure::Failure;
 #[cfg(feature = "zmq")]
 pub(crate) use failure::chain;
@@ -74,6 +75,7 @@ fn start(flags: &Flags, began: Instant, output: &Output) -> Result<Code, Failure
     let directories = Directories::find(flags.data_dir.as_deref(), &surroundings)?;
     if flags.check_config {
         config.auth.secrets()?;
+        transports::check(&config)?;
         output.line("the configuration is fine").map_err(Failure::internal("print"))?;
         return Ok(Code::Done);
     }

@@ -33,7 +33,7 @@ use futures_util::future::BoxFuture;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
-use crate::config::Config;
+use crate::config::{Config, ConfigError};
 use crate::daemon::{Failure, Given};
 use crate::directories::Directories;
 use crate::endpoints::Endpoints;
@@ -132,12 +132,30 @@ pub(crate) struct Listener {
     pub(crate) serve: Box<dyn FnOnce(Rpc, CancellationToken) -> BoxFuture<'static, ()> + Send>,
 }
 
-/// Takes over what of a configuration a transport can while it serves.
-pub(crate) type Change = Box<dyn Fn(&Config) + Send + Sync>;
+/// Prepares what of a configuration a transport can take over while it serves. Nothing has changed
+/// when that fails, or as long as nobody asks for it.
+pub(crate) type Change = Box<dyn Fn(&Config) -> Result<Prepared, ConfigError> + Send + Sync>;
+
+/// What a transport is about to take over.
+pub(crate) struct Prepared {
+    /// Keys whose files say something else than before, though they are the same.
+    pub(crate) anew: Vec<&'static str>,
+    /// Takes it over.
+    pub(crate) take_over: Box<dyn FnOnce() + Send>,
+}
 
 /// The change of a transport of which nothing can change while it serves.
 pub(crate) fn nothing() -> Change {
-    Box::new(|_| {})
+    Box::new(|_| Ok(Prepared { anew: Vec::new(), take_over: Box::new(|| {}) }))
+}
+
+/// Reads the files that transports are configured with, as [`open`] does.
+pub(crate) fn check(config: &Config) -> Result<(), ConfigError> {
+    #[cfg(feature = "http")]
+    http::identity(&config.server)?;
+    #[cfg(not(feature = "http"))]
+    let _ = config;
+    Ok(())
 }
 
 /// What came of opening a transport.

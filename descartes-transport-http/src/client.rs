@@ -21,6 +21,8 @@ use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::body::Incoming;
 
 use crate::caller::TRANSPORT;
+#[cfg(feature = "tls")]
+use crate::tls::Roots;
 
 pub use address::AddressError;
 pub(crate) use address::{Address, CONNECT_DEADLINE};
@@ -49,10 +51,21 @@ impl HttpClient {
     ///
     /// # Errors
     ///
-    /// [`AddressError`] when `url` is not a plain `http://` address.
+    /// [`AddressError`] when `url` is not an `http://` address, nor with the feature `tls` one of
+    /// `https://`.
     pub fn new(url: &str) -> Result<Self, AddressError> {
         let address = Address::read(url, "http")?;
         Ok(Self { pool: Arc::new(Pool::new(address.clone())), address })
+    }
+
+    /// Believes `roots` when it connects to a `https://` address; without them such a connection is
+    /// an error. The name in the address must be one of the server's certificate.
+    #[cfg(feature = "tls")]
+    #[must_use]
+    pub fn trusting(mut self, roots: Roots) -> Self {
+        self.address.trust(roots);
+        self.pool = Arc::new(Pool::new(self.address.clone()));
+        self
     }
 
     /// Shows `token`, a key or a token of the daemon, with each call.

@@ -84,12 +84,15 @@ impl<'a> Head<'a> {
         }
     }
 
-    /// Whether a page of another site is behind the request, and none of those that may call.
-    pub(crate) fn is_foreign(&self, allowed_origins: &[String]) -> bool {
+    /// Whether a page of another site is behind the request, and none of those that may call;
+    /// `secure`: it came over TLS, over which our own pages came too.
+    pub(crate) fn is_foreign(&self, allowed_origins: &[String], secure: bool) -> bool {
         match self.origin {
             // The name of a page counts more than how far away its site is.
             Field::Once(origin) if origin::is_allowed(origin, allowed_origins) => false,
-            origin => origin::is_foreign(origin, self.host) || site::is_foreign(self.fetch_site),
+            origin => {
+                origin::is_foreign(origin, self.host, secure) || site::is_foreign(self.fetch_site)
+            }
         }
     }
 

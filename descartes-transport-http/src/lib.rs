@@ -41,6 +41,8 @@ mod sse;
 #[cfg(feature = "test-util")]
 #[doc(hidden)]
 pub mod testing;
+#[cfg(feature = "tls")]
+mod tls;
 mod ws;
 
 #[cfg(feature = "client")]
@@ -51,5 +53,7 @@ pub use options::{Allowed, HttpOptions, Routes};
 pub use response_body::{Interrupted, ResponseBody};
 pub use serve::{BindError, HttpConfig, HttpTransport};
 pub use service::{HttpService, service};
+#[cfg(feature = "tls")]
+pub use tls::{Identity, IdentityError, Roots, RootsError};
 #[cfg(feature = "client")]
 pub use ws::client::WsClient;

@@ -8,11 +8,15 @@ mod driver;
 mod io;
 mod long_head;
 mod registry;
+mod secure;
+mod socket;
 mod state;
 mod upgraded;
 
 use std::{io as std_io, net::SocketAddr, sync::Arc};
 
+#[cfg(feature = "tls")]
+use descartes_rpc::Swap;
 use descartes_rpc::same_user::{KernelLookup, SameUser, UidLookup};
 use tokio::{
     net::{TcpListener, TcpSocket},
@@ -20,6 +24,8 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
+#[cfg(feature = "tls")]
+use crate::tls::Identity;
 use crate::{caller::TRANSPORT, limits::BACKLOG, options::HttpOptions};
 
 pub(crate) use state::{AnswerEnd, ConnectionState, Phase};
@@ -50,6 +56,10 @@ pub struct HttpConfig {
     /// Cancelled, nobody is accepted any more, while those who are connected are served as before
     /// until the server is told to stop.
     pub closing: CancellationToken,
+    /// What is shown to whoever connects: with it the port is one of `https://` and `wss://`, and
+    /// only of these. It may be replaced while the server serves.
+    #[cfg(feature = "tls")]
+    pub tls: Option<Swap<Identity>>,
 }
 
 impl HttpConfig {
@@ -65,6 +75,8 @@ impl HttpConfig {
             uid_lookup: Arc::new(KernelLookup),
             connections: Arc::new(Semaphore::new(CONNECTIONS)),
             closing: CancellationToken::new(),
+            #[cfg(feature = "tls")]
+            tls: None,
         }
     }
 }

@@ -99,8 +99,7 @@ where
         let server = Arc::clone(&self.server);
         Box::pin(async move {
             let caller = server.mounted_caller(request.extensions());
-            let link =
-                Link { caller: &caller, local: None, state: None, upgraded: None, full: false };
+            let link = Link::mounted(&caller);
             let deadline = server.options.limits.body_deadline;
             Ok(server.respond(&link, Some(deadline), request).await)
         })
@@ -119,9 +118,16 @@ pub(crate) struct Link<'a> {
     pub(crate) upgraded: Option<&'a Upgraded>,
     /// There is no room for the connection: it is only heard so that it can be told.
     pub(crate) full: bool,
+    /// It came over TLS of our own. Who mounts the service may have any in front of it.
+    pub(crate) secure: bool,
 }
 
 impl<'a> Link<'a> {
+    /// Nothing but the caller.
+    const fn mounted(caller: &'a Caller) -> Self {
+        Self { caller, local: None, state: None, upgraded: None, full: false, secure: false }
+    }
+
     /// Who calls.
     fn identify(&self, head: &Head<'_>) -> Result<&'a Peer, Stranger> {
         match self.caller {
@@ -291,7 +297,7 @@ impl<S: RpcService> Server<S> {
             host::check(head.host, &parts.uri, link.local, &allowed.hosts)
                 .map_err(Refusal::Host)?;
         }
-        if head.is_foreign(&allowed.origins) {
+        if head.is_foreign(&allowed.origins, link.secure) {
             return Err(Refusal::ForeignOrigin);
         }
         Ok(())

@@ -83,6 +83,8 @@ mod strange_agents;
 mod strangers;
 /// `kill -9` of the daemon: what was acknowledged is there, cursors go on.
 mod survive;
+/// `https://` and `wss://`: certificates from files, read anew while the daemon serves.
+mod tls;
 /// Waiting for an end: with a limit, until cancelled, whoever holds the pipe.
 mod wait;
 /// ZeroMQ: known attacks, who subscribes, who never reads, batches, clients whose daemon is away.

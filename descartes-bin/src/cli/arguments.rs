@@ -18,7 +18,7 @@ use super::credentials::{KeyCommand, TokenCommand};
                   69 no daemon, 75 try again, 124 timed out, 130 cancelled."
 )]
 pub(super) struct Arguments {
-    /// Reach the daemon at this URL instead of its socket: http, ws, tcp (ZeroMQ) or ipc (ZeroMQ)
+    /// Reach the daemon at this URL instead of its socket: http(s), ws(s), tcp or ipc (ZeroMQ)
     #[arg(long, global = true, value_name = "URL")]
     pub(super) url: Option<String>,
     /// Reach the remote that is called so in the configuration ([remotes.NAME])
@@ -30,6 +30,9 @@ pub(super) struct Arguments {
     /// The key or token itself; others on this machine can see it, so prefer the file
     #[arg(long, global = true, value_name = "TOKEN", conflicts_with = "token_file")]
     pub(super) token: Option<Hidden>,
+    /// Certificates to believe over https and wss (PEM); DESCARTES_CA_FILE names it otherwise
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(super) ca_file: Option<PathBuf>,
     /// The data directory of the daemon, when it is not the usual one
     #[arg(long, global = true, value_name = "DIR")]
     pub(super) data_dir: Option<PathBuf>,

@@ -18,7 +18,7 @@ use serde_json::json;
 use tokio::time::Instant;
 
 use super::failure::{Failure, START_HINT};
-use super::reach::{Reach, Shown, client_of};
+use super::reach::{Reach, Shown};
 use crate::config::Flags;
 use crate::directories::Directories;
 use crate::endpoints::Endpoints;
@@ -86,7 +86,7 @@ fn say(
 /// The daemon that runs, and how it is.
 async fn running(reach: &Reach) -> Result<Option<(Endpoints, Health)>, Failure> {
     let Some(endpoints) = reach.endpoints()? else { return Ok(None) };
-    match client_of(&endpoints, None)?.system_health(NoParams {}).await {
+    match reach.client_of(&endpoints)?.system_health(NoParams {}).await {
         Ok(health) => Ok(Some((endpoints, health))),
         // A file that a killed daemon left behind.
         Err(ClientError::Unreachable { .. } | ClientError::ConnectionLost { .. }) => Ok(None),
@@ -151,7 +151,7 @@ pub(super) async fn stop(
     let process = process(endpoints.pid);
     let params =
         ShutdownParams { timeout_secs: timeout.map(Into::into), ..ShutdownParams::default() };
-    match client_of(&endpoints, None)?.system_shutdown(params).await {
+    match reach.client_of(&endpoints)?.system_shutdown(params).await {
         Ok(_) => {}
         Err(ClientError::Unreachable { .. }) => return nothing_to_stop(output),
         // It may be gone before its answer is: what counts is that it goes.

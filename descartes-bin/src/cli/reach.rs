@@ -11,11 +11,21 @@ use crate::config::{Config, ConfigError, Flags, Surroundings};
 use crate::directories::Directories;
 use crate::endpoints::Endpoints;
 
-/// The key or token that was given on the command line.
+/// What was given on the command line to be known by, and to know the daemon by.
 #[derive(Default)]
 pub(super) struct Shown {
     pub(super) token: Option<Hidden>,
     pub(super) file: Option<PathBuf>,
+    /// The certificates to believe.
+    pub(super) ca_file: Option<PathBuf>,
+}
+
+/// What a client shows, and whom it believes.
+#[derive(Default)]
+struct Means {
+    token: Option<Secret>,
+    /// A file of certificates, which only those read that need it.
+    ca_file: Option<PathBuf>,
 }
 
 /// How the daemon is reached.
@@ -77,35 +87,42 @@ impl Reach {
         Ok(Some(Secret::new(text.trim())))
     }
 
+    /// The token, and the certificates to believe: of the command line, else of the environment.
+    fn means(&self) -> Result<Means, Failure> {
+        let of_environment = || self.surroundings.var("DESCARTES_CA_FILE").map(PathBuf::from);
+        let ca_file = self.shown.ca_file.clone().or_else(of_environment);
+        Ok(Means { token: self.token()?, ca_file })
+    }
+
+    /// A client of the daemon that listens at `endpoints`: its socket, where this build can.
+    pub(super) fn client_of(&self, endpoints: &Endpoints) -> Result<Client, Failure> {
+        #[cfg(feature = "unix")]
+        if let Some(path) = &endpoints.unix {
+            return Ok(over_unix(path));
+        }
+        let over_http = [&endpoints.http, &endpoints.ws];
+        let urls = over_http.into_iter().filter(|_| cfg!(feature = "http"));
+        let urls = urls.chain([&endpoints.zmq].into_iter().filter(|_| cfg!(feature = "zmq")));
+        match urls.flatten().next() {
+            Some(url) => over_url(url, self.means()?),
+            None => {
+                let why = "this build has no transport in common with it".to_owned();
+                Err(Failure::NoDaemon { why })
+            }
+        }
+    }
+
     /// A client of the daemon. Nothing is sent yet.
     pub(super) fn connect(&self) -> Result<Client, Failure> {
         if let Some(url) = &self.url {
-            return over_url(url, self.token()?);
+            return over_url(url, self.means()?);
         }
         match self.endpoints()? {
-            Some(endpoints) => client_of(&endpoints, self.token()?),
+            Some(endpoints) => self.client_of(&endpoints),
             None => {
                 let path = self.directories()?.endpoints();
                 Err(Failure::NoDaemon { why: format!("there is no {}", path.display()) })
             }
-        }
-    }
-}
-
-/// A client of the daemon that listens at `endpoints`: its socket, where this build can.
-pub(super) fn client_of(endpoints: &Endpoints, token: Option<Secret>) -> Result<Client, Failure> {
-    #[cfg(feature = "unix")]
-    if let Some(path) = &endpoints.unix {
-        return Ok(over_unix(path));
-    }
-    let over_http = [&endpoints.http, &endpoints.ws];
-    let urls = over_http.into_iter().filter(|_| cfg!(feature = "http"));
-    let urls = urls.chain([&endpoints.zmq].into_iter().filter(|_| cfg!(feature = "zmq")));
-    match urls.flatten().next() {
-        Some(url) => over_url(url, token),
-        None => {
-            let why = "this build has no transport in common with it".to_owned();
-            Err(Failure::NoDaemon { why })
         }
     }
 }
@@ -124,12 +141,13 @@ fn unknown_remote(name: &str, config: &Config) -> String {
     }
 }
 
-fn over_url(url: &str, token: Option<Secret>) -> Result<Client, Failure> {
+fn over_url(url: &str, means: Means) -> Result<Client, Failure> {
     match url.split_once("://") {
-        Some(("tcp" | "ipc", _)) => over_zmq(url, token),
-        Some(("http" | "ws", _)) => over_tcp(url, token),
+        Some(("tcp" | "ipc", _)) => over_zmq(url, means.token),
+        Some(("http" | "https" | "ws" | "wss", _)) => over_tcp(url, means),
         _ => Err(Failure::Usage(format!(
-            "--url {url}: a daemon is at http://, at ws://, or by ZeroMQ at tcp:// or ipc://"
+            "--url {url}: a daemon is at http://, https://, ws:// or wss://, or by ZeroMQ at \
+             tcp:// or ipc://"
         ))),
     }
 }
@@ -140,22 +158,42 @@ fn over_unix(path: &std::path::Path) -> Client {
 }
 
 #[cfg(feature = "http")]
-fn over_tcp(url: &str, token: Option<Secret>) -> Result<Client, Failure> {
+fn over_tcp(url: &str, means: Means) -> Result<Client, Failure> {
     use descartes_transport_http::{AddressError, HttpClient, WsClient};
 
     let refused = |error: AddressError| Failure::Usage(format!("--url {url}: {error}"));
-    if url.starts_with("ws:") {
+    let is_secure = url.starts_with("https:") || url.starts_with("wss:");
+    let roots = is_secure.then(|| roots(url, means.ca_file)).transpose()?;
+    if url.starts_with("ws") {
         let connect = WsClient::new(url).map_err(refused)?;
-        let connect = token.into_iter().fold(connect, WsClient::with_token);
+        let connect = means.token.into_iter().fold(connect, WsClient::with_token);
+        let connect = roots.into_iter().fold(connect, WsClient::trusting);
         return Ok(Client::connect_with(connect, patience()));
     }
     let exchange = HttpClient::new(url).map_err(refused)?;
-    let exchange = token.into_iter().fold(exchange, HttpClient::with_token);
+    let exchange = means.token.into_iter().fold(exchange, HttpClient::with_token);
+    let exchange = roots.into_iter().fold(exchange, HttpClient::trusting);
     Ok(Client::exchange_with(exchange, patience()))
 }
 
+/// The certificates of `file`. There are none by default: those of the system are in a file, too.
+#[cfg(feature = "http")]
+fn roots(url: &str, file: Option<PathBuf>) -> Result<descartes_transport_http::Roots, Failure> {
+    let Some(file) = file else {
+        let told =
+            "say with --ca-file (or DESCARTES_CA_FILE) whose certificates to believe, as PEM";
+        return Err(Failure::Usage(format!("{url}: {told}")));
+    };
+    let what = || format!("read {}", file.display());
+    let pem = std::fs::read(&file).map_err(|source| Failure::Local { what: what(), source })?;
+    descartes_transport_http::Roots::from_pem(&pem).map_err(|error| {
+        let source = std::io::Error::new(std::io::ErrorKind::InvalidData, error);
+        Failure::Local { what: what(), source }
+    })
+}
+
 #[cfg(not(feature = "http"))]
-fn over_tcp(url: &str, _token: Option<Secret>) -> Result<Client, Failure> {
+fn over_tcp(url: &str, _means: Means) -> Result<Client, Failure> {
     Err(Failure::Usage(format!("{url} needs the cargo feature `http`, which this build lacks")))
 }
 
@@ -186,9 +224,20 @@ mod tests {
 
     #[test]
     fn a_url_of_another_kind_is_told_those_that_there_are() {
-        for url in ["zmq://localhost:5555", "https://localhost", "localhost:8080", ""] {
-            let Err(Failure::Usage(told)) = over_url(url, None) else { panic!("{url}") };
-            assert!(told.contains("http://") && told.contains("tcp://"), "{told}");
+        for url in ["zmq://localhost:5555", "httpx://localhost", "localhost:8080", ""] {
+            let told = over_url(url, Means::default());
+            let Err(Failure::Usage(told)) = told else { panic!("{url}") };
+            assert!(told.contains("https://") && told.contains("tcp://"), "{told}");
+        }
+    }
+
+    #[test]
+    #[cfg(feature = "http")]
+    fn who_speaks_tls_has_to_say_whom_it_believes() {
+        for url in ["https://localhost", "wss://localhost"] {
+            let told = over_url(url, Means::default());
+            let Err(Failure::Usage(told)) = told else { panic!("{url}") };
+            assert!(told.contains("--ca-file"), "{told}");
         }
     }
 }

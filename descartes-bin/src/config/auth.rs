@@ -1,20 +1,15 @@
 //! `[auth]`: who is let in, and the secrets that say so.
 
-use std::fs;
-use std::io;
 use std::net::IpAddr;
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use descartes_rpc::auth::{Secret, TOKEN_SECRET_BYTES};
 
-use super::ConfigError;
 use super::setting::{Expected, Setting, Value};
+use super::{ConfigError, private};
 
 /// Characters of a configured API key.
 const API_KEY_CHARS: std::ops::RangeInclusive<usize> = 20..=256;
-/// Bytes of a file with a secret; a longer one is none.
-const FILE_BYTES: u64 = 64 * 1024;
 /// What stands in examples and is a secret nowhere.
 const PLACEHOLDERS: [&str; 6] =
     ["change-me", "changeme", "your-secret", "your-api-key", "replace-me", "example-secret"];
@@ -132,7 +127,7 @@ fn one(
     match (text, file) {
         (Some(_), Some(_)) => Err(ConfigError::TwoSecrets { key }),
         (Some(text), None) => Ok(Some(text.clone())),
-        (None, Some(path)) => read(key, path).map(Some),
+        (None, Some(path)) => private::read(&format!("{key}_file"), path).map(Some),
         (None, None) => Ok(None),
     }
 }
@@ -146,30 +141,10 @@ fn weakness(text: &str, least: usize) -> Option<String> {
     (text.len() < least).then(|| format!("it needs at least {least} bytes"))
 }
 
-/// Reads a file with a secret; a newline at its end is none of it.
-fn read(key: &'static str, path: &Path) -> Result<Secret, ConfigError> {
-    let unreadable = |source| ConfigError::Unreadable { path: path.to_owned(), source };
-    let metadata = fs::metadata(path).map_err(unreadable)?;
-    let mode = metadata.permissions().mode() & 0o777;
-    if !is_private(mode, metadata.uid()) {
-        return Err(ConfigError::ExposedSecret { key, path: path.to_owned(), mode });
-    }
-    if !metadata.is_file() || metadata.len() > FILE_BYTES {
-        return Err(unreadable(io::Error::from(io::ErrorKind::InvalidData)));
-    }
-    let text = fs::read_to_string(path).map_err(unreadable)?;
-    Ok(Secret::new(text.trim_end_matches(['\n', '\r'])))
-}
-
-/// Whether nobody else can read a file. A group may, of a file that root has given to a service.
-fn is_private(mode: u32, owner: u32) -> bool {
-    let others = if owner == 0 && rustix::process::geteuid().as_raw() != 0 { 0o037 } else { 0o077 };
-    mode & others == 0
-}
-
 #[cfg(test)]
 mod tests {
-    use std::fs::Permissions;
+    use std::fs::{self, Permissions};
+    use std::os::unix::fs::PermissionsExt;
 
     use super::*;
 
@@ -215,7 +190,6 @@ mod tests {
         assert!(both.secrets().is_err());
         fs::remove_file(&path).unwrap();
         assert!(!auth.secrets().unwrap_err().is_safety());
-        assert!(is_private(0o400, 1) && !is_private(0o440, 1) && !is_private(0o404, 0));
     }
 
     #[test]

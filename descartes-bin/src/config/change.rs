@@ -20,11 +20,13 @@ impl Config {
     #[must_use]
     pub fn changed_to(&self, new: Self) -> Change {
         let mut change = Change { config: new, applied: Vec::new(), needs_restart: Vec::new() };
+        let is_turned = self.server.tls().is_some() != change.config.server.tls().is_some();
         for key in keys::KEYS {
             if (key.same)(self, &change.config) {
                 continue;
             }
-            if key.restart {
+            let is_tls = [("server", "tls_cert"), ("server", "tls_key")];
+            if key.restart || is_turned && is_tls.contains(&(key.section, key.name)) {
                 (key.keep)(&mut change.config, self);
                 change.needs_restart.push(key.path());
             } else {

@@ -43,6 +43,8 @@ const SHOWN: &[(&str, &str, &str)] = &[
         NUMBERS,
         "the_page_is_not_for_pages_of_browsers_and_can_be_turned_off",
     ),
+    ("server.tls_cert", TLS, "both_ports_speak_it_and_the_files_are_read_anew_at_a_reload"),
+    ("server.tls_key", TLS, "both_ports_speak_it_and_the_files_are_read_anew_at_a_reload"),
     ("server.metrics_addr", NUMBERS, "it_is_shown_at_its_own_address"),
     ("server.metrics_port", NUMBERS, "it_is_shown_at_its_own_address"),
     (
@@ -102,6 +104,7 @@ const KEYS_AND_TOKENS: &str = "tests/it/credentials.rs";
 const LISTENING: &str = "tests/it/start.rs";
 const LOGS: &str = "tests/it/logging.rs";
 const NUMBERS: &str = "tests/it/metrics.rs";
+const TLS: &str = "tests/it/tls.rs";
 const TRANSPORTS: &str = "descartes-bin/src/transports/tests.rs";
 
 /// A value of every kind; each key takes one of them that is not its default.

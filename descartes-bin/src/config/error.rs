@@ -122,16 +122,36 @@ pub enum ConfigError {
     },
     /// A secret that others can read.
     #[error(
-        "refusing `{key}_file`: others can read {} (mode {mode:04o}); chmod 600 it",
+        "refusing `{key}`: others can read {} (mode {mode:04o}); chmod 600 it",
         path.display()
     )]
     ExposedSecret {
         /// The key with its section.
-        key: &'static str,
+        key: String,
         /// The file.
         path: PathBuf,
         /// Its permissions.
         mode: u32,
+    },
+    /// The file of a secret that could not be read.
+    #[error("could not read `{key}`, {}: {source}", path.display())]
+    SecretFile {
+        /// The key with its section.
+        key: String,
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// A certificate, or the key of one, that cannot be shown.
+    #[error("refusing `{key}`, {}: {why}", path.display())]
+    Certificate {
+        /// The key with its section.
+        key: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: String,
     },
     /// Nothing would listen.
     #[error("every transport is off; there would be no way to reach the daemon")]

@@ -84,6 +84,8 @@ pub(super) const KEYS: &[Key] = keys! {
         max_connections_per_address [restart],
         allowed_hosts needs "http",
         allowed_origins needs "http",
+        tls_cert needs "http",
+        tls_key needs "http",
     }
     auth {
         enabled [restart],

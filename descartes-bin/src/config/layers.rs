@@ -154,6 +154,7 @@ impl Layers {
     /// What no single key can know.
     fn check(&self) -> Result<(), ConfigError> {
         self.check_features()?;
+        self.check_tls()?;
         self.check_remotes()?;
         self.check_backends()?;
         let server = &self.config.server;
@@ -201,6 +202,18 @@ impl Layers {
             return Err(ConfigError::LeftOut { place: place.clone(), key, feature });
         }
         Ok(())
+    }
+
+    /// A certificate without its key is of no use, nor is a key alone.
+    fn check_tls(&self) -> Result<(), ConfigError> {
+        let server = &self.config.server;
+        let (said, name) = match (&server.tls_cert, &server.tls_key) {
+            (Some(_), None) => ("tls_cert", "tls_key"),
+            (None, Some(_)) => ("tls_key", "tls_cert"),
+            _ => return Ok(()),
+        };
+        let (place, section) = (self.said[&("server", said)].clone(), "server".to_owned());
+        Err(ConfigError::Missing { place, section, name })
     }
 
     fn check_remotes(&self) -> Result<(), ConfigError> {

@@ -29,7 +29,7 @@ pub(super) fn ready(
     }
     line("data", directories.data.display().to_string());
     match http {
-        Some(url) if !guarded => line(
+        Some(url) if !guarded && url.starts_with("http:") => line(
             "try",
             format!(
                 r#"curl {url} -H 'content-type: application/json' -d '{{"jsonrpc":"2.0","id":1,"method":"agent.spawn","params":{{"agent_type":"basic","name":"hello"}}}}'"#

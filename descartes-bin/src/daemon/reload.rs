@@ -14,7 +14,7 @@ use super::host::Host;
 use super::logs::Logs;
 use super::manager::Manager;
 use crate::config::{Config, Flags, Surroundings};
-use crate::transports::Change;
+use crate::transports::{Change, Prepared};
 
 /// Reloads that may be asked for while one is under way; who asks then waits.
 const WAITING: usize = 1;
@@ -95,16 +95,25 @@ impl Reloader {
             tracing::warn!(%error, "the configuration was not reloaded");
             Reloaded::refused(vec![error])
         };
-        let change = match Config::load(&self.flags, &self.surroundings) {
+        let mut change = match Config::load(&self.flags, &self.surroundings) {
             Ok(new) => self.config.changed_to(new),
+            Err(error) => return refused(error.to_string()),
+        };
+        let prepared = self.changes.iter().map(|prepare| prepare(&change.config));
+        let prepared: Vec<_> = match prepared.collect::<Result<_, _>>() {
+            Ok(prepared) => prepared,
             Err(error) => return refused(error.to_string()),
         };
         if let Err(error) = self.host.reconfigure(&change.config, self.connections) {
             return refused(error.to_string());
         }
         self.logs.reconfigure(&change.config.logging);
-        for take_over in &self.changes {
-            take_over(&change.config);
+        for Prepared { anew, take_over } in prepared {
+            take_over();
+            let anew = anew.into_iter().map(str::to_owned);
+            change
+                .applied
+                .extend(anew.filter(|key| !change.applied.contains(key)).collect::<Vec<_>>());
         }
         // More agents need more descriptors; that of connections is as it was.
         descriptors::connections(&change.config);

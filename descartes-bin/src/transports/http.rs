@@ -1,15 +1,21 @@
 //! HTTP.
 
+use std::fs;
+use std::io;
 use std::net::{SocketAddr, TcpListener};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use descartes_transport_http::{Allowed, BindError, HttpConfig, HttpTransport};
+use descartes_rpc::Swap;
+use descartes_transport_http::{
+    Allowed, BindError, HttpConfig, HttpTransport, Identity, IdentityError,
+};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 
-use super::{Change, Door, Ground, Listener};
-use crate::config::Server;
+use super::{Change, Door, Ground, Listener, Prepared};
+use crate::config::{ConfigError, Server, private};
 use crate::daemon::Failure;
 
 /// Opens the port.
@@ -19,13 +25,14 @@ pub(super) fn open<'a>(ground: &'a Ground<'a>) -> BoxFuture<'a, Result<Vec<Door>
         let Some(address) = place(given.as_deref(), ground.config.server.http()) else {
             return Ok(Vec::new());
         };
-        let mut config = config(ground, address);
+        let mut config = config(ground, address)?;
         config.given = given;
+        let scheme = scheme("http", &config);
         let change = change(&config);
         let transport = HttpTransport::bind(config).await.map_err(failure)?;
         Ok(vec![Door::Open(Listener {
             name: "http",
-            addresses: vec![format!("http://{}", transport.local_addr())],
+            addresses: vec![format!("{scheme}://{}", transport.local_addr())],
             publish: |endpoints, address| endpoints.http = Some(address),
             change,
             serve: Box::new(|rpc, stop| {
@@ -45,7 +52,7 @@ pub(super) fn place(
 }
 
 /// What every port of this kind is served with.
-pub(super) fn config(ground: &Ground<'_>, address: SocketAddr) -> HttpConfig {
+pub(super) fn config(ground: &Ground<'_>, address: SocketAddr) -> Result<HttpConfig, ConfigError> {
     let server = &ground.config.server;
     let mut config = HttpConfig::new(address);
     config.options.allowed.store(allowed(server));
@@ -59,13 +66,66 @@ pub(super) fn config(ground: &Ground<'_>, address: SocketAddr) -> HttpConfig {
     config.trust_loopback = ground.trust_loopback;
     config.connections = Arc::clone(&ground.connections);
     config.closing = ground.closing.clone();
-    config
+    config.tls = identity(server)?.map(Swap::new);
+    Ok(config)
+}
+
+/// How the addresses of a port begin.
+pub(super) fn scheme(plain: &'static str, config: &HttpConfig) -> String {
+    let secure = if config.tls.is_some() { "s" } else { "" };
+    format!("{plain}{secure}")
 }
 
 /// What of a port of this kind can change while it is served.
 pub(super) fn change(config: &HttpConfig) -> Change {
-    let there = config.options.allowed.clone();
-    Box::new(move |config| there.store(allowed(&config.server)))
+    let (there, shown) = (config.options.allowed.clone(), config.tls.clone());
+    Box::new(move |config| {
+        let (there, allowed) = (there.clone(), allowed(&config.server));
+        let other = identity(&config.server)?;
+        let other = shown.clone().zip(other).filter(|(shown, other)| *shown.load() != *other);
+        let anew = other.iter().flat_map(|_| ["server.tls_cert", "server.tls_key"]).collect();
+        let take_over = Box::new(move || {
+            there.store(allowed);
+            if let Some((shown, other)) = other {
+                shown.store(other);
+            }
+        });
+        Ok(Prepared { anew, take_over })
+    })
+}
+
+/// Bytes of a file with certificates; a longer one is none.
+const CERTIFICATE_BYTES: u64 = 1024 * 1024;
+
+/// What is shown over TLS, read from its files; nothing without TLS.
+pub(super) fn identity(server: &Server) -> Result<Option<Identity>, ConfigError> {
+    let Some((certificate, key)) = server.tls() else { return Ok(None) };
+    let refused = |(key, path): (&'static str, &Path), why: String| ConfigError::Certificate {
+        key,
+        path: path.to_owned(),
+        why,
+    };
+    let of_certificate = ("server.tls_cert", certificate);
+    let chain = read(certificate).map_err(|error| refused(of_certificate, error.to_string()))?;
+    let secret = private::read("server.tls_key", key)?;
+    let identity = Identity::from_pem(&chain, secret.expose().as_bytes());
+    let identity = identity.map_err(|error| match error {
+        IdentityError::Certificate(_) => refused(of_certificate, error.to_string()),
+        _ => refused(("server.tls_key", key), error.to_string()),
+    })?;
+    if let Some(why) = identity.out_of_date() {
+        let path = certificate.display();
+        tracing::warn!(%path, "clients will not believe the certificate: {why}");
+    }
+    Ok(Some(identity))
+}
+
+fn read(certificate: &Path) -> io::Result<Vec<u8>> {
+    let metadata = fs::metadata(certificate)?;
+    if !metadata.is_file() || metadata.len() > CERTIFICATE_BYTES {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, "it is no file of at most 1 MiB"));
+    }
+    fs::read(certificate)
 }
 
 fn allowed(server: &Server) -> Allowed {

@@ -30,7 +30,7 @@ fn each_transport_has_the_bounds_that_are_configured() {
         given: &Given::default(),
     };
     let places = || places::Places { tcp: None, given: None, ipc: None };
-    let http = http::config(&ground, "127.0.0.1:0".parse().unwrap());
+    let http = http::config(&ground, "127.0.0.1:0".parse().unwrap()).unwrap();
     let (zmq, publisher) = (zmq::config(&ground, places()), publish::config(&ground, places()));
     let unix = unix::config(&ground);
     for limits in [http.options.limits.websocket, zmq.limits, unix.limits] {

@@ -18,9 +18,10 @@ pub(super) fn open<'a>(ground: &'a Ground<'a>) -> BoxFuture<'a, Result<Vec<Door>
         let Some(address) = http::place(given.as_deref(), ground.config.server.ws()) else {
             return Ok(Vec::new());
         };
-        let mut config = http::config(ground, address);
+        let mut config = http::config(ground, address)?;
         config.given = given;
         config.options.routes = Routes::WebSocket;
+        let scheme = http::scheme("ws", &config);
         let change = http::change(&config);
         let transport = match HttpTransport::bind(config).await {
             Ok(transport) => transport,
@@ -31,7 +32,7 @@ pub(super) fn open<'a>(ground: &'a Ground<'a>) -> BoxFuture<'a, Result<Vec<Door>
         };
         Ok(vec![Door::Open(Listener {
             name: PORT.name,
-            addresses: vec![format!("ws://{}", transport.local_addr())],
+            addresses: vec![format!("{scheme}://{}", transport.local_addr())],
             publish: |endpoints, address| endpoints.ws = Some(address),
             change,
             serve: Box::new(|rpc, stop| {

@@ -4,7 +4,16 @@ use std::{io, time::Duration};
 
 use descartes_rpc::auth::Secret;
 use http::{HeaderValue, Uri};
+#[cfg(feature = "tls")]
+use rustls::pki_types::ServerName;
 use tokio::{net::TcpStream, time::timeout};
+#[cfg(feature = "tls")]
+use tokio_rustls::client::TlsStream;
+#[cfg(feature = "tls")]
+use tokio_util::either::Either;
+
+#[cfg(feature = "tls")]
+use crate::tls::Roots;
 
 /// How long a connection may take to be made.
 pub(crate) const CONNECT_DEADLINE: Duration = Duration::from_secs(10);
@@ -16,7 +25,7 @@ pub enum AddressError {
     /// It is not a URL.
     #[error("`{0}` is not a URL")]
     Invalid(String),
-    /// It is for something else; nothing is spoken over TLS.
+    /// It is for something else. One for TLS takes the cargo feature `tls`.
     #[error("`{url}` does not begin with {expected}://")]
     Scheme {
         /// The address.
@@ -36,22 +45,51 @@ pub(crate) struct Address {
     pub(crate) authorization: Option<HeaderValue>,
     name: String,
     port: u16,
+    /// Whose certificates are believed, where TLS is spoken.
+    #[cfg(feature = "tls")]
+    secure: Option<Option<Roots>>,
 }
 
+/// What is spoken over.
+#[cfg(feature = "tls")]
+pub(crate) type Wire = Either<TcpStream, Box<TlsStream<TcpStream>>>;
+#[cfg(not(feature = "tls"))]
+pub(crate) type Wire = TcpStream;
+
 impl Address {
+    /// `scheme` is the one without TLS; that with it has an `s` behind.
     pub(crate) fn read(url: &str, scheme: &'static str) -> Result<Self, AddressError> {
         let invalid = || AddressError::Invalid(url.to_owned());
         let uri: Uri = url.parse().ok().ok_or_else(invalid)?;
-        if uri.scheme_str() != Some(scheme) {
-            return Err(AddressError::Scheme { url: url.to_owned(), expected: scheme });
-        }
+        let behind = uri.scheme_str().and_then(|said| said.strip_prefix(scheme));
+        let secure = match behind {
+            Some("") => false,
+            Some("s") if cfg!(feature = "tls") => true,
+            _ => return Err(AddressError::Scheme { url: url.to_owned(), expected: scheme }),
+        };
         let authority = uri.authority().ok_or_else(invalid)?;
         let host = HeaderValue::from_str(authority.as_str()).ok().ok_or_else(invalid)?;
         let name = authority.host().trim_start_matches('[').trim_end_matches(']').to_owned();
         let path = uri.path_and_query().map_or("/", |path| path.as_str());
         let path = path.parse().ok().ok_or_else(invalid)?;
-        let port = authority.port_u16().unwrap_or(80);
-        Ok(Self { host, path, authorization: None, name, port })
+        let port = authority.port_u16().unwrap_or(if secure { 443 } else { 80 });
+        Ok(Self {
+            host,
+            path,
+            authorization: None,
+            name,
+            port,
+            #[cfg(feature = "tls")]
+            secure: secure.then_some(None),
+        })
+    }
+
+    /// Believes these certificates, where TLS is spoken.
+    #[cfg(feature = "tls")]
+    pub(crate) fn trust(&mut self, roots: Roots) {
+        if let Some(trusted) = &mut self.secure {
+            *trusted = Some(roots);
+        }
     }
 
     /// Shows `token` with each request. A field cannot carry every text; what it cannot carry is no
@@ -63,11 +101,34 @@ impl Address {
         self.authorization = Some(value);
     }
 
-    pub(crate) async fn connect(&self) -> io::Result<TcpStream> {
-        let connected = timeout(CONNECT_DEADLINE, TcpStream::connect((&*self.name, self.port)));
-        let stream = connected.await.map_err(io::Error::from)??;
+    /// Connects, and shakes hands where TLS is spoken.
+    pub(crate) async fn connect(&self) -> io::Result<Wire> {
+        timeout(CONNECT_DEADLINE, self.open()).await.map_err(io::Error::from)?
+    }
+
+    async fn open(&self) -> io::Result<Wire> {
+        let stream = TcpStream::connect((&*self.name, self.port)).await?;
         stream.set_nodelay(true)?;
-        Ok(stream)
+        #[cfg(feature = "tls")]
+        return self.secured(stream).await;
+        #[cfg(not(feature = "tls"))]
+        return Ok(stream);
+    }
+
+    #[cfg(feature = "tls")]
+    async fn secured(&self, stream: TcpStream) -> io::Result<Wire> {
+        let roots = match &self.secure {
+            None => return Ok(Either::Left(stream)),
+            Some(Some(roots)) => roots,
+            Some(None) => {
+                let what = "nothing is said of whose certificates to believe";
+                return Err(io::Error::new(io::ErrorKind::InvalidInput, what));
+            }
+        };
+        let name = ServerName::try_from(self.name.clone());
+        let name = name.map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
+        let shaken = roots.connector().connect(name, stream).await?;
+        Ok(Either::Right(Box::new(shaken)))
     }
 }
 
@@ -90,8 +151,25 @@ mod tests {
                 "{url}"
             );
         }
-        for url in ["", "127.0.0.1:8080", "https://localhost", "unix:///run/x", "http://"] {
+        for url in [
+            "",
+            "127.0.0.1:8080",
+            "httpx://localhost",
+            "ws://localhost",
+            "unix:///run/x",
+            "http://",
+        ] {
             assert!(Address::read(url, "http").is_err(), "{url}");
         }
+    }
+
+    #[test]
+    #[cfg(feature = "tls")]
+    fn an_address_of_tls_has_its_own_port() {
+        let address = Address::read("https://agents.example/rpc", "http").unwrap();
+        assert_eq!((address.port, address.secure.is_some()), (443, true));
+        let address = Address::read("wss://[::1]:8081/ws", "ws").unwrap();
+        assert_eq!((&*address.name, address.port), ("::1", 8081));
+        assert!(Address::read("https://localhost", "ws").is_err());
     }
 }

@@ -8,7 +8,7 @@ use super::{Field, authority::Authority};
 ///
 /// Programs send no `Origin`; a page of this very server sends the one that its `Host` names.
 /// `null` (sandboxed frames, files, redirects) is foreign.
-pub(crate) fn is_foreign(origin: Field<'_>, host: Field<'_>) -> bool {
+pub(crate) fn is_foreign(origin: Field<'_>, host: Field<'_>, secure: bool) -> bool {
     let origin = match origin {
         Field::Absent => return false,
         Field::Repeated => return true,
@@ -19,7 +19,7 @@ pub(crate) fn is_foreign(origin: Field<'_>, host: Field<'_>) -> bool {
         Field::Once(host) => text_of(host),
         Field::Absent | Field::Repeated => None,
     };
-    own.is_none_or(|host| !is_same(text, host))
+    own.is_none_or(|host| !is_same(text, host, secure))
 }
 
 /// Whether `origin` is one of those that are configured.
@@ -32,9 +32,9 @@ fn text_of(value: &HeaderValue) -> Option<&str> {
 }
 
 /// Whether `origin` (`scheme://authority`) is served under the authority `host`.
-fn is_same(origin: &str, host: &str) -> bool {
+fn is_same(origin: &str, host: &str, secure: bool) -> bool {
     let (authority, default) = match origin.split_once("://") {
-        Some(("http", authority)) => (authority, 80),
+        Some(("http", authority)) if !secure => (authority, 80),
         Some(("https", authority)) => (authority, 443),
         _ => return false,
     };
@@ -47,8 +47,29 @@ mod tests {
     use super::*;
 
     fn judge(origin: &'static str, host: &'static str) -> bool {
+        judge_over(origin, host, false)
+    }
+
+    fn judge_over(origin: &'static str, host: &'static str, secure: bool) -> bool {
         let (origin, host) = (HeaderValue::from_static(origin), HeaderValue::from_static(host));
-        is_foreign(Field::Once(&origin), Field::Once(&host))
+        is_foreign(Field::Once(&origin), Field::Once(&host), secure)
+    }
+
+    #[test]
+    fn over_tls_a_page_that_came_without_it_is_foreign() {
+        for (origin, host, foreign) in [
+            ("https://localhost:8443", "localhost:8443", false),
+            ("https://agents.example", "agents.example", false),
+            ("https://agents.example", "agents.example:443", false),
+            ("https://agents.example:443", "agents.example", false),
+            ("http://agents.example", "agents.example", true),
+            ("http://agents.example:443", "agents.example:443", true),
+            ("http://localhost:8443", "localhost:8443", true),
+            ("https://agents.example:444", "agents.example", true),
+            ("https://evil.example", "agents.example", true),
+        ] {
+            assert_eq!(judge_over(origin, host, true), foreign, "{origin} at {host}");
+        }
     }
 
     #[test]
@@ -99,7 +120,7 @@ mod tests {
     #[test]
     fn a_program_sends_no_origin_and_two_are_one_too_many() {
         let host = HeaderValue::from_static("localhost");
-        assert!(!is_foreign(Field::Absent, Field::Once(&host)));
-        assert!(is_foreign(Field::Repeated, Field::Once(&host)));
+        assert!(!is_foreign(Field::Absent, Field::Once(&host), false));
+        assert!(is_foreign(Field::Repeated, Field::Once(&host), false));
     }
 }

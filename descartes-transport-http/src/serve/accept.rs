@@ -28,6 +28,7 @@ use super::{
     driver::drive,
     io::WatchedStream,
     registry::{Registry, Seat},
+    secure::Opening,
     state::AnswerEnd,
     upgraded::Upgraded,
 };
@@ -44,6 +45,7 @@ const PER_ADDRESS_KEY: &str = "server.max_connections_per_address";
 struct Shared<S> {
     server: Server<S>,
     rule: SameUser,
+    opening: Opening,
     registry: Arc<Registry>,
     connections: Arc<Semaphore>,
     lobby: Arc<Semaphore>,
@@ -74,6 +76,22 @@ impl<S> Shared<S> {
         let room = take(&self.connections).map(|_permit| Place { full: false, _permit });
         room.or_else(|| take(&self.lobby).map(|_permit| Place { full: true, _permit }))
     }
+
+    /// Answers without reading and closes. The socket's send buffer is empty, so this cannot block.
+    /// Over TLS nothing can be said before hands are shaken: there it only closes.
+    fn refuse(&self, stream: TcpStream, status: StatusCode, error: RpcError) {
+        if self.opening.is_secure() {
+            tracing::debug!(%status, "a connection was refused before its handshake");
+            return;
+        }
+        let told = stream.into_std().and_then(|mut stream| {
+            stream.write_all(&refusal::raw(status, error))?;
+            stream.shutdown(std::net::Shutdown::Write)
+        });
+        if let Err(error) = told {
+            tracing::debug!(%error, "a refused connection has gone already");
+        }
+    }
 }
 
 /// What all requests of a connection share.
@@ -91,7 +109,7 @@ impl HttpTransport {
     /// streams with `ended`, and cuts what is left after the drain limit. Returns when nobody is connected
     /// any more. Dropping the future stops accepting and leaves connections to the runtime.
     pub async fn serve<S: RpcService>(self, rpc: S, shutdown: impl Future<Output = ()> + Send) {
-        let rule = self.rule();
+        let (rule, opening) = (self.rule(), Opening::of(&self.config));
         let Self { listener, config, .. } = self;
         let mut options = config.options;
         // A child: stopping this server must not cancel what the application hangs on its token.
@@ -103,6 +121,7 @@ impl HttpTransport {
         let shared = Arc::new(Shared {
             server,
             rule,
+            opening,
             registry: Arc::clone(&registry),
             connections: config.connections,
             lobby: Arc::new(Semaphore::new(LOBBY)),
@@ -195,27 +214,16 @@ fn admit<S: RpcService>(
     peer: SocketAddr,
 ) -> Option<impl Future<Output = ()> + Send + use<S>> {
     let Some(place) = shared.place() else {
-        refuse(stream, StatusCode::SERVICE_UNAVAILABLE, refusal::full());
+        shared.refuse(stream, StatusCode::SERVICE_UNAVAILABLE, refusal::full());
         return None;
     };
     let Ok(seat) = shared.registry.enter(peer.ip()) else {
         let max = shared.server.options.limits.connections_per_address as u64;
         let full = RpcError::exhausted(PER_ADDRESS_KEY, max, max);
-        refuse(stream, StatusCode::TOO_MANY_REQUESTS, full);
+        shared.refuse(stream, StatusCode::TOO_MANY_REQUESTS, full);
         return None;
     };
     Some(connection(Arc::clone(shared), stream, peer, seat, place))
-}
-
-/// Answers without reading and closes. The socket's send buffer is empty, so this cannot block.
-fn refuse(stream: TcpStream, status: StatusCode, error: RpcError) {
-    let told = stream.into_std().and_then(|mut stream| {
-        stream.write_all(&refusal::raw(status, error))?;
-        stream.shutdown(std::net::Shutdown::Write)
-    });
-    if let Err(error) = told {
-        tracing::debug!(%error, "a refused connection has gone already");
-    }
 }
 
 /// Lets answers go out at once, and a peer that has vanished be noticed: no farewell of it will
@@ -237,15 +245,16 @@ async fn connection<S: RpcService>(
     let (Ok(local), Ok(())) = (stream.local_addr(), prepare(&stream, stall)) else { return };
     // Who waits to be greeted is refused like those whom the lobby has no room for.
     if place.full && timeout(LOBBY_SILENCE, stream.peek(&mut [0])).await.is_err() {
-        return refuse(stream, StatusCode::SERVICE_UNAVAILABLE, refusal::full());
+        return shared.refuse(stream, StatusCode::SERVICE_UNAVAILABLE, refusal::full());
     }
-    let caller = shared.caller(peer, local);
     let state = Arc::clone(&seat.state);
+    let Some(wire) = shared.opening.open(stream, &state).await else { return };
+    let caller = shared.caller(peer, local);
     let upgraded = Upgraded::default();
     let connection = Arc::new(Connection { shared, seat, caller, local, place, upgraded });
     let after = Arc::clone(&connection);
     let limits = &Arc::clone(&connection.shared).server.options.limits;
-    let io = TokioIo::new(WatchedStream::new(stream, Arc::clone(&state)));
+    let io = TokioIo::new(WatchedStream::new(wire, Arc::clone(&state)));
     let service = service_fn(move |request| {
         let connection = Arc::clone(&connection);
         async move { Ok::<_, Infallible>(connection.respond(request).await) }
@@ -277,6 +286,7 @@ impl<S: RpcService> Connection<S> {
             state: Some(state),
             upgraded: Some(&self.upgraded),
             full: self.place.full,
+            secure: self.shared.opening.is_secure(),
         };
         let response = self.shared.server.respond(&link, None, request).await;
         response.map(|body| body.until(AnswerEnd(Arc::clone(state))))

@@ -1,4 +1,4 @@
-//! The socket as hyper sees it: it reports what moves, and ends without losing the last answer.
+//! The connection as hyper sees it: it reports what comes, and ends without losing the last answer.
 
 use std::{
     io::{self, IoSlice},
@@ -8,23 +8,21 @@ use std::{
 };
 
 use bytes::Buf;
-use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
-    net::TcpStream,
-};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::{
     long_head::LongHead,
+    secure::Wire,
     state::{ConnectionState, Phase},
 };
 use crate::limits::MAX_DISCARDED_BYTES;
 
 const DISCARD_BUFFER: usize = 8 << 10;
 
-/// A TCP stream that tells its [`ConnectionState`] about progress.
+/// What requests come over; it tells its [`ConnectionState`] about them.
 #[derive(Debug)]
 pub(super) struct WatchedStream {
-    stream: TcpStream,
+    wire: Wire,
     state: Arc<ConnectionState>,
     long_head: LongHead,
     discarded: u64,
@@ -32,17 +30,8 @@ pub(super) struct WatchedStream {
 }
 
 impl WatchedStream {
-    pub(super) fn new(stream: TcpStream, state: Arc<ConnectionState>) -> Self {
-        Self { stream, state, long_head: LongHead::default(), discarded: 0, shut: false }
-    }
-
-    fn wrote(&self, result: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
-        match &result {
-            Poll::Pending => self.state.send_blocked(),
-            Poll::Ready(Ok(bytes)) => self.state.sent(*bytes),
-            Poll::Ready(Err(_)) => {}
-        }
-        result
+    pub(super) fn new(wire: Wire, state: Arc<ConnectionState>) -> Self {
+        Self { wire, state, long_head: LongHead::default(), discarded: 0, shut: false }
     }
 
     /// Says in our words what hyper would say of a head that is too long, if `bytes` are that.
@@ -54,16 +43,13 @@ impl WatchedStream {
         if self.state.phase() == Phase::Head && self.long_head.is_refused_by(bytes) {
             self.state.leave_body_unread();
         }
-        let Self { stream, state, long_head, .. } = self;
+        let Self { wire, long_head, .. } = self;
         let left = long_head.left()?;
         while !left.is_empty() {
-            match Pin::new(&mut *stream).poll_write(cx, left) {
+            match Pin::new(&mut *wire).poll_write(cx, left) {
                 Poll::Ready(Ok(written)) => left.advance(written),
                 Poll::Ready(Err(error)) => return Some(Poll::Ready(Err(error))),
-                Poll::Pending => {
-                    state.send_blocked();
-                    return Some(Poll::Pending);
-                }
+                Poll::Pending => return Some(Poll::Pending),
             }
         }
         Some(Poll::Ready(Ok(bytes.len())))
@@ -74,7 +60,7 @@ impl WatchedStream {
         let mut buffer = [0; DISCARD_BUFFER];
         while self.discarded < MAX_DISCARDED_BYTES {
             let mut read = ReadBuf::new(&mut buffer);
-            match ready!(Pin::new(&mut self.stream).poll_read(cx, &mut read)) {
+            match ready!(Pin::new(&mut self.wire).poll_read(cx, &mut read)) {
                 Ok(()) if !read.filled().is_empty() => {
                     self.discarded += read.filled().len() as u64;
                 }
@@ -92,7 +78,7 @@ impl AsyncRead for WatchedStream {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
-        let result = Pin::new(&mut self.stream).poll_read(cx, buffer);
+        let result = Pin::new(&mut self.wire).poll_read(cx, buffer);
         let received = buffer.filled().len() - before;
         if received > 0 {
             self.state.received(received);
@@ -110,11 +96,10 @@ impl AsyncWrite for WatchedStream {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        let result = match self.poll_long_head(cx, bytes) {
+        match self.poll_long_head(cx, bytes) {
             Some(told) => told,
-            None => Pin::new(&mut self.stream).poll_write(cx, bytes),
-        };
-        self.wrote(result)
+            None => Pin::new(&mut self.wire).poll_write(cx, bytes),
+        }
     }
 
     fn poll_write_vectored(
@@ -123,24 +108,23 @@ impl AsyncWrite for WatchedStream {
         bytes: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let first = bytes.iter().find(|piece| !piece.is_empty());
-        let result = match first.and_then(|piece| self.poll_long_head(cx, piece)) {
+        match first.and_then(|piece| self.poll_long_head(cx, piece)) {
             Some(told) => told,
-            None => Pin::new(&mut self.stream).poll_write_vectored(cx, bytes),
-        };
-        self.wrote(result)
+            None => Pin::new(&mut self.wire).poll_write_vectored(cx, bytes),
+        }
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
+        self.wire.is_write_vectored()
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
+        Pin::new(&mut self.wire).poll_flush(cx)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         if !self.shut {
-            ready!(Pin::new(&mut self.stream).poll_shutdown(cx))?;
+            ready!(Pin::new(&mut self.wire).poll_shutdown(cx))?;
             self.shut = true;
             if self.state.has_unread_body() {
                 self.state.enter(Phase::Discard);

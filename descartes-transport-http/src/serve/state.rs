@@ -172,6 +172,16 @@ impl ConnectionState {
         .await;
     }
 
+    /// Completes when who has not asked for anything has to leave.
+    #[cfg(feature = "tls")]
+    pub(super) async fn leave_ordered(&self) {
+        poll_fn(|cx| {
+            self.watch(cx.waker());
+            if self.is_cut() || self.is_draining() { Poll::Ready(()) } else { Poll::Pending }
+        })
+        .await;
+    }
+
     pub(super) fn is_draining(&self) -> bool {
         self.orders.load(Ordering::Acquire) & DRAIN != 0
     }

@@ -31,6 +31,8 @@ use super::{
     socket::{Side, Terms, WsSocket},
 };
 use crate::client::{Address, AddressError, CONNECT_DEADLINE, MAX_ANSWER_BYTES, lost};
+#[cfg(feature = "tls")]
+use crate::tls::Roots;
 
 /// A server that is alive says so three times in a minute; so do we.
 const PING: Duration = Duration::from_secs(20);
@@ -50,9 +52,19 @@ impl WsClient {
     ///
     /// # Errors
     ///
-    /// [`AddressError`] when `url` is not a plain `ws://` address.
+    /// [`AddressError`] when `url` is not a `ws://` address, nor with the feature `tls` one of
+    /// `wss://`.
     pub fn new(url: &str) -> Result<Self, AddressError> {
         Ok(Self { address: Address::read(url, "ws")? })
+    }
+
+    /// Believes `roots` when it connects to a `wss://` address; without them such a connection is
+    /// an error. The name in the address must be one of the server's certificate.
+    #[cfg(feature = "tls")]
+    #[must_use]
+    pub fn trusting(mut self, roots: Roots) -> Self {
+        self.address.trust(roots);
+        self
     }
 
     /// Shows `token`, a key or a token of the daemon, when it connects.

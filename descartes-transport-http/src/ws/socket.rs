@@ -68,6 +68,8 @@ pub(super) struct WsSocket<IO> {
     reader: Reader,
     /// Frames that the peer has not taken yet.
     out: BytesMut,
+    /// What was written may still wait below, as it does in TLS.
+    unflushed: bool,
     /// The answer to the last ping; earlier ones need none (section 5.5.3).
     pong: Option<Bytes>,
     keepalive: Keepalive,
@@ -99,6 +101,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> WsSocket<IO> {
             side,
             reader: Reader::new(bounds),
             out: BytesMut::new(),
+            unflushed: false,
             pong: None,
             keepalive: Keepalive::new(ping, true),
             shutdown,
@@ -175,7 +178,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> WsSocket<IO> {
                 }
             }
         }
-        if self.pong.is_none() && self.out.is_empty() {
+        if self.pong.is_none() && self.out.is_empty() && !self.unflushed {
             return Poll::Pending;
         }
         self.write_aside(cx);
@@ -188,6 +191,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> WsSocket<IO> {
             // Whoever takes nothing any more may have sent something before it left, which is read
             // to its end; writing tells the error itself.
             self.out.clear();
+            self.unflushed = false;
             self.pong = None;
         }
     }
@@ -223,6 +227,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> WsSocket<IO> {
         {
             self.put(OpCode::Pong, &payload);
         }
+        self.unflushed |= !self.out.is_empty();
         while !self.out.is_empty() {
             let written = ready!(Pin::new(&mut self.io).poll_write(cx, &self.out))?;
             if written == 0 {
@@ -233,7 +238,9 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> WsSocket<IO> {
         if self.out.try_reclaim(WS_KEPT_BUFFER + 1) {
             self.out = BytesMut::new();
         }
-        Pin::new(&mut self.io).poll_flush(cx)
+        ready!(Pin::new(&mut self.io).poll_flush(cx))?;
+        self.unflushed = false;
+        Poll::Ready(Ok(()))
     }
 
     fn usual_end(&self) -> Close {

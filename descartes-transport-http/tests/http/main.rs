@@ -15,4 +15,6 @@ mod mounted;
 mod raw;
 mod server;
 mod streams;
+#[cfg(all(feature = "client", feature = "tls"))]
+mod tls;
 mod websocket;
