@@ -20,7 +20,7 @@ use descartes_core::{
     runner::Whereabouts,
 };
 
-pub use authenticator::{AuthSettings, Authenticator};
+pub use authenticator::{AuthSettings, Authenticator, Renewed};
 pub(crate) use ceiling::ceiling;
 pub(crate) use key::id_of as key_id_of;
 pub use scope::{Extent, Grants, Role, Scope, UnknownScope};

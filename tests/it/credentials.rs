@@ -1,5 +1,6 @@
 //! Keys and tokens: who gets in with them, who does not, and when that ends.
 
+mod rotation;
 mod tricks;
 mod websocket;
 mod zeromq;

@@ -8,6 +8,7 @@ mod queue;
 mod remote;
 mod slow;
 mod subscribing;
+mod trusted;
 
 use crate::rig::daemon::{Daemon, Setup};
 

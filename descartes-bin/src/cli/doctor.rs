@@ -4,6 +4,7 @@ mod backends;
 mod daemon;
 mod finding;
 mod places;
+mod remotes;
 
 use std::process::ExitCode;
 
@@ -33,6 +34,9 @@ pub(super) async fn doctor(reach: &Reach, output: &Output) -> Result<ExitCode, F
             backends::judge(list, Some(config), &mut findings);
         }
         (None, None) => {}
+    }
+    if let Some(config) = &config {
+        remotes::look(config, &mut findings).await;
     }
     print(&findings, output)?;
     let broken = findings.iter().any(|finding| finding.status == Grade::Broken);

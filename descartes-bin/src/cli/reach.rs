@@ -53,7 +53,12 @@ impl Reach {
             return Err(Failure::Usage(unknown_remote(name, &config)));
         };
         let endpoint = remote.endpoint.as_ref().expect("a remote without one is refused");
-        Ok(Self { url: Some(endpoint.0.clone()), ..self })
+        let (url, mut shown) = (Some(endpoint.0.clone()), self.shown);
+        // What is said here counts more than what the configuration says.
+        if shown.token.is_none() && shown.file.is_none() {
+            shown.file.clone_from(&remote.token_file);
+        }
+        Ok(Self { url, shown, ..self })
     }
 
     /// Whether the daemon is on this machine for certain, so that paths mean the same to both.
@@ -125,6 +130,11 @@ impl Reach {
             }
         }
     }
+}
+
+/// A client of the remote at `endpoint` that shows it `token`.
+pub(super) fn of_remote(endpoint: &str, token: Option<Secret>) -> Result<Client, Failure> {
+    over_url(endpoint, Means { token, ca_file: None })
 }
 
 fn unknown_remote(name: &str, config: &Config) -> String {

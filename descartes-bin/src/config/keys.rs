@@ -90,12 +90,12 @@ pub(super) const KEYS: &[Key] = keys! {
     auth {
         enabled [restart],
         trust_loopback needs "http" [restart],
-        jwt_secret [restart],
-        jwt_secret_file [restart],
-        audience [restart],
-        token_expiry_secs [restart],
-        api_key [restart],
-        api_key_file [restart],
+        jwt_secret,
+        jwt_secret_file,
+        audience,
+        token_expiry_secs,
+        api_key,
+        api_key_file,
     }
     pool {
         min_size,

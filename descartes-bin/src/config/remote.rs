@@ -3,9 +3,11 @@
 use std::path::PathBuf;
 
 use descartes_core::backend::Backend;
+use descartes_rpc::auth::Secret;
 
 use super::family::{Family, is_name, member_keys};
 use super::setting::{Endpoint, Expected, Patience, QueueSize};
+use super::{ConfigError, private};
 
 /// The section that all remotes are in.
 pub(super) const SECTION: &str = "remotes";
@@ -20,6 +22,9 @@ const NAME_EXPECTED: Expected =
 pub struct Remote {
     /// Where it listens; a remote without one is refused.
     pub endpoint: Option<Endpoint>,
+    /// A file with the key or token to show it, where it needs one; nobody else may read the file.
+    /// It is read with each connection, so that a token can be replaced.
+    pub token_file: Option<PathBuf>,
     /// Seconds after which the agents of a remote that does not answer are `lost`.
     pub lost_after_secs: u64,
     /// Seconds a start or a control may take there once it is sent, beside the grace of a kill;
@@ -45,10 +50,22 @@ pub struct Remote {
     pub queue_path: Option<PathBuf>,
 }
 
+impl Remote {
+    /// What the remote that is called `name` is to be shown now; nothing where it needs nothing.
+    ///
+    /// # Errors
+    /// When the file cannot be read, or others can.
+    pub fn token(&self, name: &str) -> Result<Option<Secret>, ConfigError> {
+        let key = || format!("{SECTION}.{name}.token_file");
+        self.token_file.as_deref().map(|path| private::read(&key(), path)).transpose()
+    }
+}
+
 impl Default for Remote {
     fn default() -> Self {
         Self {
             endpoint: None,
+            token_file: None,
             lost_after_secs: 600,
             request_timeout_secs: Patience(30),
             connection_timeout_secs: Patience(10),
@@ -75,6 +92,7 @@ pub(super) const FAMILY: Family = Family {
     },
     keys: member_keys![
         remotes: endpoint,
+        token_file,
         lost_after_secs,
         request_timeout_secs,
         connection_timeout_secs,

@@ -6,7 +6,7 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
 use std::time::Duration;
 
-use descartes_rpc::auth::{AuthSettings, Authenticator, Secret, TokenKey};
+use descartes_rpc::auth::{AuthSettings, Authenticator, Renewed, Secret, TokenKey};
 
 use super::Failure;
 use crate::config::Auth;
@@ -14,9 +14,14 @@ use crate::config::Auth;
 /// The file of a secret that was made here, in the folder of secrets.
 const MADE: &str = "jwt_secret";
 
+/// What the daemon knows its callers by.
+pub(super) fn authenticator(auth: &Auth, folder: &Path) -> Result<Authenticator, Failure> {
+    Ok(Authenticator::new(settings(auth, folder)?))
+}
+
 /// Reads the secrets of the configuration; where authentication is on and there is none for tokens,
 /// one is made and kept in `folder`.
-pub(super) fn authenticator(auth: &Auth, folder: &Path) -> Result<Authenticator, Failure> {
+pub(super) fn settings(auth: &Auth, folder: &Path) -> Result<AuthSettings, Failure> {
     let secrets = auth.secrets()?;
     let secret = match secrets.jwt {
         None if auth.enabled => {
@@ -31,7 +36,15 @@ pub(super) fn authenticator(auth: &Auth, folder: &Path) -> Result<Authenticator,
     settings.tokens = tokens.transpose().map_err(Failure::internal("sign tokens"))?;
     settings.token_expiry = Duration::from_secs(auth.token_expiry_secs.0);
     settings.api_key = secrets.api_key;
-    Ok(Authenticator::new(settings))
+    Ok(settings)
+}
+
+/// The files that say something else than before.
+pub(super) fn anew(auth: &Auth, renewed: Renewed) -> impl Iterator<Item = &'static str> {
+    let tokens = auth.jwt_secret_file.is_some() && renewed.tokens;
+    let api_key = auth.api_key_file.is_some() && renewed.api_key;
+    let files = [(tokens, "auth.jwt_secret_file"), (api_key, "auth.api_key_file")];
+    files.into_iter().filter_map(|(is_other, key)| is_other.then_some(key))
 }
 
 /// The secret that was made here, or a new one. The data directory is this daemon's alone by now.

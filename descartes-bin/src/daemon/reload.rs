@@ -1,20 +1,22 @@
 //! The configuration is read anew: by SIGHUP, and by `system.reload`.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use descartes_core::event;
+use descartes_rpc::auth::Authenticator;
 use descartes_rpc::router::ReloadHook;
 use descartes_rpc::wire::system::Reloaded;
 use futures_util::FutureExt;
 use tokio::signal::unix::Signal;
 use tokio::sync::{mpsc, oneshot};
 
-use super::descriptors;
 use super::host::Host;
 use super::logs::Logs;
 use super::manager::Manager;
+use super::{credentials, descriptors};
 use crate::config::{Config, Flags, Surroundings};
-use crate::transports::{Change, Prepared};
+use crate::transports::Change;
 
 /// Reloads that may be asked for while one is under way; who asks then waits.
 const WAITING: usize = 1;
@@ -53,6 +55,9 @@ pub(super) struct Reloader {
     /// How many connections there may be.
     pub(super) connections: u64,
     pub(super) host: Arc<Host>,
+    /// What callers are known by, and where a secret lies that was made here.
+    pub(super) auth: Authenticator,
+    pub(super) secrets: PathBuf,
     pub(super) logs: Logs,
     /// Who is told while it reloads.
     pub(super) manager: Option<Arc<Manager>>,
@@ -99,6 +104,10 @@ impl Reloader {
             Ok(new) => self.config.changed_to(new),
             Err(error) => return refused(error.to_string()),
         };
+        let auth = match credentials::settings(&change.config.auth, &self.secrets) {
+            Ok(auth) => auth,
+            Err(error) => return refused(error.to_string()),
+        };
         let prepared = self.changes.iter().map(|prepare| prepare(&change.config));
         let prepared: Vec<_> = match prepared.collect::<Result<_, _>>() {
             Ok(prepared) => prepared,
@@ -108,12 +117,16 @@ impl Reloader {
             return refused(error.to_string());
         }
         self.logs.reconfigure(&change.config.logging);
-        for Prepared { anew, take_over } in prepared {
-            take_over();
-            let anew = anew.into_iter().map(str::to_owned);
-            change
-                .applied
-                .extend(anew.filter(|key| !change.applied.contains(key)).collect::<Vec<_>>());
+        let renewed = self.auth.renew(auth);
+        let mut anew: Vec<_> = credentials::anew(&change.config.auth, renewed).collect();
+        for prepared in prepared {
+            anew.extend(prepared.anew);
+            (prepared.take_over)();
+        }
+        for key in anew {
+            if !change.applied.iter().any(|applied| applied == key) {
+                change.applied.push(key.to_owned());
+            }
         }
         // More agents need more descriptors; that of connections is as it was.
         descriptors::connections(&change.config);

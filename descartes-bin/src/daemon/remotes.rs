@@ -2,8 +2,13 @@
 
 use descartes_core::Builder;
 
+#[cfg(feature = "zmq")]
+use descartes_transport_zmq::ZmqConnect;
+
 use super::failure::Failure;
 use crate::config::Config;
+#[cfg(feature = "zmq")]
+use crate::config::Remote;
 
 /// Adds the remotes of the configuration. Only what an earlier daemon left in a queue is sent now;
 /// else nothing is asked of them yet.
@@ -15,8 +20,12 @@ pub(super) async fn added(mut builder: Builder, config: &Config) -> Result<Build
     use descartes_transport_zmq::ZmqClient;
 
     for (name, remote) in &config.remotes {
+        remote.token(name)?;
         let settings = settings(remote, config);
-        let client = ZmqClient::start(settings).await.map_err(|error| refused(name, error))?;
+        let connect = settings.connector().map_err(|error| refused(name, error.into()))?;
+        let connect = showing(connect, name, remote);
+        let client = ZmqClient::start_over(connect, settings).await;
+        let client = client.map_err(|error| refused(name, error))?;
         let runner = client
             .agent_runner_builder(name.as_str())
             .lost_after(Duration::from_secs(remote.lost_after_secs))
@@ -26,11 +35,25 @@ pub(super) async fn added(mut builder: Builder, config: &Config) -> Result<Build
     Ok(builder)
 }
 
+/// Shows the token that is in the file when a connection is made.
 #[cfg(feature = "zmq")]
-fn settings(
-    remote: &crate::config::Remote,
-    config: &Config,
-) -> descartes_transport_zmq::ZmqRunnerConfig {
+fn showing(connect: ZmqConnect, name: &str, remote: &Remote) -> ZmqConnect {
+    use std::io;
+
+    if remote.token_file.is_none() {
+        return connect;
+    }
+    let (name, remote) = (name.to_owned(), remote.clone());
+    connect.with_token_from(move || {
+        let token = remote.token(&name);
+        let token =
+            token.map_err(|error| io::Error::new(io::ErrorKind::PermissionDenied, error))?;
+        token.ok_or_else(|| io::ErrorKind::NotFound.into())
+    })
+}
+
+#[cfg(feature = "zmq")]
+fn settings(remote: &Remote, config: &Config) -> descartes_transport_zmq::ZmqRunnerConfig {
     use descartes_transport_zmq::ZmqRunnerConfig;
 
     let endpoint = remote.endpoint.as_ref().expect("a remote without one is refused");
@@ -74,7 +97,7 @@ mod tests {
     use descartes_transport_zmq::ZmqRunnerConfig;
 
     use super::*;
-    use crate::config::{Endpoint, Patience, QueueSize, Remote};
+    use crate::config::{Endpoint, Patience, QueueSize};
 
     fn of(remote: Remote) -> ZmqRunnerConfig {
         let endpoint = Some(Endpoint("tcp://farm:5555".to_owned()));

@@ -176,6 +176,8 @@ impl Plan<'_> {
             config: self.config.clone(),
             connections: self.connections,
             host: Arc::clone(host),
+            auth: self.auth.clone(),
+            secrets: self.directories.secrets(),
             logs,
             manager: None,
             changes,

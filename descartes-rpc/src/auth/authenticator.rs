@@ -5,7 +5,7 @@ mod issue;
 use std::{
     collections::HashMap,
     fmt,
-    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock},
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, RwLockReadGuard},
     time::Duration,
 };
 
@@ -63,6 +63,16 @@ impl Default for AuthSettings {
     }
 }
 
+/// What [`Authenticator::renew`] has replaced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Renewed {
+    /// What tokens are signed and checked with.
+    pub tokens: bool,
+    /// The configured key.
+    pub api_key: bool,
+}
+
 /// Tells who has which credentials, makes them and revokes them. Cheap to clone; clones are one.
 ///
 /// An application gives it to its transports, which ask it, and to the service
@@ -73,7 +83,13 @@ pub struct Authenticator(Arc<Inner>);
 
 #[derive(Default)]
 struct Inner {
-    settings: AuthSettings,
+    /// Whether everybody over TCP needs credentials; that is not renewed.
+    required: bool,
+    clock: Clock,
+    /// Held while somebody is looked up, so that nobody is let in by what was replaced meanwhile.
+    settings: RwLock<AuthSettings>,
+    /// Ends what the configured key is used for.
+    api_key: Mutex<Revocation>,
     loaded: OnceCell<()>,
     keys: RwLock<HashMap<Arc<str>, HeldKey>>,
     revoked: Mutex<Revoked>,
@@ -110,13 +126,40 @@ impl Authenticator {
     /// Goes by `settings`.
     #[must_use]
     pub fn new(settings: AuthSettings) -> Self {
-        Self(Arc::new(Inner { settings, ..Inner::default() }))
+        let (required, clock) = (settings.required, settings.clock.clone());
+        let settings = RwLock::new(settings);
+        Self(Arc::new(Inner { required, clock, settings, ..Inner::default() }))
+    }
+
+    /// Goes by `settings` from now on, but for `required` and `clock`, which stay. Where tokens are
+    /// signed otherwise, those of before end with all that they are used for; a configured key that
+    /// is another ends likewise. Made keys stay as they are.
+    pub fn renew(&self, settings: AuthSettings) -> Renewed {
+        let (required, clock) = (self.0.required, self.0.clock.clone());
+        let mut present = self.0.settings.write().unwrap_or_else(PoisonError::into_inner);
+        let renewed = Renewed {
+            tokens: present.tokens != settings.tokens,
+            api_key: present.api_key != settings.api_key,
+        };
+        *present = AuthSettings { required, clock, ..settings };
+        if renewed.tokens {
+            self.revoked().end_all();
+        }
+        if renewed.api_key {
+            let mut used = self.0.api_key.lock().unwrap_or_else(PoisonError::into_inner);
+            std::mem::take(&mut *used).make();
+        }
+        renewed
+    }
+
+    fn settings(&self) -> RwLockReadGuard<'_, AuthSettings> {
+        self.0.settings.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether everybody over TCP needs credentials.
     #[must_use]
     pub fn is_required(&self) -> bool {
-        self.0.settings.required
+        self.0.required
     }
 
     /// Reads the keys that were made and the tokens that were revoked; the first call does.
@@ -139,7 +182,7 @@ impl Authenticator {
                 Err(error) => tracing::error!(%error, "a key cannot be used"),
             }
         }
-        let now = self.0.settings.clock.now();
+        let now = self.0.clock.now();
         for document in documents(descartes, revoked::SPACE).await? {
             // What cannot be read stays revoked.
             let until =
@@ -224,12 +267,14 @@ impl Authenticator {
     }
 
     fn look(&self, presented: &Secret) -> Result<Principal, Unknown> {
-        let (settings, text) = (&self.0.settings, presented.expose());
+        let (settings, text) = (self.settings(), presented.expose());
         if text.len() > TOKEN_BYTES {
             return Err(Unknown::TooLong);
         }
         if settings.api_key.as_ref().is_some_and(|key| key == presented) {
-            return Ok(Principal::new("api_key", ["*"]));
+            let used = self.0.api_key.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            let validity = Validity::default().revoked_by(used);
+            return Ok(Principal::new("api_key", ["*"]).valid_for(validity));
         }
         if let Some(id) = key::id_of(text) {
             return self.key(id, presented);
@@ -249,7 +294,7 @@ impl Authenticator {
     }
 
     fn key(&self, id: &str, presented: &Secret) -> Result<Principal, Unknown> {
-        let clock = &self.0.settings.clock;
+        let clock = &self.0.clock;
         let keys = self.0.keys.read().unwrap_or_else(PoisonError::into_inner);
         let HeldKey { record, revocation } = keys.get(id).ok_or(Unknown::NoSuchKey)?;
         if !record.is(presented) {
@@ -286,7 +331,7 @@ async fn documents(descartes: &Descartes, space: Space) -> Result<Vec<Document>,
 
 impl fmt::Debug for Authenticator {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Authenticator").field("settings", &self.0.settings).finish_non_exhaustive()
+        f.debug_struct("Authenticator").field("settings", &*self.settings()).finish_non_exhaustive()
     }
 }
 

@@ -75,6 +75,11 @@ impl Revoked {
         self.until.insert(name, until);
     }
 
+    /// Ends what every token is used for: none of them is believed any more.
+    pub(super) fn end_all(&mut self) {
+        self.in_use.drain().for_each(|(_, revocation)| revocation.make());
+    }
+
     /// Forgets those that have expired, and tells which.
     pub(super) fn forget(&mut self, now: Timestamp) -> Vec<Arc<str>> {
         let over: Vec<_> = self

@@ -27,7 +27,7 @@ pub const TOKEN_SECRET_BYTES: usize = 32;
 const HEADER: &str = r#"{"alg":"HS256","typ":"JWT"}"#;
 
 /// What tokens are signed and checked with.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct TokenKey {
     secret: Secret,
     audience: Arc<str>,

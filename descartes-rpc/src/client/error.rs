@@ -69,6 +69,12 @@ impl ClientError {
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::Rpc(error) => error.kind(),
+            // Whoever is there lets nobody in with what was shown.
+            Self::Unreachable { source, .. }
+                if source.kind() == io::ErrorKind::PermissionDenied =>
+            {
+                ErrorKind::Unauthenticated
+            }
             Self::Unreachable { .. } | Self::ConnectionLost { .. } => ErrorKind::ConnectionLost,
             Self::Timeout { .. } => ErrorKind::Timeout,
             Self::Encode(_) => ErrorKind::InvalidParams,

@@ -1,8 +1,10 @@
 //! Connections for the typed [`Client`](descartes_rpc::client::Client).
 
 use std::{
+    fmt,
     io::{self, ErrorKind},
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll, ready},
     time::Duration,
 };
@@ -69,7 +71,38 @@ pub struct ZmqConnect {
     address: Address,
     timeout: Duration,
     encoding: Encoding,
-    token: Option<Secret>,
+    token: Token,
+}
+
+/// What is shown when a connection is made.
+#[derive(Clone)]
+enum Token {
+    None,
+    Given(Secret),
+    Asked(Arc<TokenSource>),
+}
+
+/// Says what to show, anew with each connection.
+type TokenSource = dyn Fn() -> io::Result<Secret> + Send + Sync;
+
+impl Token {
+    fn now(&self) -> io::Result<Option<Secret>> {
+        match self {
+            Self::None => Ok(None),
+            Self::Given(token) => Ok(Some(token.clone())),
+            Self::Asked(source) => source().map(Some),
+        }
+    }
+}
+
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::None => "None",
+            Self::Given(_) => "Given",
+            Self::Asked(_) => "Asked",
+        })
+    }
 }
 
 impl ZmqConnect {
@@ -81,14 +114,26 @@ impl ZmqConnect {
     /// [`AddressError`] when it is not such an address.
     pub fn new(address: &str) -> Result<Self, AddressError> {
         let address = address.parse()?;
-        Ok(Self { address, timeout: CONNECT_TIMEOUT, encoding: Encoding::Json, token: None })
+        Ok(Self { address, timeout: CONNECT_TIMEOUT, encoding: Encoding::Json, token: Token::None })
     }
 
     /// Shows `token`, a key or a token of the daemon, when it connects by TCP; ZeroMQ has room for
     /// 510 bytes. A daemon that needs none refuses to be shown one.
     #[must_use]
     pub fn with_token(mut self, token: Secret) -> Self {
-        self.token = Some(token);
+        self.token = Token::Given(token);
+        self
+    }
+
+    /// Shows what `source` says, which is asked with each connection by TCP: so a token can be
+    /// replaced while the client lives. Its error is that of the connection. It must not block for
+    /// longer than a small file takes to be read.
+    #[must_use]
+    pub fn with_token_from(
+        mut self,
+        source: impl Fn() -> io::Result<Secret> + Send + Sync + 'static,
+    ) -> Self {
+        self.token = Token::Asked(Arc::new(source));
         self
     }
 
@@ -110,9 +155,10 @@ impl ZmqConnect {
     async fn dial(&self) -> io::Result<Box<dyn FrameIo>> {
         match &self.address {
             Address::Tcp { host, port } => {
+                let token = self.token.now()?;
                 let stream = TcpStream::connect((host.as_str(), *port)).await?;
                 stream.set_nodelay(true)?;
-                self.greet(stream, self.token.as_ref()).await
+                self.greet(stream, token.as_ref()).await
             }
             Address::Ipc(path) => self.greet(UnixStream::connect(path).await?, None).await,
         }
@@ -144,7 +190,9 @@ fn explained(error: HandshakeError) -> io::Error {
         HandshakeError::Io(source) => source.kind(),
         HandshakeError::Closed => ErrorKind::UnexpectedEof,
         HandshakeError::TimedOut(_) => ErrorKind::TimedOut,
-        HandshakeError::Refused(_) => ErrorKind::PermissionDenied,
+        HandshakeError::Refused(_) | HandshakeError::LongCredentials => ErrorKind::PermissionDenied,
+        // It needs credentials, and none were shown.
+        HandshakeError::Mechanism { peer, .. } if peer == "PLAIN" => ErrorKind::PermissionDenied,
         _ => ErrorKind::InvalidData,
     };
     io::Error::new(kind, error)

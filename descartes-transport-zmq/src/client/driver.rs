@@ -5,6 +5,7 @@ mod keeper;
 use std::{
     collections::HashMap,
     hash::{BuildHasher, RandomState},
+    io,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicUsize, Ordering},
@@ -317,6 +318,12 @@ impl Driver {
             self.queue.give_up(ticket);
             self.finish(ticket, Err(ended(error, sent).into()));
         }
+        let Some(refusal) = refusal(error) else { return };
+        // Waiting does not help; what may have had its effect waits for its outcome.
+        for ticket in self.queue.unsent() {
+            self.queue.give_up(ticket);
+            self.finish(ticket, Err(refusal.clone().into()));
+        }
     }
 
     /// The command has come to its end.
@@ -386,6 +393,15 @@ fn is_lost(error: &ClientError) -> bool {
 fn is_for_later(error: &RpcError, sent: u32) -> bool {
     let not_now = matches!(error.reason_text(), Some("starting" | "draining"));
     error.kind() == ErrorKind::Unavailable && (not_now || sent > 1)
+}
+
+/// What the daemon has against the token, where it let nobody in.
+fn refusal(error: &ClientError) -> Option<RpcError> {
+    let ClientError::Unreachable { source, .. } = error else { return None };
+    (source.kind() == io::ErrorKind::PermissionDenied).then(|| {
+        RpcError::new(ErrorKind::Unauthenticated, format!("unauthenticated: {source}"))
+            .hint("give a key or token that the daemon knows")
+    })
 }
 
 /// Why there is no connection, for one more of those who wanted it.

@@ -95,8 +95,21 @@ impl ZmqClient {
     ///
     /// [`ZmqConfigError`] when a setting is out of its range, or the file cannot be used.
     pub async fn start(config: ZmqRunnerConfig) -> Result<Self, ZmqConfigError> {
-        config.check()?;
         let connect = config.connector()?;
+        Self::start_over(connect, config).await
+    }
+
+    /// The same over connections that `connect` makes: [`ZmqRunnerConfig::connector`] with a token to
+    /// show, say.
+    ///
+    /// # Errors
+    ///
+    /// The same.
+    pub async fn start_over(
+        connect: ZmqConnect,
+        config: ZmqRunnerConfig,
+    ) -> Result<Self, ZmqConfigError> {
+        config.check()?;
         let file = match config.queue_path.clone() {
             Some(path) => Some(opened(path).await?),
             None => None,

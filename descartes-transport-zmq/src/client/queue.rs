@@ -283,6 +283,13 @@ impl Queue {
         unheld.map(|(ticket, _)| *ticket).collect()
     }
 
+    /// Those that wait and were never sent, so that they had no effect.
+    pub(super) fn unsent(&self) -> Vec<Ticket> {
+        let unsent =
+            self.entries.iter().filter(|(_, entry)| entry.sent == 0 && entry.place != Place::Held);
+        unsent.map(|(ticket, _)| *ticket).collect()
+    }
+
     /// What is to be done now; to be asked until there is nothing.
     pub(super) fn step(&mut self, now: Instant) -> Option<Step> {
         if let Some(&(expires, ticket)) = self.expiries.first()

@@ -30,12 +30,13 @@ const TOKEN_ID_BYTES: usize = 16;
 impl Authenticator {
     /// When something ends that lasts for so many seconds; those of the settings without them.
     pub(crate) fn end_of_token(&self, ttl_secs: Option<u64>) -> Timestamp {
-        self.end_in(ttl_secs.map_or(self.0.settings.token_expiry, Duration::from_secs))
+        let usual = || self.settings().token_expiry;
+        self.end_in(ttl_secs.map_or_else(usual, Duration::from_secs))
     }
 
     /// When something ends that lasts for `time`.
     pub(crate) fn end_in(&self, time: Duration) -> Timestamp {
-        self.0.settings.clock.now().after(time)
+        self.settings().clock.now().after(time)
     }
 
     /// Signs a token.
@@ -45,7 +46,7 @@ impl Authenticator {
         scopes: Vec<String>,
         until: Timestamp,
     ) -> Result<(Secret, Claims), RpcError> {
-        let settings = &self.0.settings;
+        let settings = self.settings();
         let Some(tokens) = &settings.tokens else {
             return Err(RpcError::new(ErrorKind::Other, "this daemon signs no tokens")
                 .reason("no_secret")
@@ -74,9 +75,8 @@ impl Authenticator {
         token: &Secret,
         by: &str,
     ) -> Result<bool, RpcError> {
-        let settings = &self.0.settings;
-        let read =
-            settings.tokens.as_ref().map(|key| key.verify(token.expose(), settings.clock.now()));
+        let now = self.0.clock.now();
+        let read = self.settings().tokens.as_ref().map(|key| key.verify(token.expose(), now));
         let Some(Ok(claims)) = read else { return Ok(false) };
         let until = Timestamp::from_millis(claims.expires_at * 1000);
         self.remember(descartes, (revoked::name_of(&claims, token), until), by).await?;
@@ -90,7 +90,7 @@ impl Authenticator {
         id: &str,
         by: &str,
     ) -> Result<(), RpcError> {
-        let until = self.0.settings.clock.now().after(TOKEN_AGE);
+        let until = self.0.clock.now().after(TOKEN_AGE);
         self.remember(descartes, (revoked::name_of_id(id), until), by).await
     }
 
@@ -104,7 +104,7 @@ impl Authenticator {
         self.load(descartes).await?;
         let over = {
             let mut revoked = self.revoked();
-            let over = revoked.forget(self.0.settings.clock.now());
+            let over = revoked.forget(self.0.clock.now());
             if revoked.is_full() && !revoked.contains(&name) {
                 let most = REVOKED_TOKENS as u64;
                 return Err(RpcError::exhausted("auth.revoked_tokens", most, most));
@@ -133,7 +133,7 @@ impl Authenticator {
             return Err(RpcError::exhausted("auth.keys", count as u64, KEYS as u64)
                 .hint("revoke keys that nobody needs"));
         }
-        let made = KeyRecord::make(new, by, self.0.settings.clock.now());
+        let made = KeyRecord::make(new, by, self.0.clock.now());
         let (record, key) = made.map_err(|error| RpcError::internal(&error))?;
         let place = KeyRecord::place(Arc::clone(&record.id));
         let mut put = Put::new(place, by.into(), record.write());

@@ -78,8 +78,7 @@ async fn a_token_is_its_subject_until_it_expires_or_is_revoked() {
     assert_eq!(in_use.validity().is_over(), Some(Over::Revoked));
     assert!(who(&auth, &one).await.is_none() && who(&auth, &other).await.is_none());
     assert!(!auth.revoke_token(&descartes, &Secret::new("x"), "local").await.unwrap());
-    let again =
-        Authenticator::new(AuthSettings { clock: auth.0.settings.clock.clone(), ..settings() });
+    let again = Authenticator::new(AuthSettings { clock: auth.0.clock.clone(), ..settings() });
     assert!(who(&again, &one).await.is_some(), "the test would see nothing otherwise");
     again.load(&descartes).await.unwrap();
     assert!(who(&again, &one).await.is_none());
@@ -127,4 +126,38 @@ async fn without_a_secret_there_are_no_tokens_and_the_default_knows_nobody() {
     assert!(who(&auth, &token).await.is_none() && who(&auth, &Secret::new("")).await.is_none());
     let refused = auth.make_token("ann".to_owned(), scopes(), auth.end_of_token(None)).unwrap_err();
     assert_eq!(refused.reason_text(), Some("no_secret"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_replaced_secret_has_signed_ends_and_made_keys_stay() {
+    let store = Arc::new(MemoryStore::new());
+    let descartes = descartes(&store).await;
+    let auth = Authenticator::new(settings());
+    let new = NewKey { name: "ci".to_owned(), scopes: scopes(), expires_at: None };
+    let (_, key) = auth.make_key(&descartes, new, "local").await.unwrap();
+    let make = || auth.make_token("ann".to_owned(), scopes(), auth.end_of_token(Some(60))).unwrap();
+    let ((token, _), configured) = (make(), Secret::new(API_KEY));
+    let signed = who(&auth, &token).await.unwrap();
+    let (made, owner) = (who(&auth, &key).await.unwrap(), who(&auth, &configured).await.unwrap());
+
+    let longer = AuthSettings { token_expiry: TOKEN_EXPIRY * 2, required: true, ..settings() };
+    assert_eq!(auth.renew(longer), Renewed { tokens: false, api_key: false });
+    assert!(!auth.is_required(), "that takes a restart");
+    assert_eq!([&signed, &made, &owner].map(|who| who.validity().is_over()), [None; 3]);
+
+    let secret = Secret::new("another secret of more than thirty-two bytes");
+    let tokens = Some(TokenKey::new(secret, "descartes").unwrap());
+    let renewed = auth.renew(AuthSettings { tokens, ..settings() });
+    assert_eq!(renewed, Renewed { tokens: true, api_key: false });
+    assert_eq!(signed.validity().is_over(), Some(Over::Revoked));
+    assert!(who(&auth, &token).await.is_none());
+    assert_eq!(who(&auth, &make().0).await.unwrap().name(), "ann");
+    assert_eq!([&made, &owner].map(|who| who.validity().is_over()), [None; 2]);
+
+    let renewed = auth.renew(AuthSettings { api_key: None, ..settings() });
+    assert_eq!(renewed, Renewed { tokens: true, api_key: true });
+    assert_eq!(owner.validity().is_over(), Some(Over::Revoked));
+    assert!(who(&auth, &configured).await.is_none() && made.validity().is_over().is_none());
+    auth.renew(settings());
+    assert_eq!(who(&auth, &configured).await.unwrap().validity().is_over(), None);
 }
