@@ -318,6 +318,9 @@ pub struct Limits {
     /// Connections that have not sent a whole request or ended their handshake; beyond it the
     /// oldest is cut.
     pub newcomers: u64,
+    /// Connections that one principal may call on at once; any number when absent. One of HTTP counts
+    /// while a request or a stream of it is answered; control calls are not counted.
+    pub connections_per_principal: Option<u64>,
     /// Calls a second that one principal may make, in the long run; any number when absent.
     pub rate_per_second: Option<u64>,
     /// Calls that one principal may make at once, where there is a rate; as many as a second when
@@ -339,6 +342,7 @@ impl Default for Limits {
             waits: 8192,
             subscriptions_per_connection: 64,
             newcomers: 256,
+            connections_per_principal: None,
             rate_per_second: None,
             burst: None,
         }

@@ -6,6 +6,7 @@
 //! applications that put services of their own behind a transport as well.
 
 mod catch_error;
+mod crowd;
 mod load_shed;
 mod ordered;
 mod rate;
@@ -15,6 +16,8 @@ mod trace;
 
 pub(crate) use catch_error::panicked;
 pub use catch_error::{CatchError, CatchErrorFuture};
+pub use crowd::Crowd;
+pub(crate) use crowd::Seat;
 pub use load_shed::{LoadShed, LoadShedFuture};
 pub use ordered::{Ordered, OrderedFuture};
 pub use rate::{RateLimit, Rates};

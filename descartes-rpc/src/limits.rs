@@ -69,6 +69,9 @@ pub const SLOT_WAIT: Duration = Duration::from_secs(30);
 pub const WAITS: usize = 8192;
 /// Principals whose rate of calls is told apart: more are counted as one.
 pub const RATE_PRINCIPALS: usize = 10_000;
+/// Milliseconds after which somebody who is on too many connections may try again; when one of them
+/// ends is theirs to say.
+pub(crate) const CROWD_RETRY_MILLIS: u64 = 1000;
 /// How long a call may take (`server.request_timeout_secs`).
 pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 

@@ -323,3 +323,32 @@ fn a_rate_holds_for_all_but_control_and_another_one_is_in_force_at_once() {
 }
 
 const RATE: &str = "limits.rate_per_second";
+
+#[test]
+fn a_principal_is_on_as_many_connections_as_it_may_and_control_gets_through() {
+    const LIMIT: &str = "limits.connections_per_principal";
+    let two = format!("{ALWAYS}[limits]\nconnections_per_principal = 2\n");
+    let daemon = Setup::new().only_config(&two).start();
+    let mut sockets: Vec<Socket> = (0..3).map(|_| daemon.socket()).collect();
+    for socket in &mut sockets[..2] {
+        socket.ok("system.info", json!({}));
+    }
+    let call = br#"{"jsonrpc":"2.0","id":1,"method":"system.info"}"#;
+    let json = [("Content-Type", "application/json")];
+    let asked = daemon.http().request("POST", "/", &json, call).json();
+    let refused = sockets[2].refused("resource_exhausted", "system.info", json!({}));
+    for data in [&refused["data"], &asked["error"]["data"]] {
+        assert_eq!((&data["limit"], &data["max"]), (&json!(LIMIT), &json!(2)), "{data}");
+        assert!(data["retry_after_ms"].as_u64().is_some(), "{data}");
+    }
+    let status = daemon.http().request("POST", "/rpc/system.info", &json, b"{}").status;
+    assert_eq!(status, 429);
+    sockets[2].ok("system.health", json!({}));
+    // One that has ended makes room.
+    drop(sockets.remove(0));
+    eventually("there is room again", || sockets[1].call("system.info", json!({})).is_ok());
+    assert!(daemon.socket().call("system.info", json!({})).is_err());
+    let told = reload(&daemon, &mut sockets[1], ALWAYS);
+    assert_eq!(told["applied"], json!([LIMIT]), "{told}");
+    daemon.socket().ok("system.info", json!({}));
+}

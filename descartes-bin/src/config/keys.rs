@@ -124,6 +124,7 @@ pub(super) const KEYS: &[Key] = keys! {
         waits,
         subscriptions_per_connection [restart],
         newcomers [restart],
+        connections_per_principal,
         rate_per_second,
         burst,
     }

@@ -184,6 +184,8 @@ impl Layers {
         self.at_least_one("server", "max_connections_per_address", per_address)?;
         self.at_least_one("limits", "calls_per_connection", limits.calls_per_connection)?;
         self.at_least_one("limits", "newcomers", limits.newcomers)?;
+        let connections = limits.connections_per_principal.unwrap_or(1);
+        self.at_least_one("limits", "connections_per_principal", connections)?;
         self.at_least_one("limits", "rate_per_second", limits.rate_per_second.unwrap_or(1))?;
         self.at_least_one("limits", "burst", limits.burst.unwrap_or(1))
     }

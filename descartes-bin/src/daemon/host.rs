@@ -80,6 +80,7 @@ impl Host {
             .slots(settings::slots(config))
             .rate(settings::rate(config))
             .build();
+        rpc.crowd().set(settings::connections_per_principal(config));
         Ok(Self { descartes, rpc, transports, shown, reaper })
     }
 
@@ -96,6 +97,7 @@ impl Host {
         self.descartes.reconfigure(settings::of_core(config))?;
         self.rpc.slots().resize(settings::slots(config));
         self.rpc.rates().set(settings::rate(config));
+        self.rpc.crowd().set(settings::connections_per_principal(config));
         self.rpc.deadline().set(settings::request_timeout(config));
         self.shown.store(settings::shown(config, connections));
         Ok(())

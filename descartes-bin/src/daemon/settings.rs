@@ -99,6 +99,11 @@ pub(super) fn rate(config: &Config) -> Option<RateLimit> {
     Some(RateLimit { per_second, burst: config.limits.burst.unwrap_or(per_second) })
 }
 
+/// On how many connections one principal may be; `None` is any number.
+pub(super) const fn connections_per_principal(config: &Config) -> Option<u64> {
+    config.limits.connections_per_principal
+}
+
 /// How many calls may be at work.
 pub(super) fn slots(config: &Config) -> SlotLimits {
     let mut slots = SlotLimits::default();
@@ -139,6 +144,6 @@ pub(crate) fn wired(config: &Config) -> String {
     let mut core = of_core(config);
     core.basic = None;
     let (slots, rate, timeout) = (slots(config), rate(config), request_timeout(config));
-    let store = super::host::store_options(config);
-    format!("{core:?} {slots:?} {rate:?} {timeout:?} {store:?}")
+    let (store, crowd) = (super::host::store_options(config), connections_per_principal(config));
+    format!("{core:?} {slots:?} {rate:?} {timeout:?} {store:?} {crowd:?}")
 }

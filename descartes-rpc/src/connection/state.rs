@@ -3,7 +3,7 @@
 use std::{
     fmt,
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicUsize, Ordering},
     },
     time::Duration,
@@ -16,6 +16,7 @@ use super::{
 };
 use crate::{
     error::RpcError,
+    layer::Seat,
     limits,
     message::{EndReason, Id},
 };
@@ -86,6 +87,8 @@ struct Shared {
     turns: Turns,
     waits: Waits,
     subscriptions: Subscriptions,
+    /// Whom it is counted for, where that is counted.
+    seat: Mutex<Option<Seat>>,
 }
 
 /// Which of a connection's counters a call is held against.
@@ -117,6 +120,7 @@ impl Connection {
                 turns: Turns::default(),
                 waits: Waits::default(),
                 subscriptions: Subscriptions::default(),
+                seat: Mutex::default(),
             }),
         }
     }
@@ -198,6 +202,19 @@ impl Connection {
                 .hint("wait for answers before sending more"));
         }
         Ok(CallTicket { connection: self.clone(), class })
+    }
+
+    /// Sees to it that it is counted for `principal`, and for nobody else.
+    pub(crate) fn sit(
+        &self,
+        principal: &str,
+        take: impl FnOnce() -> Result<Seat, RpcError>,
+    ) -> Result<(), RpcError> {
+        let mut seat = self.shared.seat.lock().unwrap_or_else(PoisonError::into_inner);
+        if !seat.as_ref().is_some_and(|seat| seat.is_of(principal)) {
+            *seat = Some(take()?);
+        }
+        Ok(())
     }
 
     /// Takes the next place in the order of effects on `key`.

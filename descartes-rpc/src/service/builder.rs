@@ -6,8 +6,8 @@ use super::{Dispatch, Rpc, methods::Methods, rpc::Shared};
 use crate::{
     auth::Policy,
     layer::{
-        CatchError, Deadline, LoadShed, Ordered, RateLimit, Rates, SlotLimits, Slots, Timeout,
-        Trace,
+        CatchError, Crowd, Deadline, LoadShed, Ordered, RateLimit, Rates, SlotLimits, Slots,
+        Timeout, Trace,
     },
     limits,
     meter::Meter,
@@ -75,6 +75,7 @@ impl RpcBuilder {
             policy: self.policy,
             slots,
             rates,
+            crowd: Crowd::default(),
             deadline,
             meter,
             closed: false.into(),

@@ -25,7 +25,8 @@ use crate::{
     connection::{CallClass, WaitEnd},
     error::{ErrorKind, RpcError},
     layer::{
-        CatchError, Deadline, LoadShed, Noted, Ordered, Rates, Slots, Timeout, Trace, panicked,
+        CatchError, Crowd, Deadline, LoadShed, Noted, Ordered, Rates, Slots, Timeout, Trace,
+        panicked,
     },
     message::{Reply, Request},
     meter::Meter,
@@ -49,6 +50,7 @@ pub(super) struct Shared {
     pub(super) policy: Policy,
     pub(super) slots: Arc<Slots>,
     pub(super) rates: Rates,
+    pub(super) crowd: Crowd,
     pub(super) deadline: Deadline,
     pub(super) meter: Arc<Meter>,
     /// Nothing new is begun.
@@ -76,6 +78,12 @@ impl Rpc {
     #[must_use]
     pub fn rates(&self) -> &Rates {
         &self.shared.rates
+    }
+
+    /// On how many connections one principal may be; it may be changed.
+    #[must_use]
+    pub fn crowd(&self) -> &Crowd {
+        &self.shared.crowd
     }
 
     /// What it has counted of its calls.
@@ -125,6 +133,7 @@ impl Rpc {
         }
         if let Some(principal) = principal.as_ref().filter(|_| !found.traits.control) {
             shared.rates.count(principal.name())?;
+            shared.crowd.count(&request.connection, principal.name())?;
         }
         request.admission.found = Some(found);
         request.admission.principal = principal;
