@@ -23,8 +23,13 @@ pub(super) struct Shown {
 /// What a client shows, and whom it believes.
 #[derive(Default)]
 struct Means {
+    #[cfg_attr(
+        not(any(feature = "http", feature = "zmq")),
+        expect(dead_code, reason = "the socket knows its callers")
+    )]
     token: Option<Secret>,
     /// A file of certificates, which only those read that need it.
+    #[cfg_attr(not(feature = "http"), expect(dead_code, reason = "nothing else speaks TLS"))]
     ca_file: Option<PathBuf>,
 }
 

@@ -24,7 +24,7 @@ use tokio::sync::{mpsc, oneshot};
 use uuid::Uuid;
 
 use super::{
-    ZmqConfigError, ZmqError, ZmqRunnerConfig,
+    ZmqConfigError, ZmqConnect, ZmqError, ZmqRunnerConfig,
     driver::{Answer, Driver, Left, LeftBehind, Settings, Take},
     file::{QueueFile, Recovered},
     limits::CALLERS,

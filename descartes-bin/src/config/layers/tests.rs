@@ -254,10 +254,9 @@ fn mistakes_in_remotes_are_refused_with_their_place() {
             "[remotes.x]\nendpoint = 'tcp://x:1'\nqueue_path = 'queue'\n",
             "3:14: `remotes.x.queue_path` should be an absolute path, not \"queue\"",
         ),
-        // What comes with authentication is not there yet, and is not pretended.
         (
-            "[remotes.x]\nendpoint = 'tcp://x:1'\ntoken_file = '/t'\n",
-            "3:1: unknown key `token_file`",
+            "[remotes.x]\nendpoint = 'tcp://x:1'\ntoken_file = 't'\n",
+            "3:14: `remotes.x.token_file` should be an absolute path, not \"t\"",
         ),
         ("[remotes.x]\nlost_after_secs = 1\n", "1:10: `remotes.x` needs `endpoint`"),
         ("[remotes]\nx = 1\n", "2:5: `remotes.x` should be a section, not 1"),
