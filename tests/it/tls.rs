@@ -90,7 +90,8 @@ async fn both_ports_speak_it_and_the_files_are_read_anew_at_a_reload() {
     let mut told = Vec::new();
     for (name, scheme) in [("http", "https://"), ("ws", "wss://")] {
         let address = daemon.endpoints[name].as_str().expect("it is served").to_owned();
-        assert!(address.starts_with(scheme) && daemon.log().contains(&address), "{address}");
+        assert!(address.starts_with(scheme), "{address}");
+        eventually("the notice says where", || daemon.log().contains(&address));
         told.push(json!({"name": name, "address": address}));
     }
     let info = socket.ok("system.info", json!({}));
@@ -169,7 +170,7 @@ fn a_start_without_a_certificate_that_serves_is_refused() {
         assert!(ended.log.contains(other) && ended.log.contains("daemon.toml:4"), "{}", ended.log);
     }
     let expired = setup(&Pair::expired()).start();
-    assert!(expired.log().contains("it has expired"), "{}", expired.log());
+    eventually("it is warned of", || expired.log().contains("it has expired"));
 }
 
 #[test]
