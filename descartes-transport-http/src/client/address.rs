@@ -110,9 +110,8 @@ impl Address {
         let stream = TcpStream::connect((&*self.name, self.port)).await?;
         stream.set_nodelay(true)?;
         #[cfg(feature = "tls")]
-        return self.secured(stream).await;
-        #[cfg(not(feature = "tls"))]
-        return Ok(stream);
+        let stream = self.secured(stream).await?;
+        Ok(stream)
     }
 
     #[cfg(feature = "tls")]

@@ -51,11 +51,16 @@ impl Opening {
     }
 
     /// Whether TLS is spoken here.
+    #[cfg(feature = "tls")]
     pub(super) const fn is_secure(&self) -> bool {
-        #[cfg(feature = "tls")]
-        return self.shown.is_some();
-        #[cfg(not(feature = "tls"))]
-        return false;
+        self.shown.is_some()
+    }
+
+    /// Whether TLS is spoken here.
+    #[cfg(not(feature = "tls"))]
+    #[expect(clippy::unused_self, reason = "as with TLS")]
+    pub(super) const fn is_secure(&self) -> bool {
+        false
     }
 
     /// What requests come over once hands are shaken; nothing when that came to nothing.
