@@ -1,5 +1,5 @@
 # The daemon in a container: `docker build -t descartes-daemon .`, then
-# `docker run -p 8080:8080 -p 8081:8081 -v descartes:/var/lib/descartes descartes-daemon`.
+# `docker run -p 8080:8080 -p 8081:8081 -p 9090:9090 -v descartes:/var/lib/descartes descartes-daemon`.
 # It listens on all addresses of the container, so everyone who calls needs a token or a key:
 # docs/deployment.md. Agent programs are added in an image of your own (`FROM descartes-daemon`).
 
@@ -18,12 +18,13 @@ ENV STATE_DIRECTORY=/var/lib/descartes \
     DESCARTES_RUNTIME_DIR=/run/descartes \
     DESCARTES_AUTH__ENABLED=true \
     DESCARTES_SERVER__HTTP_ADDR=0.0.0.0 \
-    DESCARTES_SERVER__WS_ADDR=0.0.0.0
+    DESCARTES_SERVER__WS_ADDR=0.0.0.0 \
+    DESCARTES_SERVER__METRICS_ADDR=0.0.0.0
 
 USER 10001:10001
 WORKDIR /var/lib/descartes
 VOLUME /var/lib/descartes
-EXPOSE 8080 8081
+EXPOSE 8080 8081 9090
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=30s --timeout=5s --start-period=10s CMD ["descartes", "health"]
 ENTRYPOINT ["descartes-daemon"]

@@ -12,7 +12,7 @@ from claims import Skipped, claims
 
 # The daemon is killed and started again by some; the one that ends it for good comes last.
 CLIENTS = ["with_httpx", "with_curl", "with_tls", "on_unix", "with_guide", "with_documents", "in_chromium",
-           "with_systemd", "with_nginx", "with_containers", "with_zmq", "with_zmq_options",
+           "with_systemd", "with_nginx", "with_containers", "with_prometheus", "with_zmq", "with_zmq_options",
            "with_credentials", "with_tokens", "with_protocol", "with_websockets"]
 
 

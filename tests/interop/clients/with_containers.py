@@ -141,12 +141,12 @@ def the_image_gets_all_that_the_build_reads_and_no_build(stage):
 
 @claim
 def the_image_says_where_it_listens_and_who_it_is(stage):
-    same(rests("EXPOSE"), ["8080 8081"])
+    same(rests("EXPOSE"), ["8080 8081 9090"])
     same(rests("USER"), ["10001:10001"])
     same([json.loads(rest) for rest in rests("ENTRYPOINT")], [["descartes-daemon"]])
     given = environment()
-    same([given[f"DESCARTES_SERVER__{name}_ADDR"] for name in ("HTTP", "WS")],
-         ["0.0.0.0"] * 2)
+    same([given[f"DESCARTES_SERVER__{name}_ADDR"] for name in ("HTTP", "WS", "METRICS")],
+         ["0.0.0.0"] * 3)
     same(given["DESCARTES_AUTH__ENABLED"], "true")
 
 
