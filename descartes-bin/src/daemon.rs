@@ -24,6 +24,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use clap::Parser;
+use descartes_rpc::meter::Meter;
 use tokio::runtime::{Builder, Runtime};
 
 use crate::cli;
@@ -38,6 +39,8 @@ pub(crate) use failure::chain;
 pub(crate) use given::Given;
 pub(crate) use lock::{InstanceLock, LockError};
 use logs::Logs;
+#[cfg(feature = "metrics")]
+pub(crate) use remotes::Queues;
 #[cfg(test)]
 pub(crate) use settings::wired;
 
@@ -92,7 +95,8 @@ fn start(flags: &Flags, began: Instant, output: &Output) -> Result<Code, Failure
     if flags.jwt_secret.is_some() {
         tracing::warn!("others can read --jwt-secret from the list of processes; use a file");
     }
-    let auth = credentials::authenticator(&config.auth, &directories.secrets())?;
+    let meter = Meter::default();
+    let auth = credentials::authenticator(&config.auth, &directories.secrets(), &meter)?;
     cores::forbid();
     let connections = descriptors::connections(&config);
     let runtime = runtime(&surroundings).map_err(Failure::internal("start the runtime"))?;
@@ -108,6 +112,7 @@ fn start(flags: &Flags, began: Instant, output: &Output) -> Result<Code, Failure
         output,
         flags: flags.clone(),
         surroundings,
+        meter,
         #[cfg(feature = "metrics")]
         scrape: crate::metrics::Scrape::default(),
     };

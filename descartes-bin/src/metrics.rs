@@ -14,6 +14,7 @@ use std::time::SystemTime;
 use descartes_core::Descartes;
 use descartes_rpc::service::Rpc;
 
+use crate::daemon::Queues;
 pub(crate) use text::Text;
 
 /// Where the numbers of a host are read, once there is one.
@@ -24,6 +25,8 @@ pub(crate) struct Scrape(Arc<OnceLock<Source>>);
 pub(crate) struct Source {
     pub(crate) descartes: Descartes,
     pub(crate) rpc: Rpc,
+    /// What waits for each remote.
+    pub(crate) queues: Queues,
     /// When the daemon began.
     pub(crate) began: SystemTime,
 }

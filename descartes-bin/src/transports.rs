@@ -28,6 +28,7 @@ use std::time::Duration;
 use descartes_rpc::auth::Authenticator;
 #[cfg(any(feature = "http", feature = "unix", feature = "zmq"))]
 use descartes_rpc::connection::ConnectionLimits;
+use descartes_rpc::meter::Meter;
 use descartes_rpc::service::Rpc;
 use futures_util::future::BoxFuture;
 use tokio::sync::Semaphore;
@@ -52,7 +53,7 @@ pub(crate) struct Ground<'a> {
     pub(crate) connections: Arc<Semaphore>,
     /// What callers are known by who have credentials.
     #[cfg_attr(
-        not(any(feature = "http", feature = "zmq")),
+        not(any(feature = "http", feature = "zmq", feature = "metrics")),
         expect(dead_code, reason = "the socket knows its callers")
     )]
     pub(crate) auth: Authenticator,
@@ -65,6 +66,12 @@ pub(crate) struct Ground<'a> {
     /// Where numbers are read.
     #[cfg(feature = "metrics")]
     pub(crate) scrape: crate::metrics::Scrape,
+    /// Where it is counted who comes and who is refused.
+    #[cfg_attr(
+        not(any(feature = "http", feature = "unix", feature = "zmq", feature = "metrics")),
+        expect(dead_code, reason = "nobody comes")
+    )]
+    pub(crate) meter: Meter,
     /// How long calls may go on once the daemon stops.
     pub(crate) drain: Duration,
     /// Cancelled when nobody is accepted any more.

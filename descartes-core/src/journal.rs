@@ -102,10 +102,17 @@ impl Journal {
         answer.await.unwrap_or(Err(StoreError::Closed))
     }
 
-    /// How much was written since it began.
+    /// How much was written since it began, and how those are getting on who write and read.
     #[must_use]
     pub fn counts(&self) -> JournalCounts {
-        self.shared.counters.read()
+        let mut counts = self.shared.counters.read();
+        (counts.subscriptions, counts.lag) = self.shared.waiters.shown(self.shared.ring.head());
+        counts
+    }
+
+    /// Notes that the output of one agent more is not read on, or of one less.
+    pub(crate) fn block(&self, begins: bool) {
+        self.shared.counters.block(begins);
     }
 
     /// The place of a reader that has seen everything so far.

@@ -1,5 +1,6 @@
 //! An agent's output: on its way into the journal, and back out of it as rows and matches.
 
+mod blocked;
 mod chunker;
 pub(crate) mod logs;
 mod observer;

@@ -1,5 +1,8 @@
 //! What a host counts of what happens in it. Each host has its own: nothing here is global.
 
+mod times;
+mod tools;
+
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -8,6 +11,9 @@ use crate::agent::AgentStatus;
 use crate::approval::ApprovalStatus;
 use crate::event::{TurnOutcome, Usage};
 use crate::store::Trimmed;
+pub(crate) use times::COMMITS;
+pub use times::Times;
+pub use tools::{TOOL_KINDS, tool_kind};
 
 /// What a host has counted since it began. Backends are those that are configured: a closed set.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -23,14 +29,23 @@ pub struct Counts {
     pub restarts: BTreeMap<Arc<str>, u64>,
     /// Turns that ended, by backend and outcome.
     pub turns: BTreeMap<(Arc<str>, &'static str), u64>,
-    /// Turns that had begun, and how long they took together, by backend.
-    pub turn_times: BTreeMap<Arc<str>, (u64, Duration)>,
+    /// How long turns took that had begun, by backend.
+    pub turn_times: BTreeMap<Arc<str>, Times>,
+    /// How often models were asked, by backend and outcome (`ok`, `error` or `cancelled`), as far as
+    /// what programs show tells: once for a prompt, and once for what follows results of tools. What
+    /// sub-agents ask is not told apart and not counted.
+    pub asked: BTreeMap<(Arc<str>, &'static str), u64>,
+    /// Calls of tools that ended, by [kind](TOOL_KINDS) and outcome (`ok`, `error`, or `unanswered`
+    /// when the turn ended without their result).
+    pub tools: BTreeMap<(&'static str, &'static str), u64>,
+    /// What batches came to, an agent at a time, by command and outcome (`ok` or `error`).
+    pub batches: BTreeMap<(&'static str, &'static str), u64>,
     /// What was used, by backend.
     pub used: BTreeMap<Arc<str>, Used>,
     /// Approvals that were resolved, by what came of them.
     pub decided: BTreeMap<&'static str, u64>,
-    /// How long they waited together.
-    pub waited: Duration,
+    /// How long they waited.
+    pub waited: Times,
     /// Events that retention forgot.
     pub trimmed: Trimmed,
 }
@@ -48,8 +63,14 @@ pub struct Used {
 }
 
 /// The counters of a host.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Tally(Mutex<Counts>);
+
+impl Default for Tally {
+    fn default() -> Self {
+        Self(Mutex::new(Counts { waited: Times::of(&times::APPROVALS), ..Counts::default() }))
+    }
+}
 
 impl Tally {
     pub(crate) fn spawned(&self, backend: &Arc<str>) {
@@ -77,8 +98,8 @@ impl Tally {
         let mut counts = self.lock();
         *counts.turns.entry((Arc::clone(backend), outcome.as_str())).or_default() += 1;
         if let Some(took) = took {
-            let (turns, time) = counts.turn_times.entry(Arc::clone(backend)).or_default();
-            (*turns, *time) = (*turns + 1, *time + took);
+            let times = counts.turn_times.entry(Arc::clone(backend));
+            times.or_insert(Times::of(&times::TURNS)).note(took);
         }
         if let Some(usage) = usage {
             let used = counts.used.entry(Arc::clone(backend)).or_default();
@@ -88,10 +109,25 @@ impl Tally {
         }
     }
 
+    /// A model was asked, and that came to `outcome`.
+    pub(crate) fn asked(&self, backend: &Arc<str>, outcome: &'static str) {
+        *self.lock().asked.entry((Arc::clone(backend), outcome)).or_default() += 1;
+    }
+
+    pub(crate) fn tool(&self, kind: &'static str, outcome: &'static str) {
+        *self.lock().tools.entry((kind, outcome)).or_default() += 1;
+    }
+
+    /// `command` of a batch came to this for one agent.
+    pub(crate) fn batched(&self, command: &'static str, succeeded: bool) {
+        let outcome = if succeeded { "ok" } else { "error" };
+        *self.lock().batches.entry((command, outcome)).or_default() += 1;
+    }
+
     pub(crate) fn decided(&self, status: ApprovalStatus, waited: Duration) {
         let mut counts = self.lock();
         *counts.decided.entry(status.as_str()).or_default() += 1;
-        counts.waited += waited;
+        counts.waited.note(waited);
     }
 
     pub(crate) fn trimmed(&self, trimmed: &Trimmed) {

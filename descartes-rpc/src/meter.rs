@@ -1,4 +1,7 @@
-//! What a service counts of its calls. Each service has its own: nothing here is global.
+//! What a service and its transports count. Each service has its own: nothing here is global.
+
+mod doors;
+mod reasons;
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -8,6 +11,12 @@ use std::{
     },
     time::Duration,
 };
+
+pub use doors::{Arrivals, Connected};
+pub use reasons::{AuthFailure, Rejection};
+
+use crate::error::RpcError;
+use doors::Doors;
 
 /// The upper ends, in microseconds, of the times that are told apart: a millisecond to half a
 /// minute, which is as long as a call may take that does not wait by its nature.
@@ -19,9 +28,19 @@ pub const BUCKETS: [u64; 14] = [
 /// What stands for every method that there is not, so that nobody can make up labels.
 const UNKNOWN: &str = "unknown";
 
-/// What a service counts of its calls, by method and transport: both are closed sets.
+/// What a service counts of its calls, by method and transport, and its transports of those who
+/// come: all of it by closed sets. Cheap to clone; clones count together.
+///
+/// An application that wants the numbers of its transports gives them the one of its service
+/// ([`Rpc::meter`](crate::service::Rpc::meter)), or makes one and gives it to both.
+#[derive(Clone, Debug, Default)]
+pub struct Meter(Arc<Inner>);
+
 #[derive(Debug, Default)]
-pub struct Meter(RwLock<HashMap<(&'static str, &'static str), Arc<Counts>>>);
+struct Inner {
+    calls: RwLock<HashMap<(&'static str, &'static str), Arc<Counts>>>,
+    doors: Doors,
+}
 
 /// The calls of one method over one transport.
 #[derive(Debug, Default)]
@@ -98,7 +117,7 @@ impl Meter {
     /// Calls that are under way, waiting ones included, by method.
     #[must_use]
     pub fn at_work(&self) -> BTreeMap<&'static str, u64> {
-        let all = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        let all = self.0.calls.read().unwrap_or_else(PoisonError::into_inner);
         let mut at_work = BTreeMap::new();
         for ((method, _), counts) in all.iter() {
             let count = counts.at_work.load(Ordering::Relaxed);
@@ -119,20 +138,73 @@ impl Meter {
         UnderWay(counts)
     }
 
-    /// What has been counted so far, by method and transport.
+    /// Counts something that was answered with `error` before it was known to be a call.
+    pub fn refused(&self, transport: &'static str, why: Rejection, error: &RpcError) {
+        self.count((None, transport), Ended::Failed(error.kind().as_str()), Duration::ZERO);
+        self.rejected(why);
+        if let Some(reason) = AuthFailure::of(error) {
+            self.auth_failed(reason);
+        }
+    }
+
+    /// Counts something that was refused.
+    pub fn rejected(&self, why: Rejection) {
+        self.0.doors.rejected(why);
+    }
+
+    /// Counts somebody who was not believed.
+    pub fn auth_failed(&self, why: AuthFailure) {
+        self.0.doors.auth_failed(why);
+    }
+
+    /// Counts a connection of `transport` that lasts as long as what this returns.
+    #[must_use]
+    pub fn connected(&self, transport: &'static str) -> Connected {
+        let connected = self.newcomer(transport);
+        connected.settle();
+        connected
+    }
+
+    /// The same for one that may still become one of another transport: it is active, and is
+    /// counted among all when it [settles](Connected::settle) or ends.
+    #[must_use]
+    pub fn newcomer(&self, transport: &'static str) -> Connected {
+        Connected::new(self.clone(), transport)
+    }
+
+    /// The connections of each transport that had some.
+    #[must_use]
+    pub fn arrivals(&self) -> BTreeMap<&'static str, Arrivals> {
+        self.0.doors.arrivals()
+    }
+
+    /// How often something was refused, by the reason; all reasons are there.
+    #[must_use]
+    pub fn rejections(&self) -> Vec<(Rejection, u64)> {
+        self.0.doors.rejections()
+    }
+
+    /// How often somebody was not believed, by the reason; all reasons are there.
+    #[must_use]
+    pub fn auth_failures(&self) -> Vec<(AuthFailure, u64)> {
+        self.0.doors.auth_failures()
+    }
+
+    /// What has been counted of calls so far, by method and transport.
     #[must_use]
     pub fn read(&self) -> Vec<Counted> {
-        let all = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        let all = self.0.calls.read().unwrap_or_else(PoisonError::into_inner);
         let mut read: Vec<_> = all.iter().map(|(key, counts)| counts.read(*key)).collect();
         read.sort_unstable_by_key(|counted| (counted.method, counted.transport));
         read
     }
 
     fn of(&self, key: (&'static str, &'static str)) -> Arc<Counts> {
-        if let Some(counts) = self.0.read().unwrap_or_else(PoisonError::into_inner).get(&key) {
+        if let Some(counts) = self.0.calls.read().unwrap_or_else(PoisonError::into_inner).get(&key)
+        {
             return Arc::clone(counts);
         }
-        let mut all = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let mut all = self.0.calls.write().unwrap_or_else(PoisonError::into_inner);
         Arc::clone(all.entry(key).or_default())
     }
 }

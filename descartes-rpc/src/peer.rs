@@ -16,7 +16,9 @@ use tokio::sync::watch;
 
 use crate::{
     auth::{Over, Principal},
+    error::RpcError,
     message::EndReason,
+    meter::{Meter, Rejection},
 };
 use standing::Process;
 pub(crate) use standing::Standing;
@@ -38,6 +40,7 @@ pub struct Peer {
     credentials: Option<Credentials>,
     standing: Option<Arc<Standing>>,
     principal: Arc<watch::Sender<Option<Principal>>>,
+    meter: Option<Meter>,
 }
 
 /// Names connections in logs; nothing else depends on it.
@@ -59,8 +62,15 @@ impl Peer {
     pub fn new(transport: &'static str) -> Self {
         let connection_id = CONNECTIONS.fetch_add(1, Ordering::Relaxed);
         let principal = Arc::new(watch::Sender::new(None));
-        let (address, credentials, standing) = (None, None, None);
-        Self { transport, connection_id, address, credentials, standing, principal }
+        Self {
+            transport,
+            connection_id,
+            address: None,
+            credentials: None,
+            standing: None,
+            principal,
+            meter: None,
+        }
     }
 
     /// A peer that owns this instance: the application itself, or what it vouches for.
@@ -91,6 +101,29 @@ impl Peer {
     pub fn with_address(mut self, address: impl Into<Arc<str>>) -> Self {
         self.address = Some(address.into());
         self
+    }
+
+    /// A peer of the same transport without any authority, of which nothing is known but its connection and
+    /// where it is counted.
+    #[must_use]
+    pub fn stripped(&self) -> Self {
+        let (connection_id, meter) = (self.connection_id, self.meter.clone());
+        Self { connection_id, meter, ..Self::new(self.transport) }
+    }
+
+    /// Counts in `meter` what of its messages is refused before it is known to be a call.
+    #[must_use]
+    pub fn counted_by(mut self, meter: Meter) -> Self {
+        self.meter = Some(meter);
+        self
+    }
+
+    /// Counts a message of it that was answered with `error` before it was known to be a call.
+    pub fn count_refusal(&self, error: &RpcError) {
+        if let Some(meter) = &self.meter {
+            let why = Rejection::of(error).unwrap_or(Rejection::Malformed);
+            meter.refused(self.transport, why, error);
+        }
     }
 
     /// Vouches that the peer runs as `uid`; what that is worth is decided by the service.

@@ -2,6 +2,7 @@
 
 use descartes_rpc::{
     error::{ErrorKind, RpcError},
+    meter::Meter,
     peer::Peer,
     same_user,
 };
@@ -34,6 +35,16 @@ impl Caller {
         match self {
             Self::Stranger(_, peer) => peer.clone(),
             Self::Vouched(peer) | Self::Known(peer) => peer.unvouched(),
+        }
+    }
+
+    /// The same, whose messages are counted in `meter`.
+    pub(crate) fn counted_by(self, meter: &Meter) -> Self {
+        let counted = |peer: Peer| peer.counted_by(meter.clone());
+        match self {
+            Self::Vouched(peer) => Self::Vouched(counted(peer)),
+            Self::Known(peer) => Self::Known(counted(peer)),
+            Self::Stranger(stranger, peer) => Self::Stranger(stranger, counted(peer)),
         }
     }
 }

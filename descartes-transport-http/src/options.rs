@@ -3,6 +3,7 @@
 use descartes_rpc::{
     Swap,
     auth::{Authenticator, Principal},
+    meter::Meter,
     peer::Peer,
 };
 use tokio_util::sync::CancellationToken;
@@ -50,6 +51,8 @@ pub struct HttpOptions {
     pub shutdown: CancellationToken,
     /// Bounds of bodies and streams. Those of connections matter to [`crate::HttpTransport`] only.
     pub limits: HttpLimits,
+    /// Where it is counted who comes and who is refused.
+    pub meter: Meter,
 }
 
 impl Default for HttpOptions {
@@ -62,6 +65,7 @@ impl Default for HttpOptions {
             auth: None,
             shutdown: CancellationToken::new(),
             limits: HttpLimits::default(),
+            meter: Meter::default(),
         }
     }
 }

@@ -4,6 +4,7 @@ use bytes::{BufMut, BytesMut};
 use descartes_rpc::{
     error::{ErrorKind, RpcError},
     message::{Id, Response as RpcResponse},
+    meter::Rejection,
 };
 use http::{HeaderValue, Response, StatusCode, header};
 
@@ -63,6 +64,23 @@ impl Refusal {
             Self::NotAllowed(_) => StatusCode::METHOD_NOT_ALLOWED,
             Self::ContentType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
+        }
+    }
+
+    /// What it is counted as.
+    pub(crate) fn reason(&self) -> Rejection {
+        match self {
+            Self::Host(_) => Rejection::Host,
+            Self::ForeignOrigin => Rejection::Origin,
+            Self::Stranger(_) | Self::Credentials(_) | Self::TooManyLogins(_) => {
+                Rejection::Unauthenticated
+            }
+            Self::NotFound | Self::NotAllowed(_) | Self::ContentType | Self::Handshake(_) => {
+                Rejection::NotServed
+            }
+            Self::TooLarge(_) => Rejection::TooLarge,
+            Self::BrokenBody | Self::Query(..) => Rejection::Malformed,
+            Self::Full => Rejection::TooManyConnections,
         }
     }
 

@@ -196,6 +196,7 @@ impl<S: RpcService> Server<S> {
             Ok(response) => response,
             Err(refusal) => {
                 self.note(link, &refusal);
+                self.options.meter.refused(TRANSPORT, refusal.reason(), &refusal.error());
                 if let Some(state) = link.state {
                     state.enter(Phase::Answer);
                     if unread {

@@ -23,7 +23,7 @@ pub fn lets_in(
     origins: &[String],
 ) -> bool {
     let head = Head::read(headers);
-    host::check(head.host, uri, local, hosts).is_ok() && !head.is_foreign(origins)
+    host::check(head.host, uri, local, hosts).is_ok() && !head.is_foreign(origins, false)
 }
 
 /// What a `GET` of one of the aliases asks for: the parameters of its call as JSON, and whether it

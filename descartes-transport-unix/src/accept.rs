@@ -102,7 +102,10 @@ async fn accept<S: RpcService>(
         Ok((peer, permit)) => {
             tasks.spawn(connection(Arc::clone(shared), stream, peer, permit));
         }
-        Err(refusal) => refusal.tell(stream),
+        Err(refusal) => {
+            refusal.count(&shared.config.meter);
+            refusal.tell(stream);
+        }
     };
     let mut closed = pin!(closed);
     let mut pause = ACCEPT_PAUSE.0;
@@ -155,7 +158,7 @@ impl<S> Shared<S> {
         let take = |from: &Arc<Semaphore>| Arc::clone(from).try_acquire_owned().ok();
         let kept = || peer.principal().is_some().then(|| take(&self.reserve)).flatten();
         let permit = take(&self.config.connections).or_else(kept).ok_or(Refusal::Full)?;
-        Ok((peer, permit))
+        Ok((peer.counted_by(self.config.meter.clone()), permit))
     }
 }
 
@@ -165,6 +168,7 @@ async fn connection<S: RpcService>(
     peer: Peer,
     permit: OwnedSemaphorePermit,
 ) {
+    let _connected = shared.config.meter.connected(TRANSPORT);
     let mut limits = shared.config.limits;
     if peer.principal().is_none() {
         limits.login = Some(LOGIN_DEADLINE);

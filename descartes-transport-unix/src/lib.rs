@@ -20,7 +20,7 @@ use std::{
     time::Duration,
 };
 
-use descartes_rpc::{connection::ConnectionLimits, socket_path::Claim};
+use descartes_rpc::{connection::ConnectionLimits, meter::Meter, socket_path::Claim};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
@@ -61,6 +61,8 @@ pub struct UnixConfig {
     /// Cancelled, nobody is accepted any more, while those who are connected are served as before
     /// until the server is told to stop.
     pub closing: CancellationToken,
+    /// Where it is counted who comes and who is refused.
+    pub meter: Meter,
 }
 
 impl UnixConfig {
@@ -79,6 +81,7 @@ impl UnixConfig {
             reserved_connections: limits::RESERVED_CONNECTIONS,
             drain: limits::DRAIN,
             closing: CancellationToken::new(),
+            meter: Meter::default(),
         }
     }
 }

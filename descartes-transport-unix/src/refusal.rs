@@ -5,9 +5,12 @@ use std::io::{self, Write};
 use descartes_rpc::{
     error::{ErrorKind, RpcError},
     message::{Id, Response},
+    meter::{Meter, Rejection},
     same_user::Stranger,
 };
 use tokio::net::UnixStream;
+
+use crate::accept::TRANSPORT;
 
 /// Why a peer is not served.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,6 +28,16 @@ impl Refusal {
             Self::Full => RpcError::new(ErrorKind::Unavailable, "too many connections")
                 .reason("no_slot")
                 .hint("close connections that are not used"),
+        }
+    }
+
+    /// Counts it.
+    pub(crate) fn count(self, meter: &Meter) {
+        match self {
+            Self::Stranger(_) => {
+                meter.refused(TRANSPORT, Rejection::Unauthenticated, &self.error());
+            }
+            Self::Full => meter.rejected(Rejection::TooManyConnections),
         }
     }
 

@@ -23,7 +23,9 @@ use std::{
 
 use descartes_rpc::{
     auth::Authenticator,
+    meter::Meter,
     peer::Peer,
+    router::PUBLISHER,
     same_user::{KernelLookup, UidLookup},
     service::RpcService,
 };
@@ -78,6 +80,8 @@ pub struct PublishConfig {
     /// Cancelled, nobody is accepted any more, while those who are connected are served as before
     /// until the server is told to stop.
     pub closing: CancellationToken,
+    /// Where it is counted who comes and who is refused.
+    pub meter: Meter,
 }
 
 impl PublishConfig {
@@ -101,6 +105,7 @@ impl PublishConfig {
             zmtp: ZmtpLimits { message_bytes: limits::SUBSCRIPTION_BYTES, ..ZmtpLimits::default() },
             drain: limits::DRAIN,
             closing: CancellationToken::new(),
+            meter: Meter::default(),
         }
     }
 
@@ -122,6 +127,8 @@ impl PublishConfig {
         gate.zmtp = self.zmtp;
         gate.drain = self.drain;
         gate.closing = self.closing;
+        gate.meter = self.meter;
+        gate.counted_as = PUBLISHER;
         gate
     }
 }

@@ -19,6 +19,7 @@ use std::{
 use descartes_rpc::{
     auth::Authenticator,
     connection::ConnectionLimits,
+    meter::Meter,
     same_user::{KernelLookup, UidLookup},
     service::RpcService,
     socket_path,
@@ -69,6 +70,10 @@ pub struct ZmqConfig {
     /// Cancelled, nobody is accepted any more, while those who are connected are served as before
     /// until the server is told to stop.
     pub closing: CancellationToken,
+    /// Where it is counted who comes and who is refused.
+    pub meter: Meter,
+    /// What its connections are counted as.
+    pub(crate) counted_as: &'static str,
 }
 
 impl ZmqConfig {
@@ -90,6 +95,8 @@ impl ZmqConfig {
             zmtp: ZmtpLimits::default(),
             drain: limits::DRAIN,
             closing: CancellationToken::new(),
+            meter: Meter::default(),
+            counted_as: TRANSPORT,
         }
     }
 }

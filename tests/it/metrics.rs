@@ -1,5 +1,8 @@
 //! The page of numbers: as Prometheus reads it, and equal to what was done.
 
+mod door;
+mod load;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::json;
@@ -70,10 +73,11 @@ fn check_histograms(kinds: &BTreeMap<String, String>, series: &Page) {
     for (name, _) in kinds.iter().filter(|(_, kind)| *kind == "histogram") {
         let counts = series.iter().filter(|(key, _)| key.starts_with(&format!("{name}_count")));
         for (key, count) in counts {
-            let labels = key.trim_start_matches(&format!("{name}_count{{")).trim_end_matches('}');
-            let all = format!("{name}_bucket{{{labels},le=\"+Inf\"}}");
-            assert_eq!(series[&all], *count, "{all}");
-            let bucket = format!("{name}_bucket{{{labels},le=\"");
+            let labels = key.split_once('{').map_or("", |(_, labels)| labels.trim_end_matches('}'));
+            let labels = if labels.is_empty() { String::new() } else { format!("{labels},") };
+            let all = format!("{name}_bucket{{{labels}le=\"+Inf\"}}");
+            assert_eq!(series.get(&all), Some(count), "{all}");
+            let bucket = format!("{name}_bucket{{{labels}le=\"");
             let mut ends: Vec<(f64, f64)> = series
                 .iter()
                 .filter_map(|(key, value)| Some((key.strip_prefix(&bucket)?, *value)))

@@ -7,6 +7,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use descartes_rpc::auth::{AuthSettings, Authenticator, Renewed, Secret, TokenKey};
+use descartes_rpc::meter::Meter;
 
 use super::Failure;
 use crate::config::Auth;
@@ -14,9 +15,15 @@ use crate::config::Auth;
 /// The file of a secret that was made here, in the folder of secrets.
 const MADE: &str = "jwt_secret";
 
-/// What the daemon knows its callers by.
-pub(super) fn authenticator(auth: &Auth, folder: &Path) -> Result<Authenticator, Failure> {
-    Ok(Authenticator::new(settings(auth, folder)?))
+/// What the daemon knows its callers by. Who is not believed is counted in `meter`.
+pub(super) fn authenticator(
+    auth: &Auth,
+    folder: &Path,
+    meter: &Meter,
+) -> Result<Authenticator, Failure> {
+    let mut settings = settings(auth, folder)?;
+    settings.meter = meter.clone();
+    Ok(Authenticator::new(settings))
 }
 
 /// Reads the secrets of the configuration; where authentication is on and there is none for tokens,
@@ -80,15 +87,16 @@ mod tests {
     fn a_secret_is_made_once_kept_for_us_alone_and_only_with_authentication_on() {
         let dir = tempfile::tempdir().unwrap();
         let folder = dir.path().join("secrets");
-        authenticator(&Auth::default(), &folder).unwrap();
+        let meter = Meter::default();
+        authenticator(&Auth::default(), &folder, &meter).unwrap();
         assert!(!folder.exists());
         let auth = Auth { enabled: true, ..Auth::default() };
-        assert!(authenticator(&auth, &folder).unwrap().is_required());
+        assert!(authenticator(&auth, &folder, &meter).unwrap().is_required());
         let made = std::fs::read_to_string(folder.join(MADE)).unwrap();
         assert_eq!(made.len(), 64);
         let mode = std::fs::metadata(folder.join(MADE)).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
-        authenticator(&auth, &folder).unwrap();
+        authenticator(&auth, &folder, &meter).unwrap();
         assert_eq!(std::fs::read_to_string(folder.join(MADE)).unwrap(), made);
     }
 }

@@ -40,6 +40,8 @@ pub(super) struct Host {
     transports: Transports,
     shown: Swap<BTreeMap<String, u64>>,
     reaper: JoinHandle<()>,
+    #[cfg(feature = "metrics")]
+    queues: remotes::Queues,
 }
 
 impl Host {
@@ -61,7 +63,8 @@ impl Host {
             .secrets_dir(plan.directories.secrets())
             .version(env!("CARGO_PKG_VERSION"))
             .settings(settings::of_core(config));
-        let builder = remotes::added(builder, config).await?;
+        #[cfg_attr(not(feature = "metrics"), expect(unused_variables, reason = "nobody asks"))]
+        let (builder, queues) = remotes::added(builder, config).await?;
         let descartes = builder.build().await.map_err(Failure::internal("start"))?;
         let load = plan.auth.load(&descartes).await;
         load.map_err(Failure::internal("read the keys"))?;
@@ -79,9 +82,18 @@ impl Host {
             .request_timeout(settings::request_timeout(config))
             .slots(settings::slots(config))
             .rate(settings::rate(config))
+            .meter(plan.meter.clone())
             .build();
         rpc.crowd().set(settings::connections_per_principal(config));
-        Ok(Self { descartes, rpc, transports, shown, reaper })
+        Ok(Self {
+            descartes,
+            rpc,
+            transports,
+            shown,
+            reaper,
+            #[cfg(feature = "metrics")]
+            queues,
+        })
     }
 
     /// The API, for a transport.
@@ -111,8 +123,12 @@ impl Host {
     /// What its numbers are read of.
     #[cfg(feature = "metrics")]
     pub(super) fn numbers(&self) -> crate::metrics::Source {
-        let (descartes, rpc) = (self.descartes.clone(), self.rpc());
-        crate::metrics::Source { descartes, rpc, began: std::time::SystemTime::now() }
+        crate::metrics::Source {
+            descartes: self.descartes.clone(),
+            rpc: self.rpc(),
+            queues: self.queues.clone(),
+            began: std::time::SystemTime::now(),
+        }
     }
 
     /// The list that `system.info` shows.

@@ -1,5 +1,7 @@
 //! Other daemons, whose agents are used like our own: one client and one runner for each.
 
+use std::sync::Arc;
+
 use descartes_core::Builder;
 
 #[cfg(feature = "zmq")]
@@ -10,15 +12,21 @@ use crate::config::Config;
 #[cfg(feature = "zmq")]
 use crate::config::Remote;
 
+/// How many commands wait in the queue of each remote, by its name.
+pub(crate) type Queues = Vec<(String, Arc<dyn Fn() -> usize + Send + Sync>)>;
+
 /// Adds the remotes of the configuration. Only what an earlier daemon left in a queue is sent now;
 /// else nothing is asked of them yet.
 #[cfg(feature = "zmq")]
-pub(super) async fn added(mut builder: Builder, config: &Config) -> Result<Builder, Failure> {
-    use std::sync::Arc;
+pub(super) async fn added(
+    mut builder: Builder,
+    config: &Config,
+) -> Result<(Builder, Queues), Failure> {
     use std::time::Duration;
 
     use descartes_transport_zmq::ZmqClient;
 
+    let mut queues = Queues::new();
     for (name, remote) in &config.remotes {
         remote.token(name)?;
         let settings = settings(remote, config);
@@ -26,13 +34,14 @@ pub(super) async fn added(mut builder: Builder, config: &Config) -> Result<Build
         let connect = showing(connect, name, remote);
         let client = ZmqClient::start_over(connect, settings).await;
         let client = client.map_err(|error| refused(name, error))?;
+        queues.push((name.clone(), Arc::new(client.queued_command_counter())));
         let runner = client
             .agent_runner_builder(name.as_str())
             .lost_after(Duration::from_secs(remote.lost_after_secs))
             .build();
         builder = builder.runner_named(name.as_str(), Arc::new(runner));
     }
-    Ok(builder)
+    Ok((builder, queues))
 }
 
 /// Shows the token that is in the file when a connection is made.
@@ -88,8 +97,11 @@ fn refused(name: &str, error: descartes_transport_zmq::client::ZmqConfigError) -
 
 /// A build that reaches no remotes refuses their configuration.
 #[cfg(not(feature = "zmq"))]
-pub(super) async fn added(builder: Builder, _config: &Config) -> Result<Builder, Failure> {
-    Ok(builder)
+pub(super) async fn added(
+    builder: Builder,
+    _config: &Config,
+) -> Result<(Builder, Queues), Failure> {
+    Ok((builder, Queues::new()))
 }
 
 #[cfg(all(test, feature = "zmq"))]

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use descartes_rpc::auth::Authenticator;
+use descartes_rpc::meter::Meter;
 use descartes_rpc::wire::system::TransportInfo;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -49,6 +50,8 @@ pub(super) struct Plan<'a> {
     /// What it was started with.
     pub(super) flags: Flags,
     pub(super) surroundings: Surroundings,
+    /// Where calls and callers are counted.
+    pub(super) meter: Meter,
     /// Where numbers are read.
     #[cfg(feature = "metrics")]
     pub(super) scrape: crate::metrics::Scrape,
@@ -163,6 +166,7 @@ impl Plan<'_> {
             trust_loopback: !self.contained || self.config.auth.trust_loopback,
             #[cfg(feature = "metrics")]
             scrape: self.scrape.clone(),
+            meter: self.meter.clone(),
             drain: DRAIN,
             closing: closing.clone(),
             given: &self.given,

@@ -1,6 +1,9 @@
 //! The text format 0.0.4 of Prometheus: <https://prometheus.io/docs/instrumenting/exposition_formats/>.
 
 use std::fmt::{Display, Write as _};
+use std::time::Duration;
+
+use descartes_core::tally::Times;
 
 /// What a family is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -8,7 +11,6 @@ pub(super) enum Kind {
     Counter,
     Gauge,
     Histogram,
-    Summary,
 }
 
 impl Kind {
@@ -17,7 +19,6 @@ impl Kind {
             Self::Counter => "counter",
             Self::Gauge => "gauge",
             Self::Histogram => "histogram",
-            Self::Summary => "summary",
         }
     }
 }
@@ -50,6 +51,30 @@ impl Text {
     pub(super) fn single(&mut self, name: &str, kind: Kind, help: &str, value: impl Display) {
         self.family(name, kind, help);
         self.sample(name, &[], value);
+    }
+
+    /// Times as the samples of a histogram, with `labels`.
+    pub(super) fn times(&mut self, name: &str, labels: Labels<'_>, times: &Times) {
+        self.histogram(name, labels, times.buckets(), (times.took(), times.count()));
+    }
+
+    /// The samples of a histogram: its upper ends with how many are not above each, the sum, and how
+    /// many there are.
+    pub(super) fn histogram(
+        &mut self,
+        name: &str,
+        labels: Labels<'_>,
+        buckets: impl Iterator<Item = (Duration, u64)>,
+        (sum, count): (Duration, u64),
+    ) {
+        let bucket = format!("{name}_bucket");
+        for (end, so_far) in buckets {
+            let end = end.as_secs_f64().to_string();
+            self.sample(&bucket, &[labels, &[("le", end.as_str())]].concat(), so_far);
+        }
+        self.sample(&bucket, &[labels, &[("le", "+Inf")]].concat(), count);
+        self.sample(&format!("{name}_sum"), labels, sum.as_secs_f64());
+        self.sample(&format!("{name}_count"), labels, count);
     }
 
     pub(super) fn finish(self) -> String {

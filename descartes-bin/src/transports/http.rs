@@ -63,6 +63,7 @@ pub(super) fn config(ground: &Ground<'_>, address: SocketAddr) -> Result<HttpCon
     config.options.limits.connections_per_address = ground.per_address();
     config.options.limits.newcomers = ground.newcomers();
     config.options.limits.websocket = ground.connection_limits();
+    config.options.meter = ground.meter.clone();
     config.trust_loopback = ground.trust_loopback;
     config.connections = Arc::clone(&ground.connections);
     config.closing = ground.closing.clone();

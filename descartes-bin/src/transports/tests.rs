@@ -25,6 +25,7 @@ fn each_transport_has_the_bounds_that_are_configured() {
         auth: descartes_rpc::auth::Authenticator::default(),
         trust_loopback: false,
         scrape: crate::metrics::Scrape::default(),
+        meter: Meter::default(),
         drain: Duration::from_secs(17),
         closing: CancellationToken::new(),
         given: &Given::default(),

@@ -42,6 +42,7 @@ pub(super) fn config(ground: &Ground<'_>) -> UnixConfig {
     config.connections = Arc::clone(&ground.connections);
     config.drain = ground.drain;
     config.closing = ground.closing.clone();
+    config.meter = ground.meter.clone();
     config.logins = true;
     config.limits = ground.connection_limits();
     config.group = server.unix_socket_group.as_ref().map(|group| group.id);

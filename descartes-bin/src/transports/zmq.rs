@@ -54,6 +54,7 @@ pub(super) fn config(ground: &Ground<'_>, places: Places) -> ZmqConfig {
     config.connections = Arc::clone(&ground.connections);
     config.drain = ground.drain;
     config.closing = ground.closing.clone();
+    config.meter = ground.meter.clone();
     config.connections_per_address = ground.per_address();
     config.newcomers = ground.newcomers();
     config.limits = ground.connection_limits();

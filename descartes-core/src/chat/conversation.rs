@@ -10,6 +10,7 @@ mod process;
 mod record;
 mod step;
 mod turn;
+mod watched;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -31,6 +32,7 @@ use crate::store::Batch;
 use step::Step;
 pub(crate) use step::{put_approval, put_chat};
 pub(crate) use turn::Asked;
+use watched::Watched;
 
 /// What was asked of a chat, and where the answer goes.
 pub(crate) enum Command {
@@ -159,6 +161,8 @@ pub(crate) struct Conversation {
     held: Option<Batch>,
     /// Who writes down what is said, where somebody wants that.
     recorder: Option<Recorder>,
+    /// What is counted of the turn.
+    watched: Watched,
 }
 
 /// A run of the agent that can be talked to.
@@ -252,6 +256,7 @@ impl Conversation {
             step: Step::default(),
             held: None,
             recorder,
+            watched: Watched::default(),
         }
     }
 

@@ -41,6 +41,26 @@ pub enum BatchCommand {
     Status,
 }
 
+impl BatchCommand {
+    /// Every word for one.
+    pub const ALL: [&'static str; 7] =
+        ["pause", "resume", "stop", "kill", "signal", "write_stdin", "status"];
+
+    /// Its word.
+    #[must_use]
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Self::Pause => "pause",
+            Self::Resume => "resume",
+            Self::Stop => "stop",
+            Self::Kill => "kill",
+            Self::Signal(_) => "signal",
+            Self::WriteStdin(_) => "write_stdin",
+            Self::Status => "status",
+        }
+    }
+}
+
 /// One command for many agents.
 #[derive(Clone, Debug)]
 pub struct AgentBatch {
@@ -83,6 +103,7 @@ impl Descartes {
             let (current, max) = (asked.len() as u64, BATCH_AGENTS as u64);
             return Err(AgentError::Limit { limit: "batch.agents", current, max });
         }
+        let counted = (!batch.dry_run).then(|| batch.command.as_str());
         let command = if batch.dry_run { BatchCommand::Status } else { batch.command };
         let within = Arc::new(batch.within);
         let room = Arc::new(Semaphore::new(BATCH_PARALLEL));
@@ -113,6 +134,9 @@ impl Descartes {
             if let Ok((index, result)) = done {
                 entries[index].result = result;
             }
+        }
+        for (command, entry) in counted.into_iter().cycle().zip(&entries) {
+            self.core.tally.batched(command, entry.result.is_ok());
         }
         Ok(entries)
     }

@@ -1,7 +1,10 @@
 //! How much was written since the journal began.
 
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+
+use crate::tally::{COMMITS, Times};
 
 /// How much was written since the journal began.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -9,20 +12,37 @@ use std::time::Duration;
 pub struct JournalCounts {
     /// Commits that succeeded.
     pub commits: u64,
-    /// What they took together.
-    pub took: Duration,
+    /// How long they took.
+    pub times: Times,
     /// Their events.
     pub events: u64,
     /// Bytes of output in them.
     pub output_bytes: u64,
+    /// Agents whose output is not read on just now, because too much of it is not written yet.
+    pub blocked: u64,
+    /// Subscriptions that are open; who reads a page is none.
+    pub subscriptions: u64,
+    /// How many events the subscription has not looked at yet that is behind the most.
+    pub lag: u64,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Counters {
-    commits: AtomicU64,
-    micros: AtomicU64,
+    times: Mutex<Times>,
+    blocked: AtomicU64,
     events: AtomicU64,
     output_bytes: AtomicU64,
+}
+
+impl Default for Counters {
+    fn default() -> Self {
+        Self {
+            times: Mutex::new(Times::of(&COMMITS)),
+            blocked: AtomicU64::new(0),
+            events: AtomicU64::new(0),
+            output_bytes: AtomicU64::new(0),
+        }
+    }
 }
 
 impl Counters {
@@ -31,20 +51,34 @@ impl Counters {
         let add = |counter: &AtomicU64, more: usize| {
             counter.fetch_add(u64::try_from(more).unwrap_or(u64::MAX), Ordering::Relaxed);
         };
-        add(&self.commits, 1);
         add(&self.events, events);
         add(&self.output_bytes, bytes);
-        let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
-        self.micros.fetch_add(micros, Ordering::Relaxed);
+        self.times().note(took);
+    }
+
+    /// One agent more is not read on, or one less.
+    pub(super) fn block(&self, begins: bool) {
+        if begins {
+            self.blocked.fetch_add(1, Ordering::Relaxed);
+        } else {
+            self.blocked.fetch_sub(1, Ordering::Relaxed);
+        }
     }
 
     pub(super) fn read(&self) -> JournalCounts {
         let number = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let times = *self.times();
         JournalCounts {
-            commits: number(&self.commits),
-            took: Duration::from_micros(number(&self.micros)),
+            commits: times.count(),
+            times,
             events: number(&self.events),
             output_bytes: number(&self.output_bytes),
+            blocked: number(&self.blocked),
+            ..JournalCounts::default()
         }
+    }
+
+    fn times(&self) -> MutexGuard<'_, Times> {
+        self.times.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -53,7 +53,7 @@ pub(super) async fn read(
         After::Cursor(cursor) => Some(cursor),
         After::Start | After::Now => None,
     };
-    let mut subscription = journal.subscribe(request.subscribe).await?;
+    let mut subscription = journal.subscribe(request.subscribe).await?.hidden();
     let cursor = before.unwrap_or_else(|| subscription.begin());
     let mut page = ReadPage { events: Vec::new(), gaps: Vec::new(), cursor, synced: false };
     let deadline = tokio::time::Instant::now() + request.wait;

@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
 
 pub(super) use open::open;
@@ -176,6 +177,8 @@ pub struct Subscription {
     skips: HashMap<Topic, u64>,
     place: usize,
     position: Position,
+    /// The position, for those who count who is behind.
+    seen: Arc<AtomicU64>,
     begin: Cursor,
     history_end: Option<Position>,
     gaps: Vec<Gap>,
@@ -200,6 +203,18 @@ impl Subscription {
 
     /// As [`next`](Self::next), for hand-written futures and streams.
     pub fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Item, StoreError>>> {
+        let item = self.poll_item(cx);
+        self.seen.store(self.position.0, Ordering::Relaxed);
+        item
+    }
+
+    /// The same, which is not counted among the subscriptions: it reads a page.
+    pub(super) fn hidden(self) -> Self {
+        self.shared.waiters.hide(self.place);
+        self
+    }
+
+    fn poll_item(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Item, StoreError>>> {
         loop {
             if let Some(gap) = self.gaps.pop() {
                 return Poll::Ready(Some(Ok(Item::Gap(gap, self.cursor()))));

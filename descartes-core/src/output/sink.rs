@@ -12,6 +12,7 @@ use bytes::Bytes;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use super::blocked::Blocked;
 use super::chunker::{Chunk, Chunker, advance};
 use super::observer::Observer;
 use super::pace::Pace;
@@ -41,6 +42,7 @@ pub(crate) struct OutputSink {
     moved: Notify,
     /// The run has written more than it may.
     over_limit: Notify,
+    blocked: Blocked,
 }
 
 struct State {
@@ -93,6 +95,7 @@ impl OutputSink {
             }),
             moved: Notify::new(),
             over_limit: Notify::new(),
+            blocked: Blocked::default(),
         })
     }
 
@@ -156,8 +159,8 @@ impl OutputSink {
                 }
             };
             match link {
-                Some(link) => return link.room().await,
-                None => moved.await,
+                Some(link) => return self.blocked.during(&self.journal, link.room()).await,
+                None => self.blocked.during(&self.journal, moved).await,
             }
         }
     }

@@ -29,6 +29,7 @@ use super::{
 use crate::{
     error::{ErrorKind, RpcError},
     limits::{TOKEN_BYTES, TOKEN_EXPIRY},
+    meter::{AuthFailure, Meter},
     peer::Peer,
 };
 
@@ -49,6 +50,8 @@ pub struct AuthSettings {
     pub api_key: Option<Secret>,
     /// What tells when something has expired.
     pub clock: Clock,
+    /// Where it is counted who was not believed.
+    pub meter: Meter,
 }
 
 impl Default for AuthSettings {
@@ -59,6 +62,7 @@ impl Default for AuthSettings {
             token_expiry: TOKEN_EXPIRY,
             api_key: None,
             clock: Clock::system(),
+            meter: Meter::default(),
         }
     }
 }
@@ -118,6 +122,17 @@ enum Unknown {
     RevokedToken,
 }
 
+impl Unknown {
+    const fn reason(self) -> AuthFailure {
+        match self {
+            Self::NoSuchKey | Self::WrongKey => AuthFailure::WrongKey,
+            Self::ExpiredKey | Self::Token(Flaw::Expired) => AuthFailure::Expired,
+            Self::RevokedToken => AuthFailure::Revoked,
+            Self::TooLong | Self::NoTokensHere | Self::Token(_) => AuthFailure::InvalidToken,
+        }
+    }
+}
+
 /// Credentials that did not fit; the answer has to wait.
 #[derive(Debug)]
 pub(crate) struct Failed(());
@@ -141,7 +156,8 @@ impl Authenticator {
             tokens: present.tokens != settings.tokens,
             api_key: present.api_key != settings.api_key,
         };
-        *present = AuthSettings { required, clock, ..settings };
+        let meter = present.meter.clone();
+        *present = AuthSettings { required, clock, meter, ..settings };
         if renewed.tokens {
             self.revoked().end_all();
         }
@@ -234,8 +250,11 @@ impl Authenticator {
     /// What credentials of `address` are answered with that cannot be read, as late as others that
     /// do not fit.
     pub async fn refuse_unreadable(&self, address: Option<&str>) -> RpcError {
-        match self.0.throttle.check(address) {
-            Ok(()) => self.refuse(Failed(()), address).await,
+        match self.check(address) {
+            Ok(()) => {
+                self.settings().meter.auth_failed(AuthFailure::Malformed);
+                self.refuse(Failed(()), address).await
+            }
             Err(busy) => busy,
         }
     }
@@ -246,8 +265,9 @@ impl Authenticator {
         presented: &Secret,
         address: Option<&str>,
     ) -> Result<Result<Principal, Failed>, RpcError> {
-        self.0.throttle.check(address)?;
+        self.check(address)?;
         Ok(self.look(presented).map_err(|why| {
+            self.settings().meter.auth_failed(why.reason());
             tracing::debug!(?why, from = address, "a login has failed");
             Failed(())
         }))
@@ -264,6 +284,11 @@ impl Authenticator {
     pub fn not_valid() -> RpcError {
         RpcError::new(ErrorKind::Unauthenticated, "these credentials are not valid")
             .hint("use a key or token of this daemon that has neither expired nor been revoked")
+    }
+
+    fn check(&self, address: Option<&str>) -> Result<(), RpcError> {
+        let checked = self.0.throttle.check(address);
+        checked.inspect_err(|_busy| self.settings().meter.auth_failed(AuthFailure::Throttled))
     }
 
     fn look(&self, presented: &Secret) -> Result<Principal, Unknown> {

@@ -62,6 +62,7 @@ impl<S: RpcService> Batch<S> {
             let call = match entry {
                 Entry::Call(call) => call,
                 Entry::Refused(response) => {
+                    self.origin.count_refusal(&response);
                     self.answers.push(&response);
                     continue;
                 }
@@ -70,6 +71,7 @@ impl<S: RpcService> Batch<S> {
             let connection = &self.origin.connection;
             let ticket = self.ticket.get_or_insert_with(|| connection.begin(CallClass::Batch));
             if let Err(error) = ticket {
+                self.origin.peer.count_refusal(error);
                 self.answers.add(Reply::failed(call.id, error.clone()));
                 continue;
             }

@@ -66,6 +66,13 @@ impl Origin {
         request.streams = self.streams && !batched;
         request
     }
+
+    /// Counts what was answered without a call.
+    pub(super) fn count_refusal(&self, response: &Response) {
+        if let Err(error) = &response.outcome {
+            self.peer.count_refusal(error);
+        }
+    }
 }
 
 pin_project! {
@@ -87,12 +94,18 @@ impl<S: RpcService> Exchange<S> {
             Frame::Single(Entry::Call(call)) => {
                 Self::Call { call: service.clone().oneshot(origin.request(call, false)) }
             }
-            Frame::Single(Entry::Refused(response)) => Self::done(Answered::refused(&response)),
+            Frame::Single(Entry::Refused(response)) => {
+                origin.count_refusal(&response);
+                Self::done(Answered::refused(&response))
+            }
             Frame::Single(Entry::Ignored) => Self::done(Answered::default()),
             Frame::Batch(entries) => {
                 Self::Batch { batch: Batch::new(service.clone(), origin.clone(), entries) }
             }
-            Frame::Malformed(error) => Self::done(Answered::error(error)),
+            Frame::Malformed(error) => {
+                origin.peer.count_refusal(&error);
+                Self::done(Answered::error(error))
+            }
         }
     }
 

@@ -77,6 +77,7 @@ impl<S: RpcService> Language for JsonRpc<S> {
     }
 
     fn refuse(&mut self, error: RpcError) -> Bytes {
+        self.peer.count_refusal(&error);
         Response::failed(Id::Null, error).encode()
     }
 

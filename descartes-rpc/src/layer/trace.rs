@@ -3,7 +3,6 @@
 use std::{
     fmt,
     pin::Pin,
-    sync::Arc,
     task::{Context, Poll, ready},
     time::Instant,
 };
@@ -14,7 +13,7 @@ use tracing::Span;
 
 use crate::limits::LOGGED_ID_CHARS;
 use crate::message::{Id, Reply, Request};
-use crate::meter::{Ended, Meter, UnderWay};
+use crate::meter::{Ended, Meter, Rejection, UnderWay};
 
 /// Puts each call into a span with its method, transport, connection and identifier, so that every
 /// line of a log that belongs to it names them, and logs its outcome and time at `debug`; parameters
@@ -22,17 +21,17 @@ use crate::meter::{Ended, Meter, UnderWay};
 #[derive(Clone, Debug)]
 pub struct Trace<S> {
     inner: S,
-    meter: Arc<Meter>,
+    meter: Meter,
 }
 
 impl<S> Trace<S> {
     /// Puts the layer around `inner`.
     pub fn new(inner: S) -> Self {
-        Self::counting(inner, Arc::default())
+        Self::counting(inner, Meter::default())
     }
 
     /// The same, counting in `meter`.
-    pub const fn counting(inner: S, meter: Arc<Meter>) -> Self {
+    pub const fn counting(inner: S, meter: Meter) -> Self {
         Self { inner, meter }
     }
 }
@@ -50,7 +49,7 @@ where
     }
 
     fn call(&mut self, request: Request) -> Self::Future {
-        let noted = Noted::of(&request, Arc::clone(&self.meter));
+        let noted = Noted::of(&request, self.meter.clone());
         let under_way = self.meter.begin(noted.labels);
         let call = noted.span().in_scope(|| self.inner.call(request));
         TraceFuture { noted, _under_way: under_way, call }
@@ -65,11 +64,11 @@ pub(crate) struct Noted {
     /// The method, if there is such a one, and the transport.
     labels: (Option<&'static str>, &'static str),
     begun: Instant,
-    meter: Option<Arc<Meter>>,
+    meter: Option<Meter>,
 }
 
 impl Noted {
-    pub(crate) fn of(request: &Request, meter: Arc<Meter>) -> Self {
+    pub(crate) fn of(request: &Request, meter: Meter) -> Self {
         let found = request.admission.found.map(|found| found.traits.name);
         let labels = (found, request.peer.transport());
         let span = span(request, labels);
@@ -84,6 +83,10 @@ impl Noted {
     /// The call has ended so; counted once.
     pub(crate) fn log(&mut self, reply: &Reply) {
         let Some(meter) = self.meter.take() else { return };
+        let error = reply.response.as_ref().and_then(|response| response.outcome.as_ref().err());
+        if let Some(why) = error.and_then(Rejection::of) {
+            meter.rejected(why);
+        }
         let (outcome, ended) = match reply.response.as_ref().map(|response| &response.outcome) {
             Some(Err(error)) => (error.kind().as_str(), Ended::Failed(error.kind().as_str())),
             Some(Ok(_)) => ("ok", Ended::Succeeded),
@@ -120,6 +123,15 @@ impl fmt::Display for Logged<'_> {
             fmt::Write::write_char(f, letter)?;
         }
         if letters.next().is_some() { f.write_str("…") } else { Ok(()) }
+    }
+}
+
+/// A call whose answer nobody waits for any more has ended all the same.
+impl Drop for Noted {
+    fn drop(&mut self) {
+        if let Some(meter) = self.meter.take() {
+            meter.count(self.labels, Ended::Unanswered, self.begun.elapsed());
+        }
     }
 }
 

@@ -21,6 +21,7 @@ pub struct RpcBuilder {
     slots: SlotLimits,
     rate: Option<RateLimit>,
     request_timeout: Duration,
+    meter: Meter,
 }
 
 impl RpcBuilder {
@@ -31,6 +32,7 @@ impl RpcBuilder {
             slots: SlotLimits::default(),
             rate: None,
             request_timeout: limits::REQUEST_TIMEOUT,
+            meter: Meter::default(),
         }
     }
 
@@ -58,6 +60,12 @@ impl RpcBuilder {
         self
     }
 
+    /// Counts in `meter`, which its transports may have as well. Default: one of its own.
+    pub fn meter(mut self, meter: Meter) -> Self {
+        self.meter = meter;
+        self
+    }
+
     /// The service.
     #[must_use]
     pub fn build(self) -> Rpc {
@@ -67,9 +75,8 @@ impl RpcBuilder {
         let deadline = Deadline::new(self.request_timeout);
         let timed = Timeout::new(methods, deadline.clone());
         let shed = LoadShed::new(timed, Arc::clone(&slots));
-        let meter = Arc::<Meter>::default();
         let layers = CatchError::new(Ordered::new(shed));
-        let stack = Trace::counting(layers, Arc::clone(&meter));
+        let stack = Trace::counting(layers, self.meter.clone());
         Rpc::from_shared(Shared {
             dispatch: self.dispatch,
             policy: self.policy,
@@ -77,7 +84,7 @@ impl RpcBuilder {
             rates,
             crowd: Crowd::default(),
             deadline,
-            meter,
+            meter: self.meter,
             closed: false.into(),
             stack,
         })

@@ -29,7 +29,7 @@ use crate::{
         panicked,
     },
     message::{Reply, Request},
-    meter::Meter,
+    meter::{AuthFailure, Meter},
     peer::{Peer, Standing},
 };
 
@@ -52,7 +52,7 @@ pub(super) struct Shared {
     pub(super) rates: Rates,
     pub(super) crowd: Crowd,
     pub(super) deadline: Deadline,
-    pub(super) meter: Arc<Meter>,
+    pub(super) meter: Meter,
     /// Nothing new is begun.
     pub(super) closed: AtomicBool,
     pub(super) stack: Stack,
@@ -86,7 +86,8 @@ impl Rpc {
         &self.shared.crowd
     }
 
-    /// What it has counted of its calls.
+    /// What it has counted of its calls, and its transports of those who come, where they were
+    /// given it.
     #[must_use]
     pub fn meter(&self) -> &Meter {
         &self.shared.meter
@@ -97,6 +98,18 @@ impl Rpc {
     /// goes on, and so does control, by which what goes on is ended.
     pub fn close(&self) {
         self.shared.closed.store(true, Ordering::Release);
+    }
+
+    /// Whether `peer` may have what needs `scope`, for what is served beside the methods.
+    ///
+    /// # Errors
+    ///
+    /// As [`authorize`].
+    pub async fn permits(&self, peer: &Peer, scope: Scope) -> Result<(), RpcError> {
+        if let Some(standing) = self.unsettled(peer) {
+            drop(standing.enter(|caller| self.shared.dispatch.whereabouts(caller)).await);
+        }
+        authorize(self.shared.policy.principal(peer).as_ref(), scope).map(drop)
     }
 
     /// How long calls may take that do not wait by their nature; it may be changed.
@@ -150,7 +163,7 @@ impl Rpc {
 
     fn call_now(&self, request: Request) -> RpcFuture {
         let id = request.id.clone();
-        let mut noted = Noted::of(&request, Arc::clone(&self.shared.meter));
+        let mut noted = Noted::of(&request, self.shared.meter.clone());
         let dispatch = self.shared.dispatch.as_ref();
         // A panic leaves the dispatch as any other call would find it: methods share no half state.
         let span = noted.span().clone();
@@ -158,7 +171,11 @@ impl Rpc {
         let outcome = match catch_unwind(AssertUnwindSafe(call)) {
             Ok(Dispatched::Now(outcome)) => outcome,
             Ok(Dispatched::Later(call)) => {
-                let call = async move { Ok(methods::reply(id, call.await)) };
+                let call = async move {
+                    let reply = methods::reply(id, call.await);
+                    noted.log(&reply);
+                    Ok(reply)
+                };
                 return RpcFuture(State::Late(Box::pin(call.instrument(span))));
             }
             Err(panic) => Err(panicked(panic.as_ref())),
@@ -226,7 +243,11 @@ impl Rpc {
                 RpcFuture(State::Stack(Box::pin(stack.call(request))))
             }
             Err(error) => {
-                let mut noted = Noted::of(&request, Arc::clone(&self.shared.meter));
+                if error.kind() == ErrorKind::Unauthenticated {
+                    let why = AuthFailure::of(&error).unwrap_or(AuthFailure::NoCredentials);
+                    self.shared.meter.auth_failed(why);
+                }
+                let mut noted = Noted::of(&request, self.shared.meter.clone());
                 let reply = Reply::failed(request.id, error);
                 noted.log(&reply);
                 RpcFuture::ready(reply)

@@ -9,7 +9,12 @@ use std::{
     time::Duration,
 };
 
-use descartes_rpc::{error::RpcError, same_user::SameUser, service::RpcService};
+use descartes_rpc::{
+    error::RpcError,
+    meter::{Connected, Rejection},
+    same_user::SameUser,
+    service::RpcService,
+};
 use futures_util::{FutureExt, future::FusedFuture};
 use http::StatusCode;
 use hyper::{server::conn::http1, service::service_fn};
@@ -33,10 +38,11 @@ use super::{
     upgraded::Upgraded,
 };
 use crate::{
-    caller::{Caller, Stranger},
+    caller::{Caller, Stranger, TRANSPORT},
     limits::{ACCEPT_PAUSE, BACKLOG, LOBBY, LOBBY_SILENCE, MAX_BUFFER_BYTES},
     refusal,
     service::{Link, Server},
+    ws,
 };
 
 const PER_ADDRESS_KEY: &str = "server.max_connections_per_address";
@@ -102,6 +108,8 @@ struct Connection<S> {
     local: SocketAddr,
     place: Place,
     upgraded: Upgraded,
+    /// Nothing for one that is only told that there is no room.
+    connected: Option<Connected>,
 }
 
 impl HttpTransport {
@@ -214,12 +222,14 @@ fn admit<S: RpcService>(
     peer: SocketAddr,
 ) -> Option<impl Future<Output = ()> + Send + use<S>> {
     let Some(place) = shared.place() else {
+        shared.server.options.meter.rejected(Rejection::TooManyConnections);
         shared.refuse(stream, StatusCode::SERVICE_UNAVAILABLE, refusal::full());
         return None;
     };
     let Ok(seat) = shared.registry.enter(peer.ip()) else {
         let max = shared.server.options.limits.connections_per_address as u64;
         let full = RpcError::exhausted(PER_ADDRESS_KEY, max, max);
+        shared.server.options.meter.rejected(Rejection::TooManyConnections);
         shared.refuse(stream, StatusCode::TOO_MANY_REQUESTS, full);
         return None;
     };
@@ -245,13 +255,17 @@ async fn connection<S: RpcService>(
     let (Ok(local), Ok(())) = (stream.local_addr(), prepare(&stream, stall)) else { return };
     // Who waits to be greeted is refused like those whom the lobby has no room for.
     if place.full && timeout(LOBBY_SILENCE, stream.peek(&mut [0])).await.is_err() {
+        shared.server.options.meter.rejected(Rejection::TooManyConnections);
         return shared.refuse(stream, StatusCode::SERVICE_UNAVAILABLE, refusal::full());
     }
+    let meter = shared.server.options.meter.clone();
+    let connected = (!place.full).then(|| meter.newcomer(TRANSPORT));
     let state = Arc::clone(&seat.state);
     let Some(wire) = shared.opening.open(stream, &state).await else { return };
-    let caller = shared.caller(peer, local);
+    let caller = shared.caller(peer, local).counted_by(&meter);
     let upgraded = Upgraded::default();
-    let connection = Arc::new(Connection { shared, seat, caller, local, place, upgraded });
+    let connection =
+        Arc::new(Connection { shared, seat, caller, local, place, upgraded, connected });
     let after = Arc::clone(&connection);
     let limits = &Arc::clone(&connection.shared).server.options.limits;
     let io = TokioIo::new(WatchedStream::new(wire, Arc::clone(&state)));
@@ -289,6 +303,13 @@ impl<S: RpcService> Connection<S> {
             secure: self.shared.opening.is_secure(),
         };
         let response = self.shared.server.respond(&link, None, request).await;
+        match &self.connected {
+            Some(connected) if response.status() == StatusCode::SWITCHING_PROTOCOLS => {
+                connected.settle_as(ws::TRANSPORT);
+            }
+            Some(connected) => connected.settle(),
+            None => {}
+        }
         response.map(|body| body.until(AnswerEnd(Arc::clone(state))))
     }
 

@@ -39,7 +39,10 @@ impl<S: RpcService> Server<S> {
         let name = decode(name, false).ok().ok_or(Refusal::NotFound)?;
         let call = match BareCall::new(&*name, params) {
             Ok(call) => call.streaming(head.wants_events()),
-            Err(error) => return Ok(bare_error(&error)),
+            Err(error) => {
+                peer.count_refusal(&error);
+                return Ok(bare_error(&error));
+            }
         };
         Ok(match self.bare(peer, call).await {
             Outcome { result: Ok(result), notifications: Some(notifications), .. } => {

@@ -1,6 +1,6 @@
 //! `GET /ws`: the request with which a connection becomes a WebSocket.
 
-use descartes_rpc::{error::RpcError, service::RpcService};
+use descartes_rpc::{error::RpcError, meter::Rejection, service::RpcService};
 use futures_util::FutureExt;
 use http::{Response, request};
 use hyper::upgrade::OnUpgrade;
@@ -59,6 +59,7 @@ impl<S: RpcService> Server<S> {
         let refused =
             |code, why: &RpcError| Admission::Refused(Close::new(code, why.message().to_owned()));
         if link.full {
+            self.options.meter.rejected(Rejection::TooManyConnections);
             return refused(CloseCode::Overloaded, &refusal::full());
         }
         match self.identify(link, head).await {
@@ -67,10 +68,15 @@ impl<S: RpcService> Server<S> {
             Err(Refusal::Stranger(_)) if self.options.auth.is_some() => {
                 Admission::Login(link.caller.stranger().over(TRANSPORT))
             }
-            Err(refusal @ Refusal::TooManyLogins(_)) => {
-                refused(CloseCode::Overloaded, &refusal.error())
+            Err(refusal) => {
+                let error = refusal.error();
+                self.options.meter.refused(TRANSPORT, refusal.reason(), &error);
+                let code = match refusal {
+                    Refusal::TooManyLogins(_) => CloseCode::Overloaded,
+                    _ => CloseCode::Unauthenticated,
+                };
+                refused(code, &error)
             }
-            Err(refusal) => refused(CloseCode::Unauthenticated, &refusal.error()),
         }
     }
 }

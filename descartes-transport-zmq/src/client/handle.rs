@@ -198,6 +198,12 @@ impl ZmqClient {
         self.shared.waiting.load(Ordering::Relaxed)
     }
 
+    /// The same for who does not want to keep the client: to be asked again and again.
+    pub fn queued_command_counter(&self) -> impl Fn() -> usize + Send + Sync + use<> {
+        let waiting = Arc::clone(&self.shared.waiting);
+        move || waiting.load(Ordering::Relaxed)
+    }
+
     fn request_timeout(&self) -> Duration {
         Duration::from_secs(self.shared.config.request_timeout_secs)
     }

@@ -116,13 +116,17 @@ impl<S: RpcService> Language for AgentProtocol<S> {
     fn answer(&mut self, connection: &Connection, message: Bytes) -> Answering {
         let taken = match self.room.take(message.len()) {
             Ok(taken) => taken,
-            Err(error) => return Answering::Done(Some(refusal(&message, &error))),
+            Err(error) => {
+                self.peer.count_refusal(&error);
+                return Answering::Done(Some(refusal(&message, &error)));
+            }
         };
         let (outline, read) = read::message(&message);
         let mut asked = Asked::of(&outline);
         match read {
             Err(fault) => {
                 let error = fail::unread(&outline, fault);
+                self.peer.count_refusal(&error);
                 Answering::Done(Some(asked.failed(&error).encode()))
             }
             Ok(message) => {
@@ -143,6 +147,7 @@ impl<S: RpcService> Language for AgentProtocol<S> {
     }
 
     fn refuse(&mut self, error: RpcError) -> Bytes {
+        self.peer.count_refusal(&error);
         Asked::default().failed(&error).encode()
     }
 

@@ -10,6 +10,7 @@ use std::{
 use descartes_rpc::{
     auth::{Authenticator, Principal},
     error::{ErrorKind, RpcError},
+    meter::{AuthFailure, Connected, Rejection},
     peer::Peer,
     same_user::{SameUser, Stranger},
     socket_path::Claim,
@@ -287,11 +288,11 @@ impl Door for UnixListener {
 /// Lets connections in until the door is `closed`, and then those that had come by that time.
 async fn accept<D: Door, H: Host>(door: &D, shared: &Arc<Shared<H>>, closed: &CancellationToken) {
     let take = |(stream, address): (D::Stream, Option<SocketAddr>)| {
-        let Some((seat, permit)) = shared.admit(address) else { return };
+        let Some((seat, permit, connected)) = shared.admit(address) else { return };
         let connection = connection::<D, H>(Arc::clone(shared), stream, address, seat);
         shared.tasks.spawn(async move {
             connection.await;
-            drop(permit);
+            drop((permit, connected));
         });
     };
     let mut pause = ACCEPT_PAUSE.0;
@@ -359,6 +360,7 @@ async fn connection<D: Door, H: Host>(
                     auth.turned_away(&nobody, &no_credentials());
                 }
                 tracing::debug!(?address, %error, "no handshake");
+                shared.count_failed(&error);
                 return Ok(());
             }
         };
@@ -370,12 +372,14 @@ async fn connection<D: Door, H: Host>(
         match peer {
             Ok(peer) => {
                 seat.settle();
-                serve(&shared, socket, peer).await
+                serve(&shared, socket, peer.counted_by(shared.config.meter.clone())).await
             }
             // Who may not come in stays a newcomer, so that room is made of it first.
             Err(stranger) => {
+                let (why, error) = (Rejection::Unauthenticated, stranger.error());
+                shared.config.meter.refused(TRANSPORT, why, &error);
                 if let Some(auth) = &shared.config.auth {
-                    auth.turned_away(&nobody, &stranger.error());
+                    auth.turned_away(&nobody, &error);
                 }
                 tokio::select! {
                     () = shared.drain.cancelled() => Ok(()),
@@ -447,16 +451,38 @@ async fn serve<IO: Wire, H: Host>(
 impl<H> Shared<H> {
     /// A place for a new connection. Nothing can be said before the handshake to one that has
     /// none, so it is closed.
-    fn admit(&self, address: Option<SocketAddr>) -> Option<(Seat, OwnedSemaphorePermit)> {
+    fn admit(
+        &self,
+        address: Option<SocketAddr>,
+    ) -> Option<(Seat, OwnedSemaphorePermit, Connected)> {
+        let meter = &self.config.meter;
         let Ok(permit) = Arc::clone(&self.config.connections).try_acquire_owned() else {
+            meter.rejected(Rejection::TooManyConnections);
             tracing::debug!(?address, "refused a connection: there are too many");
             return None;
         };
         let Ok(seat) = self.registry.enter(address.map(|address| address.ip())) else {
+            meter.rejected(Rejection::TooManyConnections);
             tracing::debug!(?address, "refused a connection: its address has too many");
             return None;
         };
-        Some((seat, permit))
+        Some((seat, permit, meter.connected(self.config.counted_as)))
+    }
+
+    /// Counts a handshake that has failed, where that says something of the peer.
+    fn count_failed(&self, error: &HandshakeError) {
+        let meter = &self.config.meter;
+        match error {
+            HandshakeError::Io(_) | HandshakeError::Closed | HandshakeError::TimedOut(_) => {}
+            HandshakeError::Unauthenticated | HandshakeError::Later => {
+                meter.rejected(Rejection::Unauthenticated);
+            }
+            HandshakeError::Mechanism { ours, .. } if *ours == "PLAIN" => {
+                meter.rejected(Rejection::Unauthenticated);
+                meter.auth_failed(AuthFailure::NoCredentials);
+            }
+            _ => meter.rejected(Rejection::Malformed),
+        }
     }
 
     /// Waits for the connections, and cuts them when the time is over.

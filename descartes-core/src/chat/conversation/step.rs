@@ -86,6 +86,7 @@ impl Conversation {
     }
 
     pub(super) fn emit(&mut self, chunk: StreamChunk) {
+        self.watch(&chunk);
         let pressing =
             !matches!(chunk.body, ChunkBody::Text { .. } | ChunkBody::ToolUseInput { .. });
         self.step.pressing |= pressing && !matches!(chunk.body, ChunkBody::Thinking { .. });

@@ -170,6 +170,7 @@ impl Conversation {
         let Some(turn) = self.turn.as_mut().filter(|_| opened) else { return };
         let Some(prompt) = turn.prompt.take() else { return };
         let number = turn.number;
+        self.watch_prompt(number);
         self.tell(Input::Prompt { turn: number, prompt: &prompt });
     }
 

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use super::{After, SubscribeError, SubscribeRequest, Subscription};
 use crate::cursor::{Cursor, Position};
@@ -20,7 +21,8 @@ pub(in crate::journal) async fn open(
     let Place { position, gaps } = place(&shared, request.after, head)?;
     let begin = shared.store.identity().cursor(position);
     let filters: Arc<[_]> = request.topics.into();
-    let place = shared.waiters.add(Arc::clone(&filters));
+    let seen = Arc::new(AtomicU64::new(position.0));
+    let place = shared.waiters.add(Arc::clone(&filters), Arc::clone(&seen));
     let mut subscription = Subscription {
         shared,
         filters,
@@ -28,6 +30,7 @@ pub(in crate::journal) async fn open(
         sight: request.sight,
         skips: HashMap::new(),
         place,
+        seen,
         position,
         begin,
         history_end: Some(head),
