@@ -15,7 +15,7 @@ use crate::rig::daemon::{Daemon, Setup};
 use crate::rig::socket::Socket;
 use crate::rig::{Caller, parrot};
 use doors::{Door, Held, Places, doors};
-use table::{Call, OF_AGENTS, ROLES, SCOPES, calls, needed, needed_to_read};
+use table::{Call, OF_AGENTS, ROLES, SCOPES, calls, harmless, needed, needed_to_read};
 
 /// Somebody with credentials.
 struct Who {
@@ -67,11 +67,11 @@ impl Who {
 
     /// Calls every method, in earnest what it may not, and reads every topic.
     fn try_all(&self, door: &mut Door, world: &World) {
-        let harmless = |call: &Call| {
-            if self.has(needed(&call.method)) { call.harmless() } else { call.in_earnest.clone() }
+        let params = |call: &Call| {
+            if self.has(needed(&call.method)) { harmless() } else { call.in_earnest.clone() }
         };
         let said: Vec<(&str, Value)> =
-            world.calls.iter().map(|call| (&*call.method, harmless(call))).collect();
+            world.calls.iter().map(|call| (&*call.method, params(call))).collect();
         for ((method, _), answer) in said.iter().zip(door.answers(&said)) {
             let told = format!("{method} by {} over {}: {answer}", self.name, door.name);
             match needed(method).filter(|scope| !self.has(Some(scope))) {

@@ -103,11 +103,9 @@ pub(super) struct Call {
     pub(super) in_earnest: Value,
 }
 
-impl Call {
-    /// With a member that no method has: whoever may call it hears so, and nothing happens.
-    pub(super) fn harmless(&self) -> Value {
-        json!({"no_such_member": 1})
-    }
+/// Parameters with a member that no method has: whoever may call it hears so, and nothing happens.
+pub(super) fn harmless() -> Value {
+    json!({"no_such_member": 1})
 }
 
 /// A call of each method that `document` lists, on what `world` names.

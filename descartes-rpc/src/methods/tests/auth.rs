@@ -224,10 +224,7 @@ async fn nothing_that_is_made_outlives_the_credentials_that_made_it() {
     let token = owner.auth_token_create(params(asked)).await.unwrap();
     let asked = json!({"name": "ci", "scopes": ["*"], "expires_in_secs": 600});
     let key = owner.auth_key_create(params(asked)).await.unwrap();
-    let makers = [
-        (token.token.0, Some(token.expires_at.to_string())),
-        (key.key.0, key.expires_at.map(|end| end.to_string())),
-    ];
+    let makers = [(token.token.0, Some(token.expires_at)), (key.key.0, key.expires_at)];
     for (credentials, end) in makers {
         let mut maker = Stranger::connect(&rpc);
         maker.call("auth.login", json!({"token": credentials})).await;
