@@ -15,6 +15,7 @@ mod show;
 mod spawn;
 mod store;
 mod talk;
+mod top;
 mod wait;
 mod which;
 
@@ -64,6 +65,7 @@ async fn run(arguments: Arguments, output: &Output) -> Result<ExitCode, Failure>
     let command = match arguments.command {
         Command::Daemon { command } => return run_daemon(command, &reach, output).await,
         Command::Version => return show::version(&reach, output).await,
+        Command::Top(it) => return top::top(&reach, &it, output).await,
         Command::Doctor => return doctor::doctor(&reach, output).await,
         Command::Completions { shell } => return shell::completions(shell, output),
         Command::Man { to } => return shell::manual(&to),
@@ -110,6 +112,7 @@ async fn run(arguments: Arguments, output: &Output) -> Result<ExitCode, Failure>
         | Command::Completions { .. }
         | Command::Man { .. }
         | Command::Doctor
+        | Command::Top(_)
         | Command::Store { .. }
         | Command::Backup { .. } => {
             unreachable!("ran without a connection")

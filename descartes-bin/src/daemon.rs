@@ -33,6 +33,7 @@ use crate::directories::Directories;
 use crate::exit::Code;
 use crate::output::Output;
 use crate::transports;
+pub(crate) use container::found as in_container;
 pub(crate) use failure::Failure;
 #[cfg(feature = "zmq")]
 pub(crate) use failure::chain;

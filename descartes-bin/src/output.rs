@@ -8,7 +8,7 @@ use std::io::{self, Write};
 
 use serde::Serialize;
 
-pub(crate) use plain::is_plain;
+pub(crate) use plain::{fitted, is_plain, width};
 pub(crate) use table::Table;
 
 /// Where results go, and in which form.

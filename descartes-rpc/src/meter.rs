@@ -199,6 +199,12 @@ impl Meter {
         read
     }
 
+    /// All calls so far.
+    #[must_use]
+    pub fn calls(&self) -> u64 {
+        self.read().iter().map(Counted::calls).sum()
+    }
+
     fn of(&self, key: (&'static str, &'static str)) -> Arc<Counts> {
         if let Some(counts) = self.0.calls.read().unwrap_or_else(PoisonError::into_inner).get(&key)
         {
@@ -252,6 +258,7 @@ mod tests {
         assert_eq!((list.times[0], list.times[1], list.times[BUCKETS.len()]), (1, 1, 1));
         assert_eq!(list.took, Duration::from_micros(31_002_001));
         assert_eq!((unknown.method, unknown.calls()), (UNKNOWN, 1));
+        assert_eq!(meter.calls(), 4);
     }
 
     #[test]

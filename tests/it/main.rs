@@ -85,6 +85,8 @@ mod strangers;
 mod survive;
 /// `https://` and `wss://`: certificates from files, read anew while the daemon serves.
 mod tls;
+/// `descartes top` in a terminal: what is shown, and that the terminal is given back.
+mod top;
 /// Waiting for an end: with a limit, until cancelled, whoever holds the pipe.
 mod wait;
 /// ZeroMQ: known attacks, who subscribes, who never reads, batches, clients whose daemon is away.

@@ -12,6 +12,7 @@ pub(crate) mod parrot;
 pub(crate) mod processes;
 pub(crate) mod proxy;
 pub(crate) mod socket;
+pub(crate) mod terminal;
 pub(crate) mod websocket;
 pub(crate) mod zmtp;
 

@@ -7,6 +7,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use descartes_rpc::auth::Secret;
 
 use super::credentials::{KeyCommand, TokenCommand};
+use super::top::Order;
 
 /// Starts, follows and controls agents through the Descartes daemon
 #[derive(Debug, Parser)]
@@ -92,6 +93,8 @@ pub(super) enum Command {
     Rm(Rm),
     /// Forget agents that ended long ago
     Prune(Prune),
+    /// Show agents as they are now, each second anew, in a terminal; else print one table
+    Top(Top),
     /// Print what has happened
     Events(Events),
     /// Say how the daemon is
@@ -287,6 +290,16 @@ pub(super) struct Ps {
     /// Print their ids and nothing else
     #[arg(short, long)]
     pub(super) quiet: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Top {
+    /// Print one table and exit
+    #[arg(long)]
+    pub(super) once: bool,
+    /// What to sort by; a key of the same letter does it, too
+    #[arg(short, long, value_name = "WHAT", value_enum, default_value_t)]
+    pub(super) sort: Order,
 }
 
 #[derive(Debug, Args)]

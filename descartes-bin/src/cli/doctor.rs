@@ -2,14 +2,21 @@
 
 mod backends;
 mod daemon;
+mod exposure;
+mod files;
 mod finding;
 mod places;
+mod process;
 mod remotes;
 
+use std::path::Path;
 use std::process::ExitCode;
+
+use descartes_rpc::client::Client;
 
 use super::failure::Failure;
 use super::reach::Reach;
+use crate::config::Config;
 use crate::exit::Code;
 use crate::output::{Output, Table};
 use finding::{Finding, Grade};
@@ -38,9 +45,34 @@ pub(super) async fn doctor(reach: &Reach, output: &Output) -> Result<ExitCode, F
     if let Some(config) = &config {
         remotes::look(config, &mut findings).await;
     }
+    security(reach, config.as_ref(), client.as_ref(), &mut findings).await;
     print(&findings, output)?;
     let broken = findings.iter().any(|finding| finding.status == Grade::Broken);
     Ok(if broken { Code::Failed } else { Code::Done }.into())
+}
+
+/// Who could get at what: files, addresses, keys, the daemon's process.
+async fn security(
+    reach: &Reach,
+    config: Option<&Config>,
+    client: Option<&Client>,
+    findings: &mut Vec<Finding>,
+) {
+    if reach.is_local() {
+        if let Ok(directories) = reach.directories() {
+            files::kept(&directories, config, findings);
+        }
+        if let Some(config) = config {
+            files::configured(config, reach.has_secrets_in_file(config), findings);
+            exposure::configured(config, reach.in_container(), findings);
+        }
+        if let (Some(_), Ok(Some(endpoints))) = (client, reach.endpoints()) {
+            process::look(&Path::new("/proc").join(endpoints.pid.to_string()), findings);
+        }
+    }
+    if let Some(client) = client {
+        exposure::of_daemon(client, findings).await;
+    }
 }
 
 fn print(findings: &[Finding], output: &Output) -> Result<(), Failure> {

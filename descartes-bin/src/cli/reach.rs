@@ -8,6 +8,7 @@ use descartes_rpc::client::Client;
 use super::arguments::Hidden;
 use super::failure::Failure;
 use crate::config::{Config, ConfigError, Flags, Surroundings};
+use crate::daemon::in_container;
 use crate::directories::Directories;
 use crate::endpoints::Endpoints;
 
@@ -49,6 +50,20 @@ impl Reach {
     /// The configuration of a daemon that is started from here.
     pub(super) fn config(&self) -> Result<Config, ConfigError> {
         Config::load(&Flags::default(), &self.surroundings)
+    }
+
+    /// Whether secrets stand in the file of `config`: those that no variable gave.
+    pub(super) fn has_secrets_in_file(&self, config: &Config) -> bool {
+        let given = |name| self.surroundings.var(name).is_some();
+        let auth = &config.auth;
+        auth.jwt_secret.is_some() && !given("DESCARTES_AUTH__JWT_SECRET")
+            || auth.api_key.is_some() && !given("DESCARTES_AUTH__API_KEY")
+            || config.backends.values().any(|backend| !backend.env.0.is_empty())
+    }
+
+    /// Whether a daemon that is started from here is in a container.
+    pub(super) fn in_container(&self) -> bool {
+        in_container(&self.surroundings)
     }
 
     /// The remote that is called so in the configuration.

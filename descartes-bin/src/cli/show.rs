@@ -74,7 +74,11 @@ fn table(agents: &[Agent]) -> Table {
 /// How long ago `time` was, in its two largest units.
 fn age(time: &str, now: jiff::Timestamp) -> String {
     let Ok(time) = time.parse::<jiff::Timestamp>() else { return String::new() };
-    let secs = now.duration_since(time).as_secs().max(0);
+    duration(u64::try_from(now.duration_since(time).as_secs()).unwrap_or(0))
+}
+
+/// So many seconds, in their two largest units.
+pub(super) fn duration(secs: u64) -> String {
     let (days, hours, minutes) = (secs / 86_400, secs / 3600 % 24, secs / 60 % 60);
     match secs {
         0..60 => format!("{secs}s"),

@@ -16,6 +16,20 @@ pub struct Group {
     pub id: u32,
 }
 
+impl Group {
+    /// The users that the system lists in it, beside those whose own group it is.
+    #[must_use]
+    pub fn members(&self) -> Vec<String> {
+        members(&fs::read_to_string(GROUPS).unwrap_or_default(), self.id)
+    }
+
+    /// The group of that number.
+    #[cfg(test)]
+    pub(crate) fn of_number(id: u32) -> Option<Self> {
+        Some(Self { said: id.to_string(), id })
+    }
+}
+
 impl Setting for Group {
     fn read(value: &Value) -> Result<Self, Expected> {
         let found = match value {
@@ -41,6 +55,14 @@ fn named(table: &str, name: &str) -> Option<u32> {
     line.split(':').nth(2)?.parse().ok()
 }
 
+/// The members of the group `id` in `table`.
+fn members(table: &str, id: u32) -> Vec<String> {
+    let is_it = |line: &&str| line.split(':').nth(2).and_then(|it| it.parse().ok()) == Some(id);
+    let members = table.lines().find(is_it).and_then(|line| line.split(':').nth(3));
+    let names = members.unwrap_or_default().split(',').map(str::trim);
+    names.filter(|name| !name.is_empty()).map(str::to_owned).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -49,6 +71,8 @@ mod tests {
     fn a_group_is_found_by_its_name_and_by_its_number() {
         let table = "root:x:0:\n# a word\nstaff:x:50:ann,bob\n";
         assert_eq!((named(table, "staff"), named(table, "sta")), (Some(50), None));
+        assert_eq!(members(table, 50), ["ann", "bob"]);
+        assert_eq!((members(table, 0), members(table, 9)), (Vec::new(), Vec::new()));
         let read = |value: &Value| Group::read(value).map(|group| group.id);
         assert_eq!(read(&Value::Integer(7)), Ok(7));
         assert_eq!(read(&Value::Word("7".to_owned())), Ok(7));

@@ -8,7 +8,7 @@ use crate::config::Surroundings;
 const ALL_USERS: [&str; 3] = ["0", "0", "4294967295"];
 
 /// Whether this looks like a container (DESIGN section 5).
-pub(super) fn found(surroundings: &Surroundings) -> bool {
+pub(crate) fn found(surroundings: &Surroundings) -> bool {
     let map = fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
     std::process::id() == 1
         || surroundings.var("KUBERNETES_SERVICE_HOST").is_some()

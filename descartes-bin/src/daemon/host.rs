@@ -71,8 +71,8 @@ impl Host {
         let transports = Transports::default();
         let mut about = about(plan);
         about.transports = transports.clone();
-        about.usage =
-            Some(usage::probe(plan.began, Arc::clone(connections), plan.shared_connections()));
+        let room = (Arc::clone(connections), plan.shared_connections());
+        about.usage = Some(usage::probe(plan.began, room, plan.meter.clone()));
         about.auth = plan.auth.clone();
         about.shutdown = Some(shutdown);
         about.reload = Some(reload);

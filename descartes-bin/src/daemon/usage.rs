@@ -4,6 +4,7 @@ use std::fs;
 use std::sync::Arc;
 use std::time::Instant;
 
+use descartes_rpc::meter::Meter;
 use descartes_rpc::router::UsageProbe;
 use descartes_rpc::wire::system::SystemUse;
 use rustix::param::page_size;
@@ -13,7 +14,11 @@ use tokio::sync::Semaphore;
 const MIB: f64 = 1024.0 * 1024.0;
 
 /// Measures this process. Its connections are the permits that are missing of `most`.
-pub(super) fn probe(began: Instant, connections: Arc<Semaphore>, most: usize) -> UsageProbe {
+pub(super) fn probe(
+    began: Instant,
+    (connections, most): (Arc<Semaphore>, usize),
+    meter: Meter,
+) -> UsageProbe {
     Arc::new(move || {
         let mut usage = SystemUse::default();
         usage.uptime_secs = began.elapsed().as_secs();
@@ -21,6 +26,7 @@ pub(super) fn probe(began: Instant, connections: Arc<Semaphore>, most: usize) ->
         usage.cpu_usage_percent = Some(cpu_secs() / began.elapsed().as_secs_f64() * 100.0);
         usage.active_connections =
             u64::try_from(most.saturating_sub(connections.available_permits())).unwrap_or(0);
+        usage.calls = Some(meter.calls());
         usage
     })
 }

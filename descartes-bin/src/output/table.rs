@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use super::width;
+
 /// Between two columns.
 const GAP: &str = "  ";
 
@@ -24,7 +26,7 @@ impl Table {
         let columns = self.rows.first().map_or(0, Vec::len);
         let widest = |column: usize| {
             let cells = self.rows.iter().filter_map(|row| row.get(column));
-            cells.map(|cell| cell.chars().count()).max().unwrap_or(0)
+            cells.map(|cell| width(cell)).max().unwrap_or(0)
         };
         (0..columns).map(widest).collect()
     }
@@ -35,8 +37,9 @@ impl fmt::Display for Table {
         let widths = self.widths();
         for row in &self.rows {
             let mut line = String::new();
-            for (cell, width) in row.iter().zip(&widths) {
-                line.push_str(&format!("{cell:width$}{GAP}"));
+            for (cell, widest) in row.iter().zip(&widths) {
+                let room = " ".repeat(widest - width(cell));
+                line.extend([cell, &*room, GAP]);
             }
             writeln!(f, "{}", line.trim_end())?;
         }
@@ -52,7 +55,7 @@ mod tests {
     fn columns_are_as_wide_as_their_widest_cell_and_lines_have_no_tail() {
         let mut table = Table::new(["ID", "NAME", "EXIT"]);
         table.row(["1", "grüße", ""].map(str::to_owned));
-        table.row(["22", "b", "0"].map(str::to_owned));
-        assert_eq!(table.to_string(), "ID  NAME   EXIT\n1   grüße\n22  b      0\n");
+        table.row(["22", "名", "0"].map(str::to_owned));
+        assert_eq!(table.to_string(), "ID  NAME   EXIT\n1   grüße\n22  名     0\n");
     }
 }

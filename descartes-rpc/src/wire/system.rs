@@ -95,6 +95,8 @@ shape! {
         cpu_usage_percent?: f64,
         /// Connections that are open.
         active_connections: u64,
+        /// Calls that were answered since the start, whatever with.
+        calls?: u64,
     }
 }
 

@@ -104,6 +104,11 @@ pub(crate) fn eventually(what: &str, mut settled: impl FnMut() -> bool) {
     }
 }
 
+/// What a process is at, as the kernel says it: `T` is stopped.
+pub(crate) fn state(pid: u32) -> Option<char> {
+    stat(pid).map(|stat| stat.state)
+}
+
 struct Stat {
     state: char,
     parent: u32,
