@@ -95,7 +95,7 @@ async fn who_may_come_again_is_not_told_that_its_credentials_are_wrong() {
         ZmtpSocket::connect_plain(theirs, SocketType::Dealer, limits, &shown),
     );
     assert!(matches!(server, Err(HandshakeError::Later)));
-    let lost = client.err().expect("it is not let in");
+    let lost = client.expect_err("it is not let in");
     assert!(!matches!(lost, HandshakeError::Refused(_)), "libzmq would give up: {lost:?}");
 }
 
