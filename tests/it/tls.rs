@@ -26,7 +26,7 @@ impl Pair {
     fn new() -> Self {
         let names = ["localhost".to_owned(), "127.0.0.1".to_owned()];
         let made = generate_simple_self_signed(names).expect("a certificate");
-        Self::of(made)
+        Self::of(&made)
     }
 
     fn expired() -> Self {
@@ -34,10 +34,10 @@ impl Pair {
         params.not_after = date_time_ymd(1999, 1, 1);
         let signing_key = KeyPair::generate().expect("a key");
         let cert = params.self_signed(&signing_key).expect("a certificate");
-        Self::of(CertifiedKey { cert, signing_key })
+        Self::of(&CertifiedKey { cert, signing_key })
     }
 
-    fn of(made: CertifiedKey<KeyPair>) -> Self {
+    fn of(made: &CertifiedKey<KeyPair>) -> Self {
         Self { certificate: made.cert.pem(), key: made.signing_key.serialize_pem() }
     }
 
