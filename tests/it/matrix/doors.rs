@@ -32,8 +32,11 @@ pub(super) struct Held {
 /// One way, used as somebody.
 pub(super) struct Door {
     pub(super) name: &'static str,
-    answers: Box<dyn FnMut(&[(&str, Value)]) -> Vec<Value> + Send>,
+    answers: Box<Answers>,
 }
+
+/// Makes calls, and gives what each is answered with.
+type Answers = dyn FnMut(&[(&str, Value)]) -> Vec<Value> + Send;
 
 impl Door {
     fn of(
