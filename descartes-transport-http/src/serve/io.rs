@@ -47,6 +47,8 @@ impl WatchedStream {
         let left = long_head.left()?;
         while !left.is_empty() {
             match Pin::new(&mut *wire).poll_write(cx, left) {
+                // Hyper takes that for the end that it is.
+                Poll::Ready(Ok(0)) => return Some(Poll::Ready(Ok(0))),
                 Poll::Ready(Ok(written)) => left.advance(written),
                 Poll::Ready(Err(error)) => return Some(Poll::Ready(Err(error))),
                 Poll::Pending => return Some(Poll::Pending),
