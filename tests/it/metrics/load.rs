@@ -48,7 +48,7 @@ fn agents(socket: &mut Socket) {
     let ended = spawn(socket, &parrot(&["say", "0123456789", "exit", "0"]));
     wait(socket, &ended);
     let lives = spawn(socket, &parrot(&["forever"]));
-    socket.ok("agent.restart", json!({"agent_id": lives, "force": true}));
+    socket.ok("agent.restart", json!({"agent_id": lives, "grace_secs": 0}));
     let batch = json!({"agent_ids": [lives, "nobody"], "command": "status"});
     socket.ok("agent.batch", batch);
     let batch = json!({"agent_ids": [lives], "command": "kill", "dry_run": true});
