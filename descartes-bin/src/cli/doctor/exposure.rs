@@ -55,12 +55,16 @@ fn doors(config: &Config, contained: bool, findings: &mut Vec<Finding>) {
         let Port::Number(number) = door.port else { continue };
         let at = format!("{}:{number}", door.address);
         let beyond = !door.address.is_loopback();
+        let encrypted = door.feature == "http" && config.server.tls_cert.is_some();
         findings.push(match () {
             () if is_metrics && config.server.metrics_public => {
                 let finding = format!("{at}: numbers are for anyone who gets there");
                 let advice = "turn [server] metrics_public off, or let only Prometheus get there";
                 let grade = if beyond { Grade::Warning } else { Grade::Note };
                 Finding::new(grade, check, finding, advice)
+            }
+            () if config.auth.enabled && beyond && encrypted => {
+                Finding::ok(check, format!("{at}: other machines, over TLS, with a key or token"))
             }
             () if config.auth.enabled && beyond => {
                 let finding = format!("{at}: other machines, with a key or token");
