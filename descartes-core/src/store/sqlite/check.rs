@@ -126,6 +126,9 @@ fn everything(conn: &Connection, dir: &Path, secrets: Option<&Path>, report: &mu
         }
         Err(failure) => report.damage(connection::DATABASE, told(&failure)),
     }
+    if conn.is_readonly("main").unwrap_or(false) {
+        report.damage(connection::DATABASE, "its head says that it may not be written");
+    }
     if let Err(failure) = schema::check(conn) {
         report.damage(connection::DATABASE, told(&failure));
     }
