@@ -347,7 +347,7 @@ fn mistakes_in_backends_are_refused_with_their_place() {
         (
             "[backends.x]\nenv = ['A']\n",
             "2:7: `backends.x.env` should be a table of texts in the file, their names without \
-             `=`, not an array",
+             `=`, not what it is",
         ),
         (
             "[backends.x]\npass_env = ['A*B']\n",
