@@ -24,10 +24,6 @@ pub(super) struct Shown {
 /// What a client shows, and whom it believes.
 #[derive(Default)]
 struct Means {
-    #[cfg_attr(
-        not(any(feature = "http", feature = "zmq")),
-        expect(dead_code, reason = "the socket knows its callers")
-    )]
     token: Option<Secret>,
     /// A file of certificates, which only those read that need it.
     #[cfg_attr(not(feature = "http"), expect(dead_code, reason = "nothing else speaks TLS"))]
@@ -244,6 +240,7 @@ fn over_zmq(url: &str, _token: Option<Secret>) -> Result<Client, Failure> {
 
 /// Somebody is waiting at a terminal: a daemon that restarts is waited for, but not for minutes,
 /// and one that says that it stops is believed.
+#[cfg(any(feature = "http", feature = "unix", feature = "zmq"))]
 fn patience() -> descartes_rpc::client::Reconnect {
     descartes_rpc::client::Reconnect { attempts: 8, restarts: false, ..Default::default() }
 }

@@ -37,7 +37,12 @@ pub(crate) struct Given(Mutex<Vec<(String, Socket)>>);
 /// One of them.
 #[derive(Debug)]
 enum Socket {
+    #[cfg_attr(
+        not(any(feature = "http", feature = "zmq", feature = "metrics")),
+        expect(dead_code, reason = "nobody of this build takes one")
+    )]
     Tcp(Arc<TcpListener>),
+    #[cfg_attr(not(feature = "unix"), expect(dead_code, reason = "nobody of this build takes one"))]
     Unix(Arc<UnixListener>),
 }
 
@@ -79,6 +84,7 @@ impl Given {
     }
 
     /// The TCP socket of this name, if one was given.
+    #[cfg(any(feature = "http", feature = "zmq", feature = "metrics"))]
     pub(crate) fn tcp(&self, name: &str) -> Option<Arc<TcpListener>> {
         match self.take(name)? {
             Socket::Tcp(listener) => Some(listener),
@@ -87,6 +93,7 @@ impl Given {
     }
 
     /// The Unix socket of this name, if one was given.
+    #[cfg(feature = "unix")]
     pub(crate) fn unix(&self, name: &str) -> Option<Arc<UnixListener>> {
         match self.take(name)? {
             Socket::Unix(listener) => Some(listener),

@@ -65,7 +65,7 @@ impl Opening {
 
     /// What requests come over once hands are shaken; nothing when that came to nothing.
     #[cfg(not(feature = "tls"))]
-    #[expect(clippy::unused_async, clippy::unused_self, reason = "as with TLS")]
+    #[expect(clippy::unused_async, reason = "as with TLS")]
     pub(super) async fn open(
         &self,
         stream: TcpStream,
