@@ -17,8 +17,9 @@ MARGIN_BYTES = 48 * 1024 * 1024
 MARGIN_PER_ROUND = 256 * 1024
 # Rounds of one process until a trend can be told from caches that fill.
 TREND_ROUNDS = 24
-# The store keeps up to two readers open once it has needed them.
-POOLED = {"fd journal.db": 2, "fd journal.db-wal": 2}
+# The store keeps up to two readers open once it has needed them; of four that were closed SQLite
+# keeps the descriptor of the database for the next ones, because closing it would end its locks.
+POOLED = {"fd journal.db": 4, "fd journal.db-wal": 2}
 GAUGES = ["descartes_tasks", "subscriptions_active", "agents_active", "approvals_pending",
           "agents_blocked_on_output"]
 
