@@ -9,7 +9,7 @@ use rusqlite::{Connection, TransactionBehavior};
 
 use super::failure::Failure;
 use super::schema::{self, Found};
-use super::sums::{EPOCHS, META, number, summed, text};
+use super::sums::{self, EPOCHS, META, number, summed, text};
 use super::topics::TopicRow;
 use super::witness::{Seen, Witness};
 use super::{Durability, connection};
@@ -17,8 +17,9 @@ use crate::cursor::Position;
 use crate::event::PreviousEnd;
 use crate::store::StoreIdentity;
 
-/// Bytes of a database whose structure is checked whenever it is opened: that takes about 50 ms.
-/// In a larger one readers notice rows that are missing, and `check` looks at everything.
+/// Bytes of a database whose structure and rows are checked whenever it is opened: that takes about
+/// 50 ms. In a larger one readers notice rows that are missing, as far as their keys tell, and `check`
+/// looks at everything.
 const CHECKED_BYTES: u64 = 8 << 20;
 
 /// Why a store could not be opened.
@@ -97,7 +98,7 @@ pub(super) struct Opened {
     pub(super) lock: File,
 }
 
-/// Opens or makes the store in `dir`: no scan, no check of what is inside.
+/// Opens or makes the store in `dir`. What is inside is looked at only where that is little.
 pub(super) fn open(dir: &Path, durability: Durability) -> Result<Opened, OpenError> {
     let lock = lock(dir)?;
     let database = dir.join(connection::DATABASE);
@@ -105,10 +106,14 @@ pub(super) fn open(dir: &Path, durability: Durability) -> Result<Opened, OpenErr
     let failed = |failure: Failure| open_error(dir, failure);
     prepare(dir)?;
     let mut conn = connection::writer(dir, durability).map_err(|error| failed(error.into()))?;
-    if database.metadata().is_ok_and(|meta| meta.len() <= CHECKED_BYTES) {
+    let is_small = database.metadata().is_ok_and(|meta| meta.len() <= CHECKED_BYTES);
+    if is_small {
         schema::structure(&conn).map_err(failed)?;
     }
     schema::check(&conn).map_err(failed)?;
+    if is_small {
+        sums::verify_all(&conn).map_err(failed)?;
+    }
     let seen = Seen::read(dir);
     let (identity, commits) = identify(&mut conn, durability, seen).map_err(failed)?;
     let witness = Witness::of(dir);

@@ -248,3 +248,28 @@ async fn a_database_that_was_cut_to_less_than_a_head_is_not_taken_for_a_new_one(
         assert!(!report.is_whole(), "{length} bytes: {report:?}");
     }
 }
+
+/// A key that is another one may still stand in its order: then no reader of its range would come by
+/// its row, and nobody would miss it.
+#[tokio::test]
+async fn a_row_that_nobody_would_find_any_more_is_noticed() {
+    let dir = folder();
+    small(dir.path(), true).await;
+    let (whole, database) = (files(dir.path()), PathBuf::from("journal.db"));
+    let expected = all(dir.path()).await.expect("it can be read");
+    let bytes = &whole[&database];
+    let mut tally = Tally::default();
+    for start in memchr::memmem::find_iter(bytes, b"state") {
+        for at in start..start + 5 {
+            let mut harmed = whole.clone();
+            harmed.insert(database.clone(), flipped(bytes, at));
+            tally.note(&harmed, &expected, &format!("a key at {at}")).await;
+        }
+    }
+    for length in bytes.len() - 16..bytes.len() {
+        let mut harmed = whole.clone();
+        harmed.get_mut(&database).unwrap().truncate(length);
+        tally.note(&harmed, &expected, &format!("cut to {length}")).await;
+    }
+    assert!(tally.refused >= 20, "{tally:?}");
+}
