@@ -113,7 +113,8 @@ pub struct Server {
     pub metrics_addr: IpAddr,
     /// The port of the page of numbers.
     pub metrics_port: Port,
-    /// Whether anyone who reaches it may read it; else only who may be let in without credentials.
+    /// Whether anyone who reaches it may read it; else who may be let in without credentials, and who
+    /// has the scope `metrics`.
     pub metrics_public: bool,
     /// Connections in all.
     pub max_connections: u64,

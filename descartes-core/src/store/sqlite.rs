@@ -111,9 +111,9 @@ pub struct SqliteStore {
 impl SqliteStore {
     /// Opens the store in `dir`, or makes it, its files readable by this user only.
     ///
-    /// Blocks for some milliseconds. The structure of a database up to 8 MiB is checked; of a larger
-    /// one nothing is, however much is stored. A store of an earlier format is brought up to date,
-    /// which takes as long as reading its database.
+    /// Blocks for some milliseconds. The structure and the rows of a database up to 8 MiB are
+    /// checked; of a larger one nothing is, however much is stored. A store of an earlier format is
+    /// brought up to date, which takes as long as reading its database.
     ///
     /// # Errors
     /// When somebody else has it open, when a later version wrote it, when it is damaged, or when
