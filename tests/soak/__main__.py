@@ -224,6 +224,8 @@ def main():
     parser.add_argument("--rest", type=float, default=0, help="seconds of quiet after each round")
     parser.add_argument("--steady", type=int, default=STEADY, help="rounds between two restarts")
     arguments = parser.parse_args()
+    # Who is asked to end ends its daemon.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     print(f"seed {arguments.seed}", flush=True)
     with tempfile.TemporaryDirectory(prefix="descartes-soak-") as home:
         soak = Soak(Stage(home), arguments)

@@ -9,6 +9,9 @@ import time
 # Patience until everything is back: threads of the runtime live on for ten seconds, the slowest
 # wait of the daemon that is not one of its callers' is a minute.
 PATIENCE = 90
+# Threads of the runtime end after ten seconds without work, and a look is work for one or two of
+# them, in turn: who looks all the time sees all of them for ever.
+IDLE = 12
 # How much more memory than after the warm round is no leak: caches that are not yet full, and what
 # the allocator keeps of bursts.
 MARGIN_BYTES = 48 * 1024 * 1024
@@ -116,9 +119,10 @@ def settle(daemon, before):
     while True:
         now = look(daemon)
         more = excess(before, now)
-        if not more or time.monotonic() - began > PATIENCE:
+        waited = time.monotonic() - began
+        if not more or waited > PATIENCE:
             return now, more
-        time.sleep(0.5)
+        time.sleep(0.5 if waited < 3 else IDLE)
 
 
 def still(daemon):
@@ -126,7 +130,7 @@ def still(daemon):
     began, last = time.monotonic(), None
     while time.monotonic() - began < PATIENCE:
         now = look(daemon)
-        if now == last and time.monotonic() - began > 12:
+        if now == last and time.monotonic() - began > IDLE:
             return now
         last = now
         time.sleep(1)
