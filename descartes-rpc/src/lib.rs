@@ -1,7 +1,9 @@
 //! JSON-RPC 2.0 in front of a Descartes: messages, methods, subscriptions, authorisation, client.
 
+pub mod accept;
 mod audit;
 pub mod auth;
+mod bounded_map;
 pub mod client;
 pub mod codec;
 pub mod connection;

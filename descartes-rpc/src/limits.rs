@@ -24,6 +24,13 @@ pub const JSON_DEPTH: u32 = 128;
 /// Unknown members of a request object, which are ignored but must not occur twice.
 pub const UNKNOWN_MEMBERS: usize = 16;
 
+/// Connections that wait in a backlog, where a transport can say how many, and that are still taken
+/// when the door is closed: as many as there may be in all. The kernel has a bound of its own
+/// (`net.core.somaxconn`).
+pub const BACKLOG: u32 = 4096;
+/// Shortest and longest pause of an accept loop after an error such as `EMFILE`.
+pub const ACCEPT_PAUSE: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(1));
+
 /// Calls at work on one connection.
 pub const CALLS_PER_CONNECTION: usize = 64;
 /// Control calls at work on one connection, beside the others.
@@ -67,8 +74,8 @@ pub const SLOT_QUEUE: usize = 1024;
 pub const SLOT_WAIT: Duration = Duration::from_secs(30);
 /// Waiting calls in all.
 pub const WAITS: usize = 8192;
-/// Principals whose rate of calls is told apart: more are counted as one.
-pub const RATE_PRINCIPALS: usize = 10_000;
+/// Principals whose rate of calls, or whose connections, are told apart: more are counted as one.
+pub const PRINCIPALS: usize = 10_000;
 /// Milliseconds after which somebody who is on too many connections may try again; when one of them
 /// ends is theirs to say.
 pub(crate) const CROWD_RETRY_MILLIS: u64 = 1000;

@@ -1,7 +1,6 @@
 //! Failed logins are slowed, for each address apart.
 
 use std::{
-    collections::HashMap,
     net::{IpAddr, Ipv6Addr, SocketAddr},
     sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
@@ -10,6 +9,7 @@ use std::{
 use tokio::time::Instant;
 
 use crate::{
+    bounded_map::{BoundedMap, Memory, Place},
     error::RpcError,
     limits::{
         FAILURE_ADDRESSES, FAILURE_MEMORY, FAILURE_PAUSE, FAILURE_PAUSE_MOST, FAILURES_WAITING,
@@ -21,8 +21,8 @@ use crate::{
 const KEY: &str = "auth.failed_logins";
 
 /// What every failed login costs.
-#[derive(Debug, Default)]
-pub(super) struct Throttle(Mutex<HashMap<Source, Failures>>);
+#[derive(Debug)]
+pub(super) struct Throttle(Mutex<BoundedMap<Source, Failures>>);
 
 /// Whose failures are counted together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -30,21 +30,25 @@ enum Source {
     Address(IpAddr),
     /// A socket of this machine.
     Local,
-    /// Those for whom there is no room of their own.
-    Others,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 struct Failures {
     count: u32,
     waiting: u32,
-    last: Instant,
+    last: Option<Instant>,
 }
 
 /// A failed login that waits for its answer.
 struct Waiting<'a> {
     throttle: &'a Throttle,
-    source: Source,
+    place: Place<Source>,
+}
+
+impl Default for Throttle {
+    fn default() -> Self {
+        Self(Mutex::new(BoundedMap::new(FAILURE_ADDRESSES)))
+    }
 }
 
 impl Throttle {
@@ -62,48 +66,43 @@ impl Throttle {
 
     /// Waits for as long as a failed login of `address` has to.
     pub(super) async fn pay(&self, address: Option<&str>) {
-        let source = Source::of(address);
-        let (source, pause) = self.fail(source);
-        let _waiting = Waiting { throttle: self, source };
+        let (place, pause) = self.fail(Source::of(address));
+        let _waiting = Waiting { throttle: self, place };
         tokio::time::sleep(pause).await;
     }
 
     /// Counts a failure and says how long its answer waits.
-    fn fail(&self, source: Source) -> (Source, Duration) {
+    fn fail(&self, source: Source) -> (Place<Source>, Duration) {
         let mut all = self.lock();
         let now = Instant::now();
-        if all.len() >= FAILURE_ADDRESSES {
-            all.retain(|_, failures| !failures.is_forgotten(now));
-        }
-        let room = all.len() < FAILURE_ADDRESSES || all.contains_key(&source);
-        let source = if room { source } else { Source::Others };
-        let fresh = Failures { count: 0, waiting: 0, last: now };
-        let failures = all.entry(source).or_insert(fresh);
-        if failures.is_forgotten(now) {
+        let place = all.place(&source, now);
+        let failures = all.at(&place);
+        if failures.is_over(now) {
             failures.count = 0;
         }
         failures.count = failures.count.saturating_add(1);
         failures.waiting += 1;
-        failures.last = now;
-        (source, pause(failures.count))
+        failures.last = Some(now);
+        (place, pause(failures.count))
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<Source, Failures>> {
+    fn lock(&self) -> MutexGuard<'_, BoundedMap<Source, Failures>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
-        if let Some(failures) = self.throttle.lock().get_mut(&self.source) {
-            failures.waiting = failures.waiting.saturating_sub(1);
-        }
+        let mut all = self.throttle.lock();
+        let failures = all.at(&self.place);
+        failures.waiting = failures.waiting.saturating_sub(1);
     }
 }
 
-impl Failures {
-    fn is_forgotten(&self, now: Instant) -> bool {
-        self.waiting == 0 && now.duration_since(self.last) > FAILURE_MEMORY
+impl Memory for Failures {
+    fn is_over(&self, now: Instant) -> bool {
+        let is_old = |last| now.duration_since(last) > FAILURE_MEMORY;
+        self.waiting == 0 && self.last.is_none_or(is_old)
     }
 }
 
@@ -200,6 +199,6 @@ mod tests {
             let address = format!("{}:1", std::net::Ipv4Addr::from_bits(host + (10 << 24)));
             throttle.pay(Some(&address)).await;
         }
-        assert!(throttle.lock().len() <= FAILURE_ADDRESSES + 1);
+        assert!(throttle.lock().len() <= FAILURE_ADDRESSES);
     }
 }

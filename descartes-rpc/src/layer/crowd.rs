@@ -1,14 +1,18 @@
 //! On how many connections one principal may be.
 
-use std::{
-    collections::HashMap,
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, Ordering},
-    },
+use std::sync::{
+    Arc, Mutex, MutexGuard, PoisonError,
+    atomic::{AtomicU64, Ordering},
 };
 
-use crate::{connection::Connection, error::RpcError, limits::CROWD_RETRY_MILLIS};
+use tokio::time::Instant;
+
+use crate::{
+    bounded_map::{BoundedMap, Memory, Place},
+    connection::Connection,
+    error::RpcError,
+    limits::{CROWD_RETRY_MILLIS, PRINCIPALS},
+};
 
 /// The configuration key that errors name.
 const KEY: &str = "limits.connections_per_principal";
@@ -26,11 +30,26 @@ pub struct Crowd {
 }
 
 /// On how many connections each principal is; who is on none is not here.
+#[derive(Debug)]
+struct Seated(Mutex<BoundedMap<Box<str>, Count>>);
+
 #[derive(Debug, Default)]
-struct Seated(Mutex<HashMap<Box<str>, u64>>);
+struct Count(u64);
+
+impl Memory for Count {
+    fn is_over(&self, _now: Instant) -> bool {
+        self.0 == 0
+    }
+}
+
+impl Default for Seated {
+    fn default() -> Self {
+        Self(Mutex::new(BoundedMap::new(PRINCIPALS)))
+    }
+}
 
 impl Seated {
-    fn lock(&self) -> MutexGuard<'_, HashMap<Box<str>, u64>> {
+    fn lock(&self) -> MutexGuard<'_, BoundedMap<Box<str>, Count>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -52,13 +71,15 @@ impl Crowd {
 
     fn seat(&self, principal: &str, most: u64) -> Result<Seat, RpcError> {
         let mut seated = self.seated.lock();
-        let count = seated.entry(principal.into()).or_default();
+        let place = seated.place(principal, Instant::now());
+        let count = &mut seated.at(&place).0;
         if *count >= most {
             let error = RpcError::exhausted(KEY, *count, most).hint("close another connection");
             return Err(error.with("retry_after_ms", CROWD_RETRY_MILLIS));
         }
         *count += 1;
-        Ok(Seat { seated: Arc::clone(&self.seated), principal: principal.into() })
+        drop(seated);
+        Ok(Seat { seated: Arc::clone(&self.seated), principal: principal.into(), place })
     }
 }
 
@@ -67,6 +88,7 @@ impl Crowd {
 pub(crate) struct Seat {
     seated: Arc<Seated>,
     principal: Box<str>,
+    place: Place<Box<str>>,
 }
 
 impl Seat {
@@ -78,12 +100,9 @@ impl Seat {
 impl Drop for Seat {
     fn drop(&mut self) {
         let mut seated = self.seated.lock();
-        if let Some(count) = seated.get_mut(&self.principal) {
-            *count -= 1;
-            if *count == 0 {
-                seated.remove(&self.principal);
-            }
-        }
+        let count = &mut seated.at(&self.place).0;
+        *count = count.saturating_sub(1);
+        seated.tidy(&self.place, Instant::now());
     }
 }
 
@@ -108,7 +127,7 @@ mod tests {
         assert!(crowd.count(&connections[0], "bob").is_ok());
         assert!(crowd.count(&connections[3], "ann").is_ok());
         drop(connections);
-        assert!(crowd.seated.lock().is_empty());
+        assert_eq!(crowd.seated.lock().len(), 0);
     }
 
     #[test]

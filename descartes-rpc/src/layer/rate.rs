@@ -1,7 +1,6 @@
 //! How often one principal may call.
 
 use std::{
-    collections::HashMap,
     sync::{
         Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -11,7 +10,11 @@ use std::{
 
 use tokio::time::Instant;
 
-use crate::{error::RpcError, limits::RATE_PRINCIPALS};
+use crate::{
+    bounded_map::{BoundedMap, Memory},
+    error::RpcError,
+    limits::PRINCIPALS,
+};
 
 /// The configuration key that errors name.
 const KEY: &str = "limits.rate_per_second";
@@ -45,11 +48,26 @@ pub struct Rates {
     state: Mutex<State>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct State {
     limit: Option<RateLimit>,
-    /// When each principal will have used up what it has called; those in the past count nothing.
-    paid_until: HashMap<Box<str>, Instant>,
+    callers: BoundedMap<Box<str>, PaidUntil>,
+}
+
+/// When a principal will have used up what it has called; in the past, or never, counts nothing.
+#[derive(Debug, Default)]
+struct PaidUntil(Option<Instant>);
+
+impl Memory for PaidUntil {
+    fn is_over(&self, now: Instant) -> bool {
+        self.0.is_none_or(|until| until <= now)
+    }
+}
+
+impl Default for State {
+    fn default() -> Self {
+        Self { limit: None, callers: BoundedMap::new(PRINCIPALS) }
+    }
 }
 
 impl Rates {
@@ -67,11 +85,11 @@ impl Rates {
         }
         let (now, mut state) = (Instant::now(), self.lock());
         let Some(limit) = state.limit else { return Ok(()) };
-        let paid_until = state.of(principal, now);
-        let from = (*paid_until).max(now);
+        let paid_until = state.callers.of(principal, now);
+        let from = paid_until.0.map_or(now, |until| until.max(now));
         let early = (from - now).saturating_sub(limit.ahead());
         if early.is_zero() {
-            *paid_until = from + limit.interval();
+            paid_until.0 = Some(from + limit.interval());
             return Ok(());
         }
         let wait = u64::try_from(early.as_millis()).unwrap_or(u64::MAX).saturating_add(1);
@@ -81,19 +99,6 @@ impl Rates {
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl State {
-    /// The time of `principal`. Where too many call at once, those that came last share one.
-    fn of(&mut self, principal: &str, now: Instant) -> &mut Instant {
-        if !self.paid_until.contains_key(principal) && self.paid_until.len() >= RATE_PRINCIPALS {
-            self.paid_until.retain(|_, until| *until > now);
-        }
-        let is_room = self.paid_until.len() < RATE_PRINCIPALS;
-        let is_known = is_room || self.paid_until.contains_key(principal);
-        let name = if is_known { principal } else { "" };
-        self.paid_until.entry(name.into()).or_insert(now)
     }
 }
 
@@ -147,13 +152,13 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn many_names_take_no_more_memory_than_is_bounded() {
         let rates = rates(1, 1);
-        for number in 0..RATE_PRINCIPALS + 100 {
+        for number in 0..PRINCIPALS + 100 {
             drop(rates.count(&number.to_string()));
         }
-        assert!(rates.lock().paid_until.len() <= RATE_PRINCIPALS + 1);
+        assert!(rates.lock().callers.len() <= PRINCIPALS);
         assert!(rates.count("one more").is_err(), "those that are too many share one");
         tokio::time::advance(Duration::from_secs(2)).await;
         assert!(rates.count("one more").is_ok());
-        assert_eq!(rates.lock().paid_until.len(), 1, "who calls no more is forgotten");
+        assert_eq!(rates.lock().callers.len(), 1, "who calls no more is forgotten");
     }
 }
