@@ -6,6 +6,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use descartes_rpc::accept::accept;
 use descartes_rpc::client::{Connect, FrameIo};
 use descartes_rpc::codec::LineCodec;
 use descartes_rpc::connection::{ConnectionLimits, serve_connection};
@@ -24,20 +25,17 @@ use tokio_util::codec::Framed;
 /// only a test may do.
 async fn serve(listener: TcpListener, rpc: Rpc, stopped: Stopped) {
     let mut connections = JoinSet::new();
-    loop {
-        let stream = tokio::select! {
-            () = stopped.clone() => break,
-            Some(_ended) = connections.join_next() => continue,
-            Ok((stream, _)) = listener.accept() => stream,
-        };
+    let take = |(stream, _): (TcpStream, SocketAddr)| {
+        while connections.try_join_next().is_some() {}
         // Small messages go out at once; without it each would wait for the one before.
         if stream.set_nodelay(true).is_err() {
-            continue;
+            return;
         }
         let io = Framed::new(stream, LineCodec::default());
         let (peer, limits) = (Peer::owner("tcp-lines"), ConnectionLimits::default());
         connections.spawn(serve_connection(rpc.clone(), peer, io, limits, stopped.clone()));
-    }
+    };
+    accept(|cx| listener.poll_accept(cx), stopped.clone(), take).await;
     drop(listener);
     while connections.join_next().await.is_some() {}
 }

@@ -28,15 +28,9 @@ pub(crate) const LOG_PAGE_ROWS: u32 = 1000;
 pub(crate) const LOG_WAIT_MILLIS: u64 = 30_000;
 /// Milliseconds after which an `EventSource` reconnects.
 pub(crate) const RETRY_MILLIS: u64 = 1000;
-/// Connections that wait to be accepted; as many as there may be in all. The kernel has a bound of
-/// its own (`net.core.somaxconn`).
-pub(crate) const BACKLOG: u32 = 4096;
 /// Steps of requests (four each) that a connection still takes when it is shut down: what its socket
 /// can hold of small ones. Who sends more has heard of it.
 pub(crate) const DRAIN_STEPS: u32 = 4 * 4096;
-/// Shortest and longest pause of the accept loop after an error such as `EMFILE`.
-pub(crate) const ACCEPT_PAUSE: (Duration, Duration) =
-    (Duration::from_millis(10), Duration::from_secs(1));
 
 /// What one read of a WebSocket takes at least: some dozens of small calls that came together.
 pub(crate) const WS_READ_BUFFER: usize = 8 << 10;

@@ -17,7 +17,10 @@ use std::{io as std_io, net::SocketAddr, sync::Arc};
 
 #[cfg(feature = "tls")]
 use descartes_rpc::Swap;
-use descartes_rpc::same_user::{KernelLookup, SameUser, UidLookup};
+use descartes_rpc::{
+    limits::BACKLOG,
+    same_user::{KernelLookup, SameUser, UidLookup},
+};
 use tokio::{
     net::{TcpListener, TcpSocket},
     sync::Semaphore,
@@ -26,7 +29,7 @@ use tokio_util::sync::CancellationToken;
 
 #[cfg(feature = "tls")]
 use crate::tls::Identity;
-use crate::{caller::TRANSPORT, limits::BACKLOG, options::HttpOptions};
+use crate::{caller::TRANSPORT, options::HttpOptions};
 
 pub(crate) use state::{AnswerEnd, ConnectionState, Phase};
 pub(crate) use upgraded::Upgraded;

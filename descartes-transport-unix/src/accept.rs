@@ -1,8 +1,9 @@
-//! The accept loop, and the life of one connection.
+//! Who is let in, and the life of one connection.
 
 use std::{io, pin::pin, sync::Arc};
 
 use descartes_rpc::{
+    accept::accept,
     codec::LineCodec,
     connection::serve_connection,
     limits::{LOGIN_DEADLINE, SKIP_BYTES},
@@ -14,17 +15,11 @@ use futures_util::{FutureExt, future::FusedFuture};
 use tokio::{
     net::{UnixListener, UnixStream},
     sync::{OwnedSemaphorePermit, Semaphore},
-    task::unconstrained,
     time::timeout,
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use crate::{
-    UnixConfig, UnixTransport,
-    limits::{ACCEPT_PAUSE, BACKLOG},
-    lines::Lines,
-    refusal::Refusal,
-};
+use crate::{UnixConfig, UnixTransport, lines::Lines, refusal::Refusal};
 
 /// The name of this transport in peers, logs and metrics.
 pub(crate) const TRANSPORT: &str = "unix";
@@ -73,7 +68,16 @@ impl UnixTransport {
                 () = &mut shutdown => {}
             }
         };
-        accept(&listener, &shared, &tasks, closed).await;
+        let take = |(stream, _)| match shared.admit(&stream) {
+            Ok((peer, permit)) => {
+                tasks.spawn(connection(Arc::clone(&shared), stream, peer, permit));
+            }
+            Err(refusal) => {
+                refusal.count(&shared.config.meter);
+                refusal.tell(stream);
+            }
+        };
+        accept(|cx| listener.poll_accept(cx), closed, take).await;
         drop(listener);
         drop(claim);
         if !shutdown.is_terminated() {
@@ -89,56 +93,6 @@ impl UnixTransport {
         }
         Ok(())
     }
-}
-
-/// Lets connections in until the door is `closed`, and then those that had come by that time.
-async fn accept<S: RpcService>(
-    listener: &UnixListener,
-    shared: &Arc<Shared<S>>,
-    tasks: &TaskTracker,
-    closed: impl Future<Output = ()> + Send,
-) {
-    let take = |stream| match shared.admit(&stream) {
-        Ok((peer, permit)) => {
-            tasks.spawn(connection(Arc::clone(shared), stream, peer, permit));
-        }
-        Err(refusal) => {
-            refusal.count(&shared.config.meter);
-            refusal.tell(stream);
-        }
-    };
-    let mut closed = pin!(closed);
-    let mut pause = ACCEPT_PAUSE.0;
-    loop {
-        let accepted = tokio::select! {
-            biased;
-            () = &mut closed => break,
-            accepted = listener.accept() => accepted,
-        };
-        match accepted {
-            Ok((stream, _)) => {
-                pause = ACCEPT_PAUSE.0;
-                take(stream);
-            }
-            Err(error) if is_of_one_connection(&error) => {}
-            Err(error) => {
-                tracing::warn!(%error, ?pause, "cannot accept connections for now");
-                if timeout(pause, &mut closed).await.is_ok() {
-                    break;
-                }
-                pause = (pause * 2).min(ACCEPT_PAUSE.1);
-            }
-        }
-    }
-    for _ in 0..BACKLOG {
-        let Some(Ok((stream, _))) = unconstrained(listener.accept()).now_or_never() else { return };
-        take(stream);
-    }
-}
-
-/// Errors of `accept` that say something of one connection, not of this server.
-fn is_of_one_connection(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::Interrupted)
 }
 
 impl<S> Shared<S> {

@@ -14,11 +14,6 @@ pub(crate) const READ_BUFFER: usize = 32 << 10;
 pub(crate) const WRITE_BUFFER: usize = 64 << 10;
 /// What a connection keeps to write into while it says nothing: enough for most answers.
 pub(crate) const KEPT_BUFFER: usize = 4 << 10;
-/// Connections that are still taken when the door is closed: what the kernel has kept waiting.
-pub(crate) const BACKLOG: usize = 128;
-/// Shortest and longest pause of the accept loop after an error such as `EMFILE`.
-pub(crate) const ACCEPT_PAUSE: (Duration, Duration) =
-    (Duration::from_millis(10), Duration::from_secs(1));
 /// A message from the server that a client takes: the largest reply, with what stands around it.
 #[cfg(feature = "client")]
 pub(crate) const CLIENT_MESSAGE: usize = descartes_rpc::limits::REPLY_BYTES + (1 << 20);

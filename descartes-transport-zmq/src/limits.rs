@@ -66,12 +66,6 @@ pub(crate) const CONNECTIONS: usize = 4096;
 pub(crate) const CONNECTIONS_PER_ADDRESS: usize = 64;
 /// Connections that have not ended their handshake; beyond it the oldest is cut.
 pub(crate) const NEWCOMERS: usize = 256;
-/// Connections that wait to be accepted; as many as there may be in all. The kernel has a bound of
-/// its own (`net.core.somaxconn`).
-pub(crate) const BACKLOG: u32 = 4096;
-/// Shortest and longest pause of the accept loop after an error such as `EMFILE`.
-pub(crate) const ACCEPT_PAUSE: (Duration, Duration) =
-    (Duration::from_millis(10), Duration::from_secs(1));
 /// How long a shutdown waits for calls.
 pub(crate) const DRAIN: Duration = Duration::from_secs(30);
 /// How long one that may not come in has to send what it is refused in answer to.

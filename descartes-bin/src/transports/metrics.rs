@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use descartes_core::Swap;
+use descartes_rpc::accept::accept;
 use descartes_rpc::same_user::{KernelLookup, SameUser};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
@@ -29,8 +30,6 @@ const READERS: usize = 32;
 const PATIENCE: Duration = Duration::from_secs(10);
 /// How long whoever is being answered may take when everything else has ended.
 const LAST_ANSWERS: Duration = Duration::from_secs(1);
-/// The pause after an error of the listener, such as no descriptor being left.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Opens the port.
 pub(super) fn open<'a>(ground: &'a Ground<'a>) -> BoxFuture<'a, Result<Vec<Door>, Failure>> {
@@ -102,34 +101,27 @@ async fn serve(
     (closing, stop): (CancellationToken, CancellationToken),
 ) {
     let (mut readers, room) = (JoinSet::new(), Arc::new(Semaphore::new(READERS)));
-    loop {
-        let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
-            () = closing.cancelled() => break,
-            () = stop.cancelled() => break,
-        };
-        while readers.try_join_next().is_some() {}
-        match accepted {
-            Ok((stream, peer)) => {
-                let Ok(place) = Arc::clone(&room).try_acquire_owned() else {
-                    page.turn_away(&stream);
-                    continue;
-                };
-                let page = Arc::clone(&page);
-                readers.spawn(async move {
-                    let answered = tokio::time::timeout(PATIENCE, page.answer(stream, peer)).await;
-                    if !matches!(answered, Ok(Ok(()))) {
-                        tracing::debug!(%peer, "a reader of metrics was not answered");
-                    }
-                    drop(place);
-                });
-            }
-            Err(error) => {
-                tracing::debug!(%error, "a reader of metrics could not be accepted");
-                tokio::time::sleep(ACCEPT_PAUSE).await;
-            }
+    let closed = async {
+        tokio::select! {
+            () = closing.cancelled() => {}
+            () = stop.cancelled() => {}
         }
-    }
+    };
+    let take = |(stream, peer)| {
+        while readers.try_join_next().is_some() {}
+        let Ok(place) = Arc::clone(&room).try_acquire_owned() else {
+            return page.turn_away(&stream);
+        };
+        let page = Arc::clone(&page);
+        readers.spawn(async move {
+            let answered = tokio::time::timeout(PATIENCE, page.answer(stream, peer)).await;
+            if !matches!(answered, Ok(Ok(()))) {
+                tracing::debug!(%peer, "a reader of metrics was not answered");
+            }
+            drop(place);
+        });
+    };
+    accept(|cx| listener.poll_accept(cx), closed, take).await;
     drop(listener);
     tokio::select! {
         () = async { while readers.join_next().await.is_some() {} } => {}

@@ -1,4 +1,4 @@
-//! The accept loop, and the life of one connection.
+//! Who is let in, and the life of one connection.
 
 use std::{
     convert::Infallible,
@@ -10,6 +10,7 @@ use std::{
 };
 
 use descartes_rpc::{
+    accept::accept,
     error::RpcError,
     meter::{Connected, Rejection},
     same_user::SameUser,
@@ -21,9 +22,8 @@ use hyper::{server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
 use rustix::net::sockopt::set_tcp_user_timeout;
 use tokio::{
-    net::{TcpListener, TcpStream},
+    net::TcpStream,
     sync::{OwnedSemaphorePermit, Semaphore},
-    task::unconstrained,
     time::timeout,
 };
 use tokio_util::task::TaskTracker;
@@ -39,7 +39,7 @@ use super::{
 };
 use crate::{
     caller::{Caller, Stranger, TRANSPORT},
-    limits::{ACCEPT_PAUSE, BACKLOG, LOBBY, LOBBY_SILENCE, MAX_BUFFER_BYTES},
+    limits::{LOBBY, LOBBY_SILENCE, MAX_BUFFER_BYTES},
     refusal,
     service::{Link, Server},
     ws,
@@ -142,7 +142,12 @@ impl HttpTransport {
                 () = &mut shutdown => {}
             }
         };
-        accept(&listener, &shared, &tasks, closed).await;
+        let take = |(stream, peer)| {
+            if let Some(connection) = admit(&shared, stream, peer) {
+                tasks.spawn(connection);
+            }
+        };
+        accept(|cx| listener.poll_accept(cx), closed, take).await;
         drop(listener);
         if !shutdown.is_terminated() {
             shutdown.await;
@@ -154,47 +159,6 @@ impl HttpTransport {
     }
 }
 
-/// Lets connections in until the door is `closed`, and then those that had come by that time.
-async fn accept<S: RpcService>(
-    listener: &TcpListener,
-    shared: &Arc<Shared<S>>,
-    tasks: &TaskTracker,
-    closed: impl Future<Output = ()> + Send,
-) {
-    let take = |(stream, peer)| {
-        if let Some(connection) = admit(shared, stream, peer) {
-            tasks.spawn(connection);
-        }
-    };
-    let mut closed = pin!(closed);
-    let mut pause = ACCEPT_PAUSE.0;
-    loop {
-        let accepted = tokio::select! {
-            biased;
-            () = &mut closed => break,
-            accepted = listener.accept() => accepted,
-        };
-        match accepted {
-            Ok(accepted) => {
-                pause = ACCEPT_PAUSE.0;
-                take(accepted);
-            }
-            Err(error) if is_of_one_connection(&error) => {}
-            Err(error) => {
-                tracing::warn!(%error, ?pause, "cannot accept connections for now");
-                if timeout(pause, &mut closed).await.is_ok() {
-                    break;
-                }
-                pause = (pause * 2).min(ACCEPT_PAUSE.1);
-            }
-        }
-    }
-    for _ in 0..BACKLOG {
-        let Some(Ok(accepted)) = unconstrained(listener.accept()).now_or_never() else { return };
-        take(accepted);
-    }
-}
-
 /// Waits for the connections, and cuts them when the time is over.
 async fn end(tasks: &TaskTracker, registry: &Registry, drain: Duration) {
     let mut left = pin!(tasks.wait());
@@ -203,16 +167,6 @@ async fn end(tasks: &TaskTracker, registry: &Registry, drain: Duration) {
         registry.cut();
         left.await;
     }
-}
-
-/// Errors of `accept` that say something of one connection, not of this server.
-fn is_of_one_connection(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::ConnectionAborted
-            | io::ErrorKind::ConnectionReset
-            | io::ErrorKind::Interrupted
-    )
 }
 
 /// Gives a new connection its place, or refuses it with one answer.
@@ -326,6 +280,7 @@ impl<S: RpcService> Connection<S> {
 #[cfg(test)]
 mod tests {
     use rustix::net::sockopt::tcp_user_timeout;
+    use tokio::net::TcpListener;
 
     use super::*;
 

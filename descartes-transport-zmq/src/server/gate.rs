@@ -3,13 +3,21 @@
 //! What is done with a connection after its handshake is its host's.
 
 use std::{
-    io, net::SocketAddr, os::unix::net::UnixListener as StdUnixListener, path::Path, pin::pin,
-    sync::Arc, time::Duration,
+    io,
+    net::SocketAddr,
+    os::unix::net::UnixListener as StdUnixListener,
+    path::Path,
+    pin::pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
 };
 
 use descartes_rpc::{
+    accept::accept,
     auth::{Authenticator, Principal},
     error::{ErrorKind, RpcError},
+    limits::BACKLOG,
     meter::{AuthFailure, Connected, Rejection},
     peer::Peer,
     same_user::{SameUser, Stranger},
@@ -21,7 +29,6 @@ use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpSocket, TcpStream, UnixListener, UnixStream},
     sync::OwnedSemaphorePermit,
-    task::unconstrained,
     time::timeout,
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -31,7 +38,7 @@ use super::{
     registry::{Registry, Seat},
 };
 use crate::{
-    limits::{ACCEPT_PAUSE, BACKLOG, UNFINISHED_BYTES},
+    limits::UNFINISHED_BYTES,
     zmtp::{HandshakeError, SocketType, Unfinished, ZmtpSocket},
 };
 
@@ -146,12 +153,12 @@ impl Gate {
         let closed = CancellationToken::new();
         let by_tcp = async {
             if let Some((listener, _)) = &tcp {
-                accept(listener, &shared, &closed).await;
+                shared.let_in(listener, &closed).await;
             }
         };
         let by_ipc = async {
             if let Some((listener, _)) = &ipc {
-                accept(listener, &shared, &closed).await;
+                shared.let_in(listener, &closed).await;
             }
         };
         let mut shutdown = pin!(shutdown.fuse());
@@ -211,8 +218,10 @@ trait Door: Sync + 'static {
     /// Whether whoever comes by it needs credentials where they are required.
     const NEEDS_CREDENTIALS: bool;
 
-    fn accept(&self)
-    -> impl Future<Output = io::Result<(Self::Stream, Option<SocketAddr>)>> + Send;
+    fn poll_accept(
+        &self,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<(Self::Stream, Option<SocketAddr>)>>;
 
     /// Makes the connection ready to be used, and says whose it is.
     fn judge(
@@ -230,8 +239,11 @@ impl Door for TcpListener {
     type Stream = TcpStream;
     const NEEDS_CREDENTIALS: bool = true;
 
-    async fn accept(&self) -> io::Result<(TcpStream, Option<SocketAddr>)> {
-        self.accept().await.map(|(stream, address)| (stream, Some(address)))
+    fn poll_accept(
+        &self,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<(TcpStream, Option<SocketAddr>)>> {
+        self.poll_accept(cx).map_ok(|(stream, address)| (stream, Some(address)))
     }
 
     fn judge(
@@ -259,8 +271,11 @@ impl Door for UnixListener {
     type Stream = UnixStream;
     const NEEDS_CREDENTIALS: bool = false;
 
-    async fn accept(&self) -> io::Result<(UnixStream, Option<SocketAddr>)> {
-        self.accept().await.map(|(stream, _)| (stream, None))
+    fn poll_accept(
+        &self,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<(UnixStream, Option<SocketAddr>)>> {
+        self.poll_accept(cx).map_ok(|(stream, _)| (stream, None))
     }
 
     fn judge(
@@ -283,54 +298,6 @@ impl Door for UnixListener {
     fn unknown(_: &UnixStream, _: Option<SocketAddr>, _: &SameUser) -> Peer {
         Peer::new(TRANSPORT)
     }
-}
-
-/// Lets connections in until the door is `closed`, and then those that had come by that time.
-async fn accept<D: Door, H: Host>(door: &D, shared: &Arc<Shared<H>>, closed: &CancellationToken) {
-    let take = |(stream, address): (D::Stream, Option<SocketAddr>)| {
-        let Some((seat, permit, connected)) = shared.admit(address) else { return };
-        let connection = connection::<D, H>(Arc::clone(shared), stream, address, seat);
-        shared.tasks.spawn(async move {
-            connection.await;
-            drop((permit, connected));
-        });
-    };
-    let mut pause = ACCEPT_PAUSE.0;
-    loop {
-        let accepted = tokio::select! {
-            biased;
-            () = closed.cancelled() => break,
-            accepted = door.accept() => accepted,
-        };
-        match accepted {
-            Ok(accepted) => {
-                pause = ACCEPT_PAUSE.0;
-                take(accepted);
-            }
-            Err(error) if is_of_one_connection(&error) => {}
-            Err(error) => {
-                tracing::warn!(%error, ?pause, "cannot accept connections for now");
-                if timeout(pause, closed.cancelled()).await.is_ok() {
-                    break;
-                }
-                pause = (pause * 2).min(ACCEPT_PAUSE.1);
-            }
-        }
-    }
-    for _ in 0..BACKLOG {
-        let Some(Ok(accepted)) = unconstrained(door.accept()).now_or_never() else { return };
-        take(accepted);
-    }
-}
-
-/// Errors of `accept` that say something of one connection, not of this server.
-fn is_of_one_connection(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::ConnectionAborted
-            | io::ErrorKind::ConnectionReset
-            | io::ErrorKind::Interrupted
-    )
 }
 
 async fn connection<D: Door, H: Host>(
@@ -448,7 +415,20 @@ async fn serve<IO: Wire, H: Host>(
     }
 }
 
-impl<H> Shared<H> {
+impl<H: Host> Shared<H> {
+    /// Lets connections in by one of the doors until they are `closed`.
+    async fn let_in<D: Door>(self: &Arc<Self>, door: &D, closed: &CancellationToken) {
+        let take = |(stream, address): (D::Stream, Option<SocketAddr>)| {
+            let Some((seat, permit, connected)) = self.admit(address) else { return };
+            let connection = connection::<D, H>(Arc::clone(self), stream, address, seat);
+            self.tasks.spawn(async move {
+                connection.await;
+                drop((permit, connected));
+            });
+        };
+        accept(|cx| door.poll_accept(cx), closed.cancelled(), take).await;
+    }
+
     /// A place for a new connection. Nothing can be said before the handshake to one that has
     /// none, so it is closed.
     fn admit(
