@@ -34,7 +34,7 @@ pub use group::Group;
 pub use remote::Remote;
 pub use setting::{
     ApprovalDefault, ApprovalMode, CommandLine, Durability, Endpoint, Kept, LogFormat, LogLevel,
-    Origins, Patience, Patterns, Port, QueueSize, Variables,
+    Origins, Patience, Patterns, Port, QueueSize, Usd, Variables,
 };
 
 /// The cargo features of this build that bring a transport.
@@ -294,7 +294,7 @@ impl Default for Store {
 }
 
 /// Bounds that an operator may move.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Limits {
     /// How deep agents may be each other's parents.
     pub hierarchy_depth: u64,
@@ -327,6 +327,10 @@ pub struct Limits {
     /// Calls that one principal may make at once, where there is a rate; as many as a second when
     /// absent.
     pub burst: Option<u64>,
+    /// What the agents of one principal may cost in 24 hours, in USD, as far as their programs tell;
+    /// any amount when absent or 0. Beyond it nothing new is begun: turns end, control and reading go
+    /// on.
+    pub cost_usd_per_day: Option<Usd>,
 }
 
 impl Default for Limits {
@@ -346,6 +350,7 @@ impl Default for Limits {
             connections_per_principal: None,
             rate_per_second: None,
             burst: None,
+            cost_usd_per_day: None,
         }
     }
 }

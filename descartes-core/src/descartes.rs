@@ -50,6 +50,7 @@ use crate::agent::{
 use crate::approval::Attendance;
 use crate::backend::{BackendStatus, Probes};
 use crate::chat::{ChatManager, Chats};
+use crate::cost::Costs;
 use crate::cursor::Cursor;
 use crate::idempotency::Idempotency;
 use crate::journal::Journal;
@@ -97,6 +98,7 @@ pub(crate) struct Core {
     idempotency: Idempotency,
     settings: Swap<Settings>,
     pub(crate) tally: Tally,
+    pub(crate) costs: Costs,
     pub(crate) version: Arc<str>,
     started: Instant,
     draining: AtomicBool,

@@ -9,6 +9,7 @@ pub mod agent;
 pub mod approval;
 pub mod backend;
 pub mod chat;
+mod cost;
 pub mod cursor;
 mod descartes;
 pub mod dialect;
@@ -30,6 +31,7 @@ pub mod tally;
 pub mod testing;
 pub mod time;
 
+pub use cost::{ChatCost, CostReached};
 pub use descartes::{
     AgentBatch, AgentCounts, BatchCommand, BatchEntry, BatchTarget, Builder, Caller, ChatOpened,
     DecideRequest, Descartes, Health, HealthStatus, Kill, Killed, OutputExtent, PromptRequest,

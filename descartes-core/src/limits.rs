@@ -147,6 +147,14 @@ pub const IDEMPOTENCY_SWEEP: Duration = Duration::from_secs(600);
 /// How often a store that failed is tried again.
 pub const STORE_RETRY: Duration = Duration::from_millis(500);
 
+/// Owners whose costs are summed, each 200 bytes: more than a team has; further ones share one sum.
+pub const COST_OWNERS: usize = 10_000;
+/// Chats that have cost something whose sums are written down; those of further ones count until the
+/// host ends.
+pub const COST_CHATS: usize = 100_000;
+/// What one turn can have cost: what a program tells beyond is not believed, so that sums stay
+/// numbers.
+pub const COST_TURN_USD: f64 = 1e9;
 /// The bounds an application may choose. [`Default`] gives the documented ones.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]

@@ -159,6 +159,8 @@ impl Space {
     pub const STATE: Self = Self("state");
     /// Chats, by identity.
     pub const CHAT: Self = Self("chat");
+    /// What chats have cost in the last day, by identity of the chat.
+    pub const COST: Self = Self("cost");
     /// Approvals, by identity.
     pub const APPROVAL: Self = Self("approval");
     /// Idempotency records.

@@ -45,9 +45,13 @@ impl RpcError {
             .hint("the log has the cause under this incident")
     }
 
-    /// A bound was reached: `limit` names its configuration key.
+    /// A bound was reached: `limit` names its configuration key; the others are numbers.
     #[must_use]
-    pub fn exhausted(limit: &'static str, current: u64, max: u64) -> Self {
+    pub fn exhausted(
+        limit: &'static str,
+        current: impl Into<Value>,
+        max: impl Into<Value>,
+    ) -> Self {
         Self::new(ErrorKind::ResourceExhausted, format!("{limit} is reached"))
             .with("limit", limit)
             .with("current", current)

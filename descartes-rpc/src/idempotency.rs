@@ -19,7 +19,7 @@ use descartes_core::{Caller, Descartes};
 use serde::Serialize;
 use tracing::Instrument;
 
-use crate::audit::Act;
+use crate::audit::{Act, named};
 use crate::decode::{ParamFault, decode};
 use crate::error::{ErrorKind, RpcError};
 use crate::message::Params;
@@ -74,6 +74,13 @@ impl Effect {
         owner.unwrap_or_else(|| Arc::clone(principal.subject()))
     }
 
+    /// Whether the owner of what the call begins may spend more; that it may not is written down, with
+    /// what the call is `about`.
+    pub(crate) fn afford(&self, about: impl FnOnce() -> Option<String>) -> Result<(), RpcError> {
+        let spent = self.descartes().afford(&self.owner());
+        spent.map_err(|reached| self.call.denied(about().as_deref(), reached.into()))
+    }
+
     /// Takes back what [`Self::caller`] gave away, to write the outcome under it.
     pub(crate) fn give_back(&mut self, ticket: Option<Ticket>) {
         self.ticket = ticket;
@@ -107,7 +114,9 @@ where
         Some(key) => {
             call.cx.announce_key(&key);
             let digest = call.host.digest.of(call.descartes(), &params).await?;
-            let run = move |effect, params| noted(act, run(effect, params));
+            let run = move |effect, params| {
+                afforded::<M, _>(effect, raw, |effect| noted(act, run(effect, params)))
+            };
             let effect = keyed::<M, _>(call, key, digest, params, run);
             let task = tokio::spawn(effect.in_current_span());
             task.await.unwrap_or_else(|lost| Err(RpcError::internal(&lost)))
@@ -116,14 +125,36 @@ where
             let key = uuid::Uuid::new_v4().to_string();
             call.cx.announce_key(&key);
             let left = running::Left { host: Arc::clone(&call.host), by: call.by(), method, key };
+            let given = raw.clone();
             running::attended::<M>(left, raw, async move {
                 let effect = Effect { call, ticket: None, interrupted: None };
-                let (_effect, result) = noted(act, run(effect, params)).await;
+                let run = |effect| noted(act, run(effect, params));
+                let (_effect, result) = afforded::<M, _>(effect, given, run).await;
                 result.and_then(|result| encode(&result))
             })
             .await
         }
     }
+}
+
+/// The effect, unless it costs and its owner has spent what may be spent in a day. What an earlier
+/// life of the daemon has begun is not begun again.
+async fn afforded<M, F>(
+    effect: Effect,
+    given: Params,
+    run: impl FnOnce(Effect) -> F,
+) -> (Effect, Result<M::Result, RpcError>)
+where
+    M: Method,
+    F: Future<Output = (Effect, Result<M::Result, RpcError>)>,
+{
+    if M::DECLARATION.costs && effect.interrupted.is_none() {
+        let about = || named(M::Params::MEMBERS, &given);
+        if let Err(error) = effect.afford(about) {
+            return (effect, Err(error));
+        }
+    }
+    run(effect).await
 }
 
 /// An effect that is written down for audit when it has ended.

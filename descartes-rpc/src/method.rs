@@ -95,6 +95,9 @@ pub struct Declaration {
     pub audit: Option<Audited>,
     /// Whether its result has a secret in it, which is not kept for a call that is repeated.
     pub secret: bool,
+    /// Whether it begins work that may cost: then it is refused while its caller's owner has spent what
+    /// may be spent in a day.
+    pub costs: bool,
     /// Whether a connection may call it on which nobody has said who it is.
     pub open: bool,
     /// The errors of its own, beside those that every method has.
@@ -120,16 +123,23 @@ impl Declaration {
             unknowable: false,
             audit: None,
             secret: false,
+            costs: false,
             open: false,
             errors: &[],
             notifications: &[],
         }
     }
 
-    /// A method that changes something.
+    /// A method that changes something, and costs unless it is [`free`](Self::free) or control.
     #[must_use]
     pub const fn mutating(scope: Scope) -> Self {
-        Self { mutating: true, ..Self::reading(scope) }
+        Self { mutating: true, costs: true, ..Self::reading(scope) }
+    }
+
+    /// The same, which begins no work that costs.
+    #[must_use]
+    pub const fn free(self) -> Self {
+        Self { costs: false, ..self }
     }
 
     /// The same, but it may wait.
@@ -141,7 +151,7 @@ impl Declaration {
     /// The same, in the lane that is kept free for control.
     #[must_use]
     pub const fn control(self) -> Self {
-        Self { control: true, ..self }
+        Self { control: true, costs: false, ..self }
     }
 
     /// The same, in the order sent.

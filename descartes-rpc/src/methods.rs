@@ -120,15 +120,15 @@ table::methods! {
 
     /// Pauses an agent and answers when it stands still.
     AgentPause "agent.pause" agent_pause(c::PauseParams) -> c::Paused = effect control::pause,
-        ACT.fails_with(&[E::AgentNotFound, E::PauseFailed, E::Conflict, E::StateError]);
+        ACT.free().fails_with(&[E::AgentNotFound, E::PauseFailed, E::Conflict, E::StateError]);
 
     /// Lets a paused agent go on.
     AgentResume "agent.resume" agent_resume(c::ResumeParams) -> c::Resumed = effect control::resume,
-        ACT.fails_with(&[E::AgentNotFound, E::ResumeFailed, E::Conflict, E::StateError]);
+        ACT.free().fails_with(&[E::AgentNotFound, E::ResumeFailed, E::Conflict, E::StateError]);
 
     /// Sends a signal to the group of the agent's first process.
     AgentSignal "agent.signal" agent_signal(c::SignalParams) -> c::Signalled = effect control::signal,
-        ACT.unknowable().audited(Audited::Kill);
+        ACT.free().unknowable().audited(Audited::Kill);
 
     /// Writes to the agent's standard input, exactly what is given.
     AgentWriteStdin "agent.write_stdin" agent_write_stdin(c::WriteParams) -> c::Written
@@ -147,13 +147,13 @@ table::methods! {
     ///
     /// An action that is not done in time is ended where it stands.
     AgentAction "agent.action" agent_action(x::ActionParams) -> x::ActionResult = effect action::run,
-        ACT.waits().unknowable().fails_with(&[
+        ACT.free().waits().unknowable().fails_with(&[
             E::AgentNotFound, E::NotFound, E::Conflict, E::Timeout, E::Other, E::StateError,
         ]);
 
     /// Does the same to many agents, 32 at once.
     AgentBatch "agent.batch" agent_batch(c::BatchParams) -> c::BatchResult = effect control::batch,
-        Declaration::mutating(Scope::AgentWrite).unknowable();
+        Declaration::mutating(Scope::AgentWrite).free().unknowable();
 
     /// Asks an agent something and waits for its answer: a turn of its chat.
     AgentSend "agent.send" agent_send(a::SendParams) -> a::Sent = effect agent::send,
@@ -174,12 +174,11 @@ table::methods! {
         READ.waits().fails_with(&[E::AgentNotFound, E::Timeout, E::Other]);
 
     /// Forgets an ended agent and its output.
-    AgentRemove "agent.remove" agent_remove(a::RemoveParams) -> a::Removed = effect agent::remove, ACT;
+    AgentRemove "agent.remove" agent_remove(a::RemoveParams) -> a::Removed = effect agent::remove, ACT.free();
 
     /// Forgets agents that ended long ago, and their output.
     AgentPrune "agent.prune" agent_prune(a::PruneParams) -> a::Pruned = effect agent::prune,
-        Declaration::mutating(Scope::AgentWrite)
-            .fails_with(&[E::StateError]);
+        Declaration::mutating(Scope::AgentWrite).free().fails_with(&[E::StateError]);
 
     /// Lists the actions that can be run.
     ActionList "action.list" action_list(y::NoParams) -> x::ActionList = read action::list,
@@ -191,7 +190,7 @@ table::methods! {
 
     /// Makes a chat; no process begins before its first prompt, so that it can be followed first.
     ChatCreate "chat.create" chat_create(t::CreateParams) -> t::Created = effect chat::create,
-        Declaration::mutating(Scope::ChatWrite).carries_key().fails_with(&[
+        Declaration::mutating(Scope::ChatWrite).free().carries_key().fails_with(&[
             E::NotFound, E::AgentNotFound, E::StateError,
         ]);
 
@@ -227,10 +226,10 @@ table::methods! {
         = read chat::history, CHAT;
 
     /// Changes a chat's title and labels.
-    ChatUpdate "chat.update" chat_update(t::UpdateParams) -> t::Chat = effect chat::update, TALK;
+    ChatUpdate "chat.update" chat_update(t::UpdateParams) -> t::Chat = effect chat::update, TALK.free();
 
     /// Forgets a closed chat and what was said in it.
-    ChatRemove "chat.remove" chat_remove(t::ChangeParams) -> t::ChatRemoved = effect chat::remove, TALK;
+    ChatRemove "chat.remove" chat_remove(t::ChangeParams) -> t::ChatRemoved = effect chat::remove, TALK.free();
 
     /// Makes a chat a supervised agent of the same conversation.
     ChatUpgradeToAgent "chat.upgrade_to_agent" chat_upgrade_to_agent(t::ChangeParams) -> t::Upgraded
@@ -271,13 +270,13 @@ table::methods! {
 
     /// Writes a value.
     StatePut "state.put" state_put(s::PutParams) -> s::Version = effect state::put,
-        Declaration::mutating(Scope::StateWrite).ordered().carries_key().unknowable().fails_with(&[
+        Declaration::mutating(Scope::StateWrite).free().ordered().carries_key().unknowable().fails_with(&[
             E::AgentNotFound, E::Conflict, E::ResourceExhausted, E::StateError,
         ]);
 
     /// Deletes a value. Deleting what is not there succeeds.
     StateDelete "state.delete" state_delete(s::DeleteParams) -> s::Version = effect state::delete,
-        Declaration::mutating(Scope::StateWrite).ordered().carries_key().unknowable().fails_with(&[
+        Declaration::mutating(Scope::StateWrite).free().ordered().carries_key().unknowable().fails_with(&[
             E::AgentNotFound, E::Conflict, E::StateError,
         ]);
 
@@ -312,7 +311,7 @@ table::methods! {
     /// A configuration with a mistake changes nothing. Agents and connections stay; what has begun
     /// goes on as it was begun.
     SystemReload "system.reload" system_reload(y::ReloadParams) -> y::Reloaded
-        = effect system::reload, Declaration::mutating(Scope::Admin);
+        = effect system::reload, Declaration::mutating(Scope::Admin).free();
 
     /// Says who calls, and what that one may do.
     AuthWhoami "auth.whoami" auth_whoami(y::NoParams) -> u::WhoAmI = now auth::whoami, OPEN;
@@ -330,7 +329,7 @@ table::methods! {
     /// It is shown once; no call tells it again.
     AuthTokenCreate "auth.token.create" auth_token_create(u::TokenCreateParams) -> u::TokenCreated
         = effect auth::create_token,
-        Declaration::mutating(Scope::Admin).secret().fails_with(&[E::Forbidden, E::Other, E::StateError]);
+        Declaration::mutating(Scope::Admin).free().secret().fails_with(&[E::Forbidden, E::Other, E::StateError]);
 
     /// Revokes a token, or one of which only the identifier is known, and ends what it is used for.
     AuthTokenRevoke "auth.token.revoke" auth_token_revoke(u::TokenRevokeParams) -> u::TokenRevoked
@@ -342,7 +341,7 @@ table::methods! {
     /// It is shown once; no call tells it again.
     AuthKeyCreate "auth.key.create" auth_key_create(u::KeyCreateParams) -> u::KeyCreated
         = effect auth::create_key,
-        Declaration::mutating(Scope::Admin).secret().fails_with(&[
+        Declaration::mutating(Scope::Admin).free().secret().fails_with(&[
             E::Forbidden, E::ResourceExhausted, E::StateError,
         ]);
 

@@ -20,7 +20,7 @@ use crate::rig::http::Reply;
 use crate::rig::processes::eventually;
 
 const SECRET: &str = "a secret of this test, of more than 32 bytes";
-const API_KEY: &str = "a configured key of this test";
+pub(crate) const API_KEY: &str = "a configured key of this test";
 const CANARIES: [&str; 2] = [SECRET, API_KEY];
 
 /// A daemon with authentication on, whose secrets are in files.

@@ -13,6 +13,8 @@ mod command;
 mod conformance;
 /// The other verbs on agents: restart, pause, signal, write, batch, list, remove, state, limits.
 mod control;
+/// What the agents of one principal may cost in a day.
+mod cost;
 /// Keys and tokens: who gets in with them, who does not, and when that ends.
 mod credentials;
 /// A crowd of agents that print now and then costs little.

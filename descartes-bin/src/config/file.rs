@@ -147,7 +147,9 @@ fn value(found: &DeValue<'_>) -> Value {
         DeValue::Array(all) => {
             Value::List(all.iter().map(|member| value(member.get_ref())).collect())
         }
-        DeValue::Float(_) => Value::Other("number with a fraction"),
+        DeValue::Float(number) => {
+            number.as_str().parse().map_or(Value::Other("number"), Value::Fraction)
+        }
         DeValue::Datetime(_) => Value::Other("time"),
         DeValue::Table(all) => {
             let pair = |(name, member): (&Spanned<Cow<'_, str>>, &Spanned<DeValue<'_>>)| {

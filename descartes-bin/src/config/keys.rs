@@ -127,6 +127,7 @@ pub(super) const KEYS: &[Key] = keys! {
         connections_per_principal,
         rate_per_second,
         burst,
+        cost_usd_per_day,
     }
     retention {
         output_bytes_per_agent,

@@ -11,6 +11,8 @@ pub(super) enum Value {
     Text(String),
     /// An integer of the file.
     Integer(i64),
+    /// A number with a fraction of the file.
+    Fraction(f64),
     /// A truth value of the file.
     Bool(bool),
     /// An array of the file.
@@ -29,6 +31,7 @@ impl Value {
         match self {
             Self::Text(text) | Self::Word(text) => format!("{text:?}"),
             Self::Integer(number) => number.to_string(),
+            Self::Fraction(_) => "a number with a fraction".to_owned(),
             Self::Bool(truth) => truth.to_string(),
             Self::List(_) => "an array".to_owned(),
             Self::Table(_) => "a table".to_owned(),
@@ -54,6 +57,7 @@ impl Setting for u64 {
             Value::Integer(number) => Self::try_from(*number).ok(),
             Value::Word(word) => word.parse().ok(),
             Value::Text(_)
+            | Value::Fraction(_)
             | Value::Bool(_)
             | Value::List(_)
             | Value::Table(_)
@@ -91,6 +95,29 @@ impl Setting for Patience {
 
     fn show(&self) -> Option<String> {
         self.0.show()
+    }
+}
+
+/// An amount of money.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Usd(pub f64);
+
+impl Setting for Usd {
+    fn read(value: &Value) -> Result<Self, Expected> {
+        const WHOLE: i64 = 1 << 53;
+        let number = match value {
+            #[expect(clippy::cast_precision_loss, reason = "a larger one is refused")]
+            Value::Integer(number) if *number <= WHOLE => Some(*number as f64),
+            Value::Fraction(number) => Some(*number),
+            Value::Word(word) => word.parse().ok(),
+            _ => None,
+        };
+        let number = number.filter(|number| number.is_finite() && *number >= 0.0);
+        number.map(Self).ok_or("an amount in USD, 0 or more")
+    }
+
+    fn show(&self) -> Option<String> {
+        Some(format!("{:?}", self.0))
     }
 }
 
@@ -365,6 +392,7 @@ impl Setting for Port {
             Value::Text(text) | Value::Word(text) if text == "off" => Some(Self::Off),
             Value::Word(word) => word.parse().ok().map(Self::Number),
             Value::Text(_)
+            | Value::Fraction(_)
             | Value::Bool(_)
             | Value::List(_)
             | Value::Table(_)

@@ -23,6 +23,8 @@ pub(super) fn of_core(config: &Config) -> Settings {
     let mut settings = Settings::default();
     settings.limits = limits(config);
     settings.retention = retention(config);
+    let cost = config.limits.cost_usd_per_day.map(|usd| usd.0);
+    settings.cost_usd_per_day = cost.filter(|usd| *usd > 0.0);
     settings.chat_times = chat_times(config);
     settings.approval_mode = approval_mode(config.approvals.mode);
     settings.allow_undecided = config.approvals.default == ApprovalDefault::Allow;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::{ChatId, ChatStatus};
 use crate::agent::{AgentError, SpecError};
 use crate::approval::{ApprovalId, ApprovalStatus};
+use crate::cost::CostReached;
 use crate::store::StoreError;
 
 /// Why something could not be done in a chat.
@@ -85,6 +86,9 @@ pub enum ChatError {
         /// How many there may be.
         max: u64,
     },
+    /// Its owner's agents have cost what they may.
+    #[error(transparent)]
+    Cost(#[from] CostReached),
     /// The prompt cannot be given to an agent.
     #[error(transparent)]
     Spec(#[from] SpecError),

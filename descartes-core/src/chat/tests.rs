@@ -1,6 +1,7 @@
 //! Chats over fake agents: turns, questions, ends.
 
 mod approvals;
+mod costs;
 mod ends;
 mod managers;
 mod recorded;

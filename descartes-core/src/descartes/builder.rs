@@ -12,6 +12,7 @@ use crate::agent::registry::Registry;
 use crate::approval::Attendance;
 use crate::backend::{Backend, BasicProgram, Probes};
 use crate::chat::{ChatManager, ChatTimes, Chats, DefaultChatManager};
+use crate::cost::Costs;
 use crate::dialect::ApprovalMode;
 use crate::idempotency::Idempotency;
 use crate::journal::Journal;
@@ -275,6 +276,7 @@ impl Builder {
             idempotency,
             settings,
             tally: Tally::default(),
+            costs: Costs::default(),
             version: self.version.unwrap_or_else(|| env!("CARGO_PKG_VERSION").into()),
             started: Instant::now(),
             draining: false.into(),

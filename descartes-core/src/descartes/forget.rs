@@ -9,6 +9,7 @@ use super::{Core, Descartes, not_found};
 use crate::agent::supervisor::status_event;
 use crate::agent::{AgentError, AgentFilter, AgentId, AgentRecord};
 use crate::chat::{ChatError, ChatRecord};
+use crate::cost;
 use crate::event::{EventBody, Topic};
 use crate::limits::FORGOTTEN_CHATS;
 use crate::store::{Batch, Key, KeyRange, Space};
@@ -95,6 +96,23 @@ impl Descartes {
 }
 
 impl Core {
+    /// Forgets what chats have cost that are forgotten themselves, once it counts no more. That of a
+    /// chat that is there is its task's to write.
+    pub(super) async fn forget_costs(&self) {
+        let mut old = self.costs.old(self.clock.now());
+        old.retain(|chat| self.chats.get(*chat).is_none());
+        old.truncate(PAGE);
+        if old.is_empty() {
+            return;
+        }
+        let mut batch = Batch::control();
+        batch.deletes = old.iter().map(|chat| cost::key(*chat)).collect();
+        match self.journal.commit(batch).await {
+            Ok(_) => self.costs.forget(&old),
+            Err(error) => tracing::warn!(%error, "what old chats have cost is still kept"),
+        }
+    }
+
     pub(super) async fn forget(
         &self,
         record: Arc<AgentRecord>,

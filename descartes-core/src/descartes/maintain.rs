@@ -31,6 +31,7 @@ async fn maintain(host: Weak<Core>) {
         let more = trim(&core).await;
         forget_agents(&core).await;
         Descartes { core: Arc::clone(&core) }.forget_chats().await;
+        core.forget_costs().await;
         if Instant::now() >= keys_due {
             keys_due = Instant::now() + IDEMPOTENCY_SWEEP;
             if let Err(error) = core.idempotency.forget_old().await {

@@ -12,7 +12,7 @@ use crate::chat::{ChatId, Interrupted, interrupt};
 use crate::event::{EventBody, Exited, NewEvent, PreviousEnd, StatusChange, Topic};
 use crate::output::OutputSink;
 use crate::runner::Adoption;
-use crate::store::format::{decode_approval, decode_chat, decode_record};
+use crate::store::format::{FormatError, decode_approval, decode_chat, decode_cost, decode_record};
 use crate::store::{Batch, Document, KeyRange, Space};
 
 /// Records read at once.
@@ -49,6 +49,7 @@ pub(super) async fn recover(core: &Arc<Core>) -> Result<(), StartError> {
         core.registry.add(Arc::clone(record), Some(live.clone()));
     }
     recover_chats(core, &mut batch).await?;
+    recover_costs(core).await?;
     core.runners.begin(core.instance());
     let version = core.version.to_string();
     let body = EventBody::SystemStarted { version, previous };
@@ -74,6 +75,17 @@ async fn recover_chats(core: &Arc<Core>, batch: &mut Batch) -> Result<(), StartE
         let record = decode_chat(&document.body)?;
         let pending = pending.remove(&record.id).unwrap_or_default();
         core.chats.add(interrupt(Interrupted { record, pending }, core.clock.now(), batch));
+    }
+    Ok(())
+}
+
+/// Reads what chats have cost.
+async fn recover_costs(core: &Arc<Core>) -> Result<(), StartError> {
+    let now = core.clock.now();
+    for document in read_all(core, Space::COST).await? {
+        let chat = document.key.id.parse();
+        let chat = chat.map_err(|error| FormatError::new("cost", error))?;
+        core.costs.load(chat, decode_cost(&document.body)?, now);
     }
     Ok(())
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::{Core, Descartes, StartError};
 use crate::backend::{Backend, BasicProgram};
 use crate::chat::ChatTimes;
+use crate::cost::CostReached;
 use crate::dialect::ApprovalMode;
 use crate::event::{EventBody, NewEvent, Reloaded, Topic};
 use crate::limits::Limits;
@@ -62,6 +63,9 @@ pub struct Settings {
     pub limits: Limits,
     /// What is kept, and for how long.
     pub retention: RetentionPolicy,
+    /// What the agents of one owner may cost in a day, in USD; as much as they do when absent. What
+    /// runs goes on to the end of its turn; prompts are refused until enough of it is a day old.
+    pub cost_usd_per_day: Option<f64>,
     /// How patient chats are.
     pub chat_times: ChatTimes,
     /// What happens when agents ask, in chats that do not say.
@@ -113,6 +117,12 @@ impl Core {
     pub(crate) fn settings(&self) -> Arc<Settings> {
         self.settings.load()
     }
+
+    /// Whether the agents of `owner` may cost more.
+    pub(crate) fn afford(&self, owner: &str) -> Result<(), CostReached> {
+        let Some(most) = self.settings().cost_usd_per_day else { return Ok(()) };
+        self.costs.check(owner, most, self.clock.now())
+    }
 }
 
 impl Descartes {
@@ -131,6 +141,15 @@ impl Descartes {
         settings.check(&self.core.runners)?;
         self.core.settings.store(settings);
         Ok(())
+    }
+
+    /// Whether the agents of `owner` have cost less than they may in a day
+    /// ([`Settings::cost_usd_per_day`]), as far as programs tell. Prompts are checked without it.
+    ///
+    /// # Errors
+    /// When they have not.
+    pub fn afford(&self, owner: &str) -> Result<(), CostReached> {
+        self.core.afford(owner)
     }
 
     /// Says in the journal that the application has put another configuration in force.

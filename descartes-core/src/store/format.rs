@@ -7,6 +7,7 @@ mod approval;
 mod body;
 mod chat;
 mod chunk;
+mod cost;
 mod record;
 
 use std::sync::Arc;
@@ -14,6 +15,7 @@ use std::sync::Arc;
 pub use approval::{decode_approval, encode_approval};
 pub use body::{decode_body, encode_body};
 pub use chat::{decode_chat, encode_chat};
+pub use cost::{decode_cost, encode_cost};
 pub use record::{OutputMark, decode_mark, decode_record, encode_mark, encode_record};
 
 /// The version of the encodings that this library writes.
@@ -31,7 +33,7 @@ pub struct FormatError {
 }
 
 impl FormatError {
-    fn new(what: &'static str, cause: impl std::fmt::Display) -> Self {
+    pub(crate) fn new(what: &'static str, cause: impl std::fmt::Display) -> Self {
         Self { what, cause: cause.to_string().into() }
     }
 }

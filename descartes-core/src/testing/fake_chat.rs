@@ -2,7 +2,7 @@
 
 use super::{FakeAgent, FakeInput, FakeRunner};
 use crate::backend::Backend;
-use crate::dialect::Basic;
+use crate::dialect::{Basic, OpenCode};
 
 /// Agents that speak as the bundled one does in a chat, without a process. The prompt decides what
 /// they do: `say A B` says two pieces, `wait` waits to be cancelled, `deaf` hears nothing any more,
@@ -47,10 +47,42 @@ impl FakeChat {
     pub fn backend() -> Backend {
         Backend::conversing("fake", vec!["fake".into()], "basic", || Box::new(Basic::new()))
     }
+
+    /// The backend `costly`, whose turns cost as many USD as their prompts say.
+    #[must_use]
+    pub fn costly() -> Backend {
+        let opencode = || Box::new(OpenCode::new()) as Box<dyn crate::dialect::Dialect>;
+        Backend::conversing("costly", vec!["fake".into()], "opencode", opencode)
+    }
+}
+
+/// Does what is asked in one turn, which costs something, and ends.
+async fn spend(mut agent: FakeAgent) {
+    let mut asked = Vec::new();
+    loop {
+        match agent.next().await {
+            FakeInput::Bytes(bytes) => asked.extend_from_slice(&bytes),
+            FakeInput::Signal(_) => {}
+            FakeInput::Eof => break,
+            FakeInput::Killed => return agent.die().await,
+        }
+    }
+    let usd: f64 = String::from_utf8_lossy(&asked).trim().parse().unwrap_or(0.0);
+    let line = |kind: &str, part: String| {
+        format!("{{\"type\":\"{kind}\",\"sessionID\":\"costly\",\"part\":{{{part}}}}}\n")
+    };
+    agent.say(&line("step_start", "\"id\":\"1\"".into())).await;
+    agent.say(&line("text", "\"id\":\"2\",\"text\":\"done\"".into())).await;
+    let end = format!("\"id\":\"3\",\"reason\":\"stop\",\"cost\":{usd}");
+    agent.say(&line("step_finish", end)).await;
+    agent.exit(0).await;
 }
 
 async fn converse(mut agent: FakeAgent) {
     let args = agent.launch.argv.clone();
+    if args.iter().any(|word| word == "--format") {
+        return spend(agent).await;
+    }
     let name = args.last().cloned().unwrap_or_default();
     agent.say(&format!("session {name}\nready\n")).await;
     let mut unread = Vec::new();

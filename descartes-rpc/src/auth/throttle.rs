@@ -59,7 +59,7 @@ impl Throttle {
             return Ok(());
         }
         let retry = u64::try_from(FAILURE_PAUSE_MOST.as_millis()).unwrap_or(u64::MAX);
-        Err(RpcError::exhausted(KEY, waiting.into(), FAILURES_WAITING.into())
+        Err(RpcError::exhausted(KEY, waiting, FAILURES_WAITING)
             .with("retry_after_ms", retry)
             .hint("too many logins of this address have failed; try again later"))
     }

@@ -4,6 +4,7 @@ mod actions;
 mod audit;
 mod auth;
 mod chats;
+mod costs;
 mod matrix;
 mod reach;
 mod repeating;

@@ -4,12 +4,12 @@ mod errno;
 
 use std::sync::Arc;
 
-use descartes_core::StateError;
 use descartes_core::agent::{AgentError, AgentId, Exit, SpecError};
 use descartes_core::chat::ChatError;
 use descartes_core::journal::SubscribeError;
 use descartes_core::runner::{ControlError, SpawnError, StdinError};
 use descartes_core::store::StoreError;
+use descartes_core::{CostReached, StateError};
 use serde_json::Value;
 
 use super::encode;
@@ -260,11 +260,22 @@ impl From<ChatError> for RpcError {
                 .with("backend", backend.as_ref())
                 .hint("backend.list shows the capability `turns`"),
             ChatError::Limit { limit, current, max } => Self::exhausted(limit, current, max),
+            ChatError::Cost(reached) => reached.into(),
             ChatError::Spec(error) => error.into(),
             ChatError::Agent(error) => error.into(),
             ChatError::Store(error) => error.into(),
             other => Self::internal(&other),
         }
+    }
+}
+
+impl From<CostReached> for RpcError {
+    fn from(reached: CostReached) -> Self {
+        let CostReached { spent, most, retry_after, .. } = reached;
+        let wait = u64::try_from(retry_after.as_millis()).unwrap_or(u64::MAX);
+        Self::exhausted("limits.cost_usd_per_day", spent, most)
+            .with("retry_after_ms", wait.max(1))
+            .hint("wait until enough of it is a day old, or have the limit raised")
     }
 }
 

@@ -461,3 +461,16 @@ fn a_named_file_must_exist() {
     let error = Config::load(&flags, &Surroundings::default()).unwrap_err();
     assert!(matches!(error, ConfigError::Unreadable { .. }));
 }
+
+#[test]
+fn money_has_a_fraction_or_none_and_is_printed_as_it_is() {
+    for (written, usd) in
+        [("2", 2.0), ("0", 0.0), ("0.5", 0.5), ("1_000.25", 1000.25), ("1e300", 1e300)]
+    {
+        let file = format!("[limits]\ncost_usd_per_day = {written}\n");
+        let config = Case::file(file.leak()).config();
+        assert_eq!(config.limits.cost_usd_per_day.map(|read| read.0), Some(usd), "{written}");
+        let again = Case::file(config.to_toml().leak()).config();
+        assert_eq!(again.limits, config.limits, "{written}");
+    }
+}

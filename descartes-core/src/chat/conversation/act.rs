@@ -97,6 +97,7 @@ impl Conversation {
             self.step.answer(canceller, Ok(end.outcome == TurnOutcome::Cancelled));
         }
         add(&mut self.record.usage, end.usage.as_ref());
+        self.spend(end.usage.as_ref());
         let (backend, took) = (&self.record.backend, turn.begun.elapsed());
         self.core.tally.turn(backend, end.outcome, Some(took), end.usage.as_ref());
         let body = ChunkBody::TurnComplete {
@@ -120,6 +121,15 @@ impl Conversation {
             };
             self.step.then(move || drop(done.send(result)));
         }
+    }
+}
+
+impl Conversation {
+    /// Counts what a turn has cost for the chat's owner.
+    fn spend(&mut self, usage: Option<&Usage>) {
+        let Some(usd) = usage.and_then(|usage| usage.cost_usd) else { return };
+        let (whose, now) = ((self.record.id, &self.record.owner), self.core.clock.now());
+        self.step.batch.puts.extend(self.core.costs.spend(whose, usd, now));
     }
 }
 

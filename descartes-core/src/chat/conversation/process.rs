@@ -170,6 +170,9 @@ impl Conversation {
 
 /// What is said of a turn whose process could not be started.
 pub(super) fn not_started(error: &ChatError) -> ChunkError {
+    if let ChatError::Cost(reached) = error {
+        return ChunkError::new(ChunkErrorKind::Budget, reached.to_string());
+    }
     let message = format!("the agent could not be started: {error}");
     ChunkError::new(ChunkErrorKind::AgentCrashed, message)
 }

@@ -31,7 +31,7 @@ impl Conversation {
             // A process whose end was told already is asked nothing any more.
             self.hear().await;
         }
-        if let Err(error) = self.check_open() {
+        if let Err(error) = self.check_open().and_then(|()| self.afford()) {
             return drop(answer.send(Err(error)));
         }
         let Some(busy) = self.turn.as_ref().map(|turn| turn.number) else {
@@ -109,7 +109,10 @@ impl Conversation {
             && let Some(next) = self.queue.pop_front()
         {
             let done = self.waiting.remove(&next.turn);
-            let started = self.ensure_process(&next.by).await;
+            let started = match self.afford() {
+                Ok(()) => self.ensure_process(&next.by).await,
+                spent => spent,
+            };
             let turn = next.turn;
             self.begin_turn(next, done, true);
             if let Err(error) = started {
@@ -235,6 +238,11 @@ impl Conversation {
         if cancels {
             self.tell(Input::Cancel { turn: number });
         }
+    }
+
+    /// Whether the chat's owner may spend more.
+    fn afford(&self) -> Result<(), ChatError> {
+        Ok(self.core.afford(&self.record.owner)?)
     }
 
     pub(super) fn check_open(&self) -> Result<(), ChatError> {

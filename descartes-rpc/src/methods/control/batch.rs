@@ -35,6 +35,9 @@ async fn run(effect: &Effect, params: wire::BatchParams) -> Result<wire::BatchRe
         fail_fast: params.fail_fast.unwrap_or(false),
         dry_run: params.dry_run.unwrap_or(false),
     };
+    if !batch.dry_run && matches!(batch.command, BatchCommand::WriteStdin(_)) {
+        effect.afford(|| None)?;
+    }
     let kills = !batch.dry_run
         && matches!(
             batch.command,

@@ -29,9 +29,14 @@ fn of_every_key() -> Vec<Broken> {
             false => ("not a time", "not a number with a fraction"),
         };
         all.push((time, at, is_time));
-        let fraction = format!("{head}  {}  =  0.5\n", key.name);
-        let at = place(&fraction, "0.5");
-        all.push((fraction, at, is_fraction));
+        // Of money there may be a fraction, and not less than nothing.
+        let (fraction, found) = match key.name == "cost_usd_per_day" {
+            true => ("-0.5", "an amount in USD"),
+            false => ("0.5", is_fraction),
+        };
+        let file = format!("{head}  {}  =  {fraction}\n", key.name);
+        let at = place(&file, fraction);
+        all.push((file, at, found));
         let misspelt = format!("{head}{}z = 1\n", key.name);
         let at = place(&misspelt, &format!("{}z", key.name));
         all.push((misspelt, at, "did you mean"));
@@ -58,6 +63,10 @@ fn by_hand() -> Vec<Broken> {
     const FILES: &[(&str, (usize, usize), &str)] = &[
         ("[server\n", (1, 8), ""),
         ("server]\n", (1, 7), ""),
+        ("[limits]\ncost_usd_per_day = nan\n", (2, 20), "an amount in USD"),
+        ("[limits]\ncost_usd_per_day = inf\n", (2, 20), "an amount in USD"),
+        ("[limits]\ncost_usd_per_day = '5'\n", (2, 20), "an amount in USD"),
+        ("[limits]\ncost_usd_per_day = -1\n", (2, 20), "an amount in USD"),
         ("[agents]\nmax_running\n", (2, 12), ""),
         ("[agents]\nmax_running = \n", (2, 15), ""),
         ("[agents]\nmax_running = 3\nmax_running = 4\n", (3, 1), "duplicate"),

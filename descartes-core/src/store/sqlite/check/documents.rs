@@ -4,7 +4,7 @@ use rusqlite::{Connection, Row};
 
 use super::StoreReport;
 use crate::store::Space;
-use crate::store::format::{decode_approval, decode_chat, decode_mark, decode_record};
+use crate::store::format::{decode_approval, decode_chat, decode_cost, decode_mark, decode_record};
 use crate::store::sqlite::sums::DOCUMENTS;
 
 pub(super) fn look(conn: &Connection, report: &mut StoreReport) {
@@ -41,6 +41,7 @@ fn unreadable(space: &str, id: &str, body: &[u8]) -> Option<String> {
         _ if space == Space::CHAT.0 => decode_chat(body).map(|record| record.id.to_string()),
         _ if space == Space::APPROVAL.0 => decode_approval(body).map(|it| it.id.to_string()),
         _ if space == Space::OUTPUT.0 => decode_mark(body).map(|_| id.to_owned()),
+        _ if space == Space::COST.0 => decode_cost(body).map(|_| id.to_owned()),
         // Each has a form of its own, bytes too: that it is as it was written is all there is to say.
         _ if space == Space::META.0 => return None,
         _ => {

@@ -41,7 +41,10 @@ fn known(saved: &Saved) -> Vec<(Space, String)> {
                 known.push((Space::AGENT, id.to_owned()));
                 known.push((Space::OUTPUT, id.to_owned()));
             }
-            (Some("chat"), Some(id)) => known.push((Space::CHAT, id.to_owned())),
+            (Some("chat"), Some(id)) => {
+                known.push((Space::CHAT, id.to_owned()));
+                known.push((Space::COST, id.to_owned()));
+            }
             (Some("approval"), Some(id)) => known.push((Space::APPROVAL, id.to_owned())),
             _ => {}
         }
