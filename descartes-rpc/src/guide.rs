@@ -6,7 +6,8 @@
 ///
 /// ---
 ///
-/// What was used: [`serve_connection`](crate::connection::serve_connection),
+/// What was used: [`accept`](crate::accept::accept),
+/// [`serve_connection`](crate::connection::serve_connection),
 /// [`answer`](crate::connection::answer), [`Peer`](crate::peer::Peer),
 /// [`ConnectionLimits`](crate::connection::ConnectionLimits), [`Connect`](crate::client::Connect),
 /// [`Exchange`](crate::client::Exchange), [`LineCodec`](crate::codec::LineCodec).

@@ -119,13 +119,19 @@ where
 }
 
 fn timed_out(after: Duration, key: Option<&str>) -> RpcError {
-    let error =
-        RpcError::new(ErrorKind::Timeout, format!("no outcome within {} s", after.as_secs()));
-    match key {
-        Some(key) => error
-            .with("idempotency_key", key)
-            .hint("what was begun goes on; repeat the call with this key for its outcome"),
-        None => error,
+    RpcError::new(ErrorKind::Timeout, format!("no outcome within {} s", after.as_secs()))
+        .leading_to(key)
+}
+
+impl RpcError {
+    /// The same with how its caller learns of the outcome that was not waited for.
+    pub(super) fn leading_to(self, key: Option<&str>) -> Self {
+        match key {
+            Some(key) => self
+                .with("idempotency_key", key)
+                .hint("what was begun goes on; repeat the call with this key for its outcome"),
+            None => self,
+        }
     }
 }
 

@@ -6,8 +6,8 @@ use super::{Dispatch, Rpc, methods::Methods, rpc::Shared};
 use crate::{
     auth::Policy,
     layer::{
-        CatchError, Crowd, Deadline, LoadShed, Ordered, RateLimit, Rates, SlotLimits, Slots,
-        Timeout, Trace,
+        CatchError, Crowd, Deadline, GiveUp, GivenUp, LoadShed, Ordered, RateLimit, Rates,
+        SlotLimits, Slots, Timeout, Trace,
     },
     limits,
     meter::Meter,
@@ -75,7 +75,8 @@ impl RpcBuilder {
         let deadline = Deadline::new(self.request_timeout);
         let timed = Timeout::new(methods, deadline.clone());
         let shed = LoadShed::new(timed, Arc::clone(&slots));
-        let layers = CatchError::new(Ordered::new(shed));
+        let given_up = GivenUp::default();
+        let layers = CatchError::new(GiveUp::new(Ordered::new(shed), given_up.clone()));
         let stack = Trace::counting(layers, self.meter.clone());
         Rpc::from_shared(Shared {
             dispatch: self.dispatch,
@@ -86,6 +87,7 @@ impl RpcBuilder {
             deadline,
             meter: self.meter,
             closed: false.into(),
+            given_up,
             stack,
         })
     }

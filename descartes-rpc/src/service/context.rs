@@ -2,7 +2,10 @@
 
 use std::{
     fmt,
-    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     task::{Context, Poll},
 };
 
@@ -128,6 +131,7 @@ impl CallContext {
 pub(crate) struct CallState {
     turn: Mutex<Option<Turn>>,
     key: OnceLock<Box<str>>,
+    begun: AtomicBool,
     at_work: Mutex<AtWork>,
 }
 
@@ -152,6 +156,7 @@ impl CallState {
         Self {
             turn: Mutex::new(turn),
             key: OnceLock::new(),
+            begun: AtomicBool::new(false),
             at_work: Mutex::new(AtWork { slot: None, _ticket: ticket }),
         }
     }
@@ -168,7 +173,13 @@ impl CallState {
 
     /// Keeps the slot until the call and what it left running are done.
     pub(crate) fn keep_slot(&self, slot: Slot) {
+        self.begun.store(true, Ordering::Release);
         self.lock_work().slot = Some(slot);
+    }
+
+    /// Whether the call has ever had a slot: before, it was in no method.
+    pub(crate) fn has_begun(&self) -> bool {
+        self.begun.load(Ordering::Acquire)
     }
 
     /// The call is no longer at work: it only waits.

@@ -25,8 +25,8 @@ use crate::{
     connection::{CallClass, WaitEnd},
     error::{ErrorKind, RpcError},
     layer::{
-        CatchError, Crowd, Deadline, LoadShed, Noted, Ordered, Rates, Slots, Timeout, Trace,
-        panicked,
+        CatchError, Crowd, Deadline, GiveUp, GivenUp, LoadShed, Noted, Ordered, Rates, Slots,
+        Timeout, Trace, given_up, panicked,
     },
     message::{Reply, Request},
     meter::{AuthFailure, Meter},
@@ -34,7 +34,7 @@ use crate::{
 };
 
 /// What a call that cannot be answered at once goes through.
-pub(super) type Stack = Trace<CatchError<Ordered<LoadShed<Timeout<Methods>>>>>;
+pub(super) type Stack = Trace<CatchError<GiveUp<Ordered<LoadShed<Timeout<Methods>>>>>>;
 
 /// All methods as one service. Cheap to clone; clones share bounds and slots.
 ///
@@ -55,6 +55,8 @@ pub(super) struct Shared {
     pub(super) meter: Meter,
     /// Nothing new is begun.
     pub(super) closed: AtomicBool,
+    /// Nobody is waited for.
+    pub(super) given_up: GivenUp,
     pub(super) stack: Stack,
 }
 
@@ -98,6 +100,14 @@ impl Rpc {
     /// goes on, and so does control, by which what goes on is ended.
     pub fn close(&self) {
         self.shared.closed.store(true, Ordering::Release);
+    }
+
+    /// Answers every call that is still at work, for a stop whose time is nearly over: with `timeout`
+    /// where it may have begun to change something, which goes on, and with `unavailable` elsewhere;
+    /// the reason of both is `draining`. It is for good, and transports need a moment to send what
+    /// this says. Calls that can be answered at once still are.
+    pub fn give_up(&self) {
+        self.shared.given_up.set();
     }
 
     /// Whether `peer` may have what needs `scope`, for what is served beside the methods.
@@ -163,6 +173,7 @@ impl Rpc {
 
     fn call_now(&self, request: Request) -> RpcFuture {
         let id = request.id.clone();
+        let mutating = request.traits().mutating;
         let mut noted = Noted::of(&request, self.shared.meter.clone());
         let dispatch = self.shared.dispatch.as_ref();
         // A panic leaves the dispatch as any other call would find it: methods share no half state.
@@ -171,8 +182,14 @@ impl Rpc {
         let outcome = match catch_unwind(AssertUnwindSafe(call)) {
             Ok(Dispatched::Now(outcome)) => outcome,
             Ok(Dispatched::Later(call)) => {
+                let over = self.shared.given_up.wait();
                 let call = async move {
-                    let reply = methods::reply(id, call.await);
+                    let outcome = tokio::select! {
+                        biased;
+                        outcome = call => outcome,
+                        () = over => Err(given_up(mutating, None)),
+                    };
+                    let reply = methods::reply(id, outcome);
                     noted.log(&reply);
                     Ok(reply)
                 };
@@ -229,7 +246,13 @@ impl Rpc {
     /// Begins a call in the order of its arrival once it is known where its peer's process is.
     async fn settle(self, standing: Arc<Standing>, request: Request) -> Result<Reply, Infallible> {
         let look = |caller| self.shared.dispatch.whereabouts(caller);
-        let first = standing.enter(look).await;
+        let first = tokio::select! {
+            biased;
+            first = standing.enter(look) => first,
+            () = self.shared.given_up.wait() => {
+                return Ok(Reply::failed(request.id, given_up(false, None)));
+            }
+        };
         let call = self.begin(request);
         drop(first);
         call.await

@@ -198,6 +198,33 @@ async fn on_shutdown_streams_and_waits_end_and_calls_are_answered() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn calls_that_are_given_up_are_answered_wherever_they_stand() {
+    let (fixture, rpc) = Fixture::rpc();
+    let mut client = Client::of(rpc.clone());
+    // One that reads, one that waits, one that changes something, and one whose turn has not come.
+    for (id, method) in (1..).zip(["hold", "wait", "change", "change"]) {
+        client.call(id, method, "a").await;
+    }
+    client.nothing().await;
+    rpc.give_up();
+    let mut said = Vec::new();
+    for _ in 0..4 {
+        let answer = client.next().await;
+        let data = &answer["error"]["data"];
+        assert_eq!((&data["reason"], &data["retryable"]), (&json!("draining"), &json!(true)));
+        said.push((answer["id"].as_u64().unwrap(), data["kind"].clone()));
+    }
+    said.sort_by_key(|(id, _)| *id);
+    let kinds: Vec<_> = said.into_iter().map(|(_, kind)| kind).collect();
+    assert_eq!(kinds, ["unavailable", "unavailable", "timeout", "unavailable"]);
+    assert_eq!(fixture.log().iter().filter(|noted| noted.contains("change")).count(), 1);
+    client.call(5, "echo", "still").await;
+    assert_eq!(client.answer().await, (5, json!(["still"])));
+    client.call(6, "hold", "a").await;
+    assert_eq!(client.answer().await, (6, json!(-32007)));
+}
+
+#[tokio::test(start_paused = true)]
 async fn of_messages_answered_one_by_one_only_waits_end_with_the_transport() {
     let (fixture, rpc) = Fixture::rpc();
     let (drain, drained) = oneshot::channel::<()>();
