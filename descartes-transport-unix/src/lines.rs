@@ -12,6 +12,7 @@ use bytes::{Bytes, BytesMut};
 use descartes_rpc::{codec::LineCodec, frame::Arrival};
 use futures_core::Stream;
 use futures_util::Sink;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use tokio::{io::AsyncWrite, net::UnixStream};
 use tokio_util::{
     codec::{Decoder, Encoder},
@@ -55,6 +56,16 @@ impl Lines {
     }
 }
 
+impl Lines {
+    /// Whether the peer has closed both directions: who has closed only the one in which it sends
+    /// may still listen.
+    fn has_gone(&self) -> bool {
+        let mut socket = [PollFd::new(&self.stream, PollFlags::empty())];
+        let looked = poll(&mut socket, Some(&Timespec::default()));
+        looked.is_ok() && socket[0].revents().contains(PollFlags::HUP)
+    }
+}
+
 impl Stream for Lines {
     type Item = io::Result<Arrival>;
 
@@ -62,7 +73,9 @@ impl Stream for Lines {
         let this = &mut *self;
         loop {
             if this.ended {
-                return Poll::Ready(this.codec.decode_eof(&mut this.input).transpose());
+                let last = this.codec.decode_eof(&mut this.input).transpose();
+                let gone = || this.has_gone().then(|| Err(io::ErrorKind::BrokenPipe.into()));
+                return Poll::Ready(last.or_else(gone));
             }
             if !this.input.is_empty()
                 && let Some(arrival) = this.codec.decode(&mut this.input)?
@@ -149,6 +162,22 @@ mod tests {
         assert!(all[..LARGE].iter().all(|byte| *byte == b'y') && all[LARGE] == b'\n');
         assert!(lines.output.capacity() <= KEPT_BUFFER, "{}", lines.output.capacity());
         drop(theirs);
-        assert!(lines.next().await.is_none());
+        assert_eq!(lines.next().await.unwrap().unwrap_err().kind(), io::ErrorKind::BrokenPipe);
+    }
+
+    #[tokio::test]
+    async fn who_only_sends_no_more_is_told_from_who_has_gone() {
+        let (ours, mut theirs) = UnixStream::pair().unwrap();
+        let mut lines = Lines::new(ours, LineCodec::default());
+        theirs.write_all(b"last").await.unwrap();
+        theirs.shutdown().await.unwrap();
+        assert_eq!(lines.next().await.unwrap().unwrap(), Arrival::Message("last".into()));
+        assert!(lines.next().await.is_none(), "it may still listen");
+        lines.send(Bytes::from_static(b"answer")).await.unwrap();
+        let mut heard = [0; 7];
+        theirs.read_exact(&mut heard).await.unwrap();
+        assert_eq!(&heard, b"answer\n");
+        drop(theirs);
+        assert_eq!(lines.next().await.unwrap().unwrap_err().kind(), io::ErrorKind::BrokenPipe);
     }
 }
