@@ -42,7 +42,7 @@ pub(crate) const WS_WRITE_BUFFER: usize = 64 << 10;
 /// this one too when nothing happens until the next ping.
 pub(crate) const WS_KEPT_BUFFER: usize = 16 << 10;
 /// How long a peer may take to take the close frame, and then to leave.
-pub(crate) const WS_CLOSE_WAIT: Duration = Duration::from_secs(2);
+pub(crate) const WS_CLOSE_WAIT: Duration = Duration::from_secs(1);
 /// Control frames, or reads, that are dealt with before others get their turn.
 pub(crate) const WS_CONTROL_PER_TURN: usize = 128;
 /// Connections beyond all room that are heard out, so that a WebSocket can be told why in a close

@@ -128,7 +128,7 @@ pub(crate) const WRITE_PIECES: usize = 64;
 /// Commands, or reads, that are dealt with before others get their turn.
 pub(crate) const COMMANDS_PER_TURN: usize = 128;
 /// How long a peer may take to take what was written before the end, and then to leave.
-pub(crate) const CLOSE_WAIT: Duration = Duration::from_secs(2);
+pub(crate) const CLOSE_WAIT: Duration = Duration::from_secs(1);
 /// What a peer may still send after our end, so that a reset does not overtake our last message.
 pub(crate) const DISCARDED_BYTES: u64 = 16 * MIB as u64;
 
