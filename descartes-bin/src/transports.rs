@@ -20,6 +20,10 @@ mod ws;
 #[cfg(feature = "zmq")]
 mod zmq;
 
+#[cfg(any(feature = "http", feature = "metrics"))]
+use std::io;
+#[cfg(any(feature = "http", feature = "metrics"))]
+use std::net::SocketAddr;
 #[cfg(any(feature = "http", feature = "zmq", feature = "metrics"))]
 use std::net::TcpListener;
 use std::sync::Arc;
@@ -91,20 +95,38 @@ impl Ground<'_> {
         limits
     }
 
-    /// The TCP socket that was given to `name`, if it is safe to be served.
+    /// The TCP sockets that were given to `name`, if they are safe to be served.
     #[cfg(any(feature = "http", feature = "zmq", feature = "metrics"))]
-    pub(crate) fn given(&self, name: &str) -> Result<Option<Arc<TcpListener>>, Failure> {
-        let Some(listener) = self.given.tcp(name) else { return Ok(None) };
-        let address = listener.local_addr().map_err(Failure::internal("use a given socket"))?;
-        let is_meant = name == "metrics" && self.config.server.metrics_public;
-        if !self.config.auth.guards(address.ip()) && !is_meant {
-            return Err(Failure::Unsafe {
-                address: format!("{address}, the given socket `{name}`"),
-                why: "anything beyond loopback needs authentication ([auth] enabled = true)"
-                    .to_owned(),
-            });
+    pub(crate) fn given(&self, name: &str) -> Result<Vec<Arc<TcpListener>>, Failure> {
+        let given = self.given.tcp(name);
+        for listener in &given {
+            let address = listener.local_addr().map_err(Failure::internal("use a given socket"))?;
+            let is_meant = name == "metrics" && self.config.server.metrics_public;
+            if !self.config.auth.guards(address.ip()) && !is_meant {
+                return Err(Failure::Unsafe {
+                    address: format!("{address}, the given socket `{name}`"),
+                    why: "anything beyond loopback needs authentication ([auth] enabled = true)"
+                        .to_owned(),
+                });
+            }
         }
-        Ok(Some(listener))
+        Ok(given)
+    }
+
+    /// Where `name` is served: at each socket that was given to it, or else where it is configured.
+    #[cfg(any(feature = "http", feature = "metrics"))]
+    pub(crate) fn places(
+        &self,
+        name: &str,
+        configured: Option<SocketAddr>,
+    ) -> Result<Vec<Place>, Failure> {
+        let given = self.given(name)?;
+        if given.is_empty() {
+            return Ok(configured.map(|address| (address, None)).into_iter().collect());
+        }
+        let place = |listener: Arc<TcpListener>| Ok((listener.local_addr()?, Some(listener)));
+        let places: io::Result<_> = given.into_iter().map(place).collect();
+        places.map_err(Failure::internal("use a given socket"))
     }
 
     /// Connections of one address that is not loopback.
@@ -124,6 +146,10 @@ impl Ground<'_> {
 pub(crate) fn size(number: u64) -> usize {
     usize::try_from(number).unwrap_or(usize::MAX)
 }
+
+/// An address to listen at, and the socket that listens there already.
+#[cfg(any(feature = "http", feature = "metrics"))]
+pub(crate) type Place = (SocketAddr, Option<Arc<TcpListener>>);
 
 /// A place that is listened at and where nobody is served yet.
 pub(crate) struct Listener {

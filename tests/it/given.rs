@@ -72,6 +72,35 @@ fn each_port_can_be_given() {
 }
 
 #[test]
+fn two_of_one_name_are_served_both_and_clients_are_told_the_first() {
+    let second = || TcpListener::bind("[::1]:0").or_else(|_| TcpListener::bind("127.0.0.1:0"));
+    let http = [port().0, second().expect("a free port")];
+    let at = http.each_ref().map(|one| one.local_addr().expect("an address"));
+    let daemon = Setup::new().given(http.map(|one| ("http", OwnedFd::from(one)))).start();
+    for at in at {
+        assert_eq!(Http::connect(at).get("/health").text(), "OK", "{at}");
+    }
+    assert_eq!(daemon.http_address(), at[0]);
+
+    let [(one, first), (two, other)] = [port(), port()];
+    let daemon = Setup::new().given([("zmq", one.into()), ("zmq", two.into())]).start();
+    for at in [&first, &other] {
+        let mut peer = Zmtp::connect(&format!("tcp://{at}"), "DEALER");
+        assert_eq!(peer.ok("system.health", json!({}))["status"], "healthy");
+    }
+    assert_eq!(daemon.zmq(), format!("tcp://{first}"));
+
+    let home = Home::new();
+    let paths = ["one.sock", "two.sock"].map(|name| home.path().join(name));
+    let unix = paths.each_ref().map(|path| UnixListener::bind(path).expect("a socket"));
+    let daemon = Setup::at(&home).given(unix.map(|one| ("unix", OwnedFd::from(one)))).start();
+    for path in &paths {
+        assert_eq!(Socket::connect(path).ok("system.health", json!({}))["status"], "healthy");
+    }
+    assert_eq!(daemon.socket_path(), paths[0]);
+}
+
+#[test]
 fn what_cannot_be_served_or_is_not_safe_is_refused_with_its_name() {
     let refused = |name: &'static str, socket: OwnedFd| {
         let given = [("pub", OwnedFd::from(port().0)), (name, socket)];
@@ -86,7 +115,6 @@ fn what_cannot_be_served_or_is_not_safe_is_refused_with_its_name() {
     let silent = std::net::UdpSocket::bind("127.0.0.1:0").expect("a free port");
     for (name, socket, code, why) in [
         ("htpp", port().0.into(), 78, "`htpp`, which is none of http, ws"),
-        ("pub", port().0.into(), 78, "two of them are named `pub`"),
         ("http", unix.into(), 78, "(`http`) is not a TCP socket"),
         ("unix", port().0.into(), 78, "(`unix`) is not a Unix socket"),
         ("zmq", silent.into(), 78, "(`zmq`) is no stream socket that listens"),

@@ -18,7 +18,7 @@ use crate::config::Surroundings;
 
 /// The first descriptor that is given (`SD_LISTEN_FDS_START`).
 const FIRST: RawFd = 3;
-/// Sockets that may be given: more than there are names.
+/// Sockets that may be given: a few for each name.
 const MOST: usize = 16;
 /// Who can be given a socket, and whether it is one of a path.
 const NAMES: [(&str, bool); 6] = [
@@ -75,36 +75,34 @@ impl Given {
         for (fd, index) in (FIRST..).zip(0..count) {
             let name = names.get(index).copied().unwrap_or_default();
             let socket = socket(fd, name).map_err(|why| refused(why.to_string()))?;
-            if taken.iter().any(|(known, _)| known == name) {
-                return Err(refused(format!("two of them are named `{name}`")));
-            }
             taken.push((name.to_owned(), socket));
         }
         Ok(Self(Mutex::new(taken)))
     }
 
-    /// The TCP socket of this name, if one was given.
+    /// The TCP sockets of this name, in the order given; one for each protocol, say.
     #[cfg(any(feature = "http", feature = "zmq", feature = "metrics"))]
-    pub(crate) fn tcp(&self, name: &str) -> Option<Arc<TcpListener>> {
-        match self.take(name)? {
+    pub(crate) fn tcp(&self, name: &str) -> Vec<Arc<TcpListener>> {
+        let tcp = |socket| match socket {
             Socket::Tcp(listener) => Some(listener),
             Socket::Unix(_) => None,
-        }
+        };
+        self.take(name).into_iter().filter_map(tcp).collect()
     }
 
-    /// The Unix socket of this name, if one was given.
+    /// The Unix sockets of this name, in the order given.
     #[cfg(feature = "unix")]
-    pub(crate) fn unix(&self, name: &str) -> Option<Arc<UnixListener>> {
-        match self.take(name)? {
+    pub(crate) fn unix(&self, name: &str) -> Vec<Arc<UnixListener>> {
+        let unix = |socket| match socket {
             Socket::Unix(listener) => Some(listener),
             Socket::Tcp(_) => None,
-        }
+        };
+        self.take(name).into_iter().filter_map(unix).collect()
     }
 
-    fn take(&self, name: &str) -> Option<Socket> {
+    fn take(&self, name: &str) -> Vec<Socket> {
         let mut given = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let at = given.iter().position(|(known, _)| known == name)?;
-        Some(given.swap_remove(at).1)
+        given.extract_if(.., |(known, _)| known == name).map(|(_, socket)| socket).collect()
     }
 
     /// Fails when something is left that nobody of this build serves.

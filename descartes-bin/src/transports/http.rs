@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,37 +18,28 @@ use super::{Change, Door, Ground, Listener, Prepared};
 use crate::config::{ConfigError, Server, private};
 use crate::daemon::Failure;
 
-/// Opens the port.
+/// Opens the port, or serves the given ones.
 pub(super) fn open<'a>(ground: &'a Ground<'a>) -> BoxFuture<'a, Result<Vec<Door>, Failure>> {
     async move {
-        let given = ground.given("http")?;
-        let Some(address) = place(given.as_deref(), ground.config.server.http()) else {
-            return Ok(Vec::new());
-        };
-        let mut config = config(ground, address)?;
-        config.given = given;
-        let scheme = scheme("http", &config);
-        let change = change(&config);
-        let transport = HttpTransport::bind(config).await.map_err(failure)?;
-        Ok(vec![Door::Open(Listener {
-            name: "http",
-            addresses: vec![format!("{scheme}://{}", transport.local_addr())],
-            publish: |endpoints, address| endpoints.http = Some(address),
-            change,
-            serve: Box::new(|rpc, stop| {
-                async move { transport.serve(rpc, stop.cancelled_owned()).await }.boxed()
-            }),
-        })])
+        let mut doors = Vec::new();
+        for (address, given) in ground.places("http", ground.config.server.http())? {
+            let mut config = config(ground, address)?;
+            config.given = given;
+            let (scheme, change) = (scheme("http", &config), change(&config));
+            let transport = HttpTransport::bind(config).await.map_err(failure)?;
+            doors.push(Door::Open(Listener {
+                name: "http",
+                addresses: vec![format!("{scheme}://{}", transport.local_addr())],
+                publish: |endpoints, address| endpoints.http = Some(address),
+                change,
+                serve: Box::new(|rpc, stop| {
+                    async move { transport.serve(rpc, stop.cancelled_owned()).await }.boxed()
+                }),
+            }));
+        }
+        Ok(doors)
     }
     .boxed()
-}
-
-/// Where a given socket listens, or else where one is configured to.
-pub(super) fn place(
-    given: Option<&TcpListener>,
-    configured: Option<SocketAddr>,
-) -> Option<SocketAddr> {
-    given.and_then(|listener| listener.local_addr().ok()).or(configured)
 }
 
 /// What every port of this kind is served with.

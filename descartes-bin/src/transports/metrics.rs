@@ -3,6 +3,7 @@
 mod page;
 mod request;
 
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -31,49 +32,53 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// How long whoever is being answered may take when everything else has ended.
 const LAST_ANSWERS: Duration = Duration::from_secs(1);
 
-/// Opens the port.
+/// Opens the port, or serves the given ones.
 pub(super) fn open<'a>(ground: &'a Ground<'a>) -> BoxFuture<'a, Result<Vec<Door>, Failure>> {
     async move {
-        let server = &ground.config.server;
-        let given = ground.given(PORT.name)?;
-        let listener = match (&given, server.metrics()) {
-            (Some(given), _) => given
-                .set_nonblocking(true)
-                .and_then(|()| given.try_clone().and_then(TcpListener::from_std)),
-            (None, Some(address)) => match TcpListener::bind(address).await {
-                Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => {
-                    return Ok(vec![PORT.taken(ground, &address.to_string())?]);
+        let mut doors = Vec::new();
+        for (address, given) in ground.places(PORT.name, ground.config.server.metrics())? {
+            let listener = match given {
+                Some(given) => given
+                    .set_nonblocking(true)
+                    .and_then(|()| given.try_clone().and_then(TcpListener::from_std)),
+                None => TcpListener::bind(address).await,
+            };
+            doors.push(match listener {
+                Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
+                    PORT.taken(ground, &address.to_string())?
                 }
-                bound => bound,
-            },
-            (None, None) => return Ok(Vec::new()),
-        };
-        let listener = listener.map_err(Failure::internal("open the port of metrics"))?;
-        let closing = ground.closing.clone();
-        let failed = Failure::internal("open the port of metrics");
-        let bound = listener.local_addr().map_err(failed)?;
-        let own_uid = rustix::process::geteuid().as_raw();
-        let lookup = Arc::new(KernelLookup);
-        let named = Swap::new(named(server));
-        let change = change(named.clone());
-        let page = Page {
-            scrape: ground.scrape.clone(),
-            rule: SameUser::new(PORT.name, own_uid, ground.trust_loopback, lookup),
-            auth: ground.auth.clone(),
-            meter: ground.meter.clone(),
-            named,
-        };
-        Ok(vec![Door::Open(Listener {
-            name: PORT.name,
-            addresses: vec![format!("http://{bound}/metrics")],
-            publish: |endpoints, address| endpoints.metrics = Some(address),
-            change,
-            serve: Box::new(|rpc, stop| {
-                serve(listener, Arc::new(page.of(rpc)), (closing, stop)).boxed()
-            }),
-        })])
+                listener => listener
+                    .and_then(|listener| door(ground, listener))
+                    .map_err(Failure::internal("open the port of metrics"))?,
+            });
+        }
+        Ok(doors)
     }
     .boxed()
+}
+
+fn door(ground: &Ground<'_>, listener: TcpListener) -> io::Result<Door> {
+    let bound = listener.local_addr()?;
+    let closing = ground.closing.clone();
+    let own_uid = rustix::process::geteuid().as_raw();
+    let named = Swap::new(named(&ground.config.server));
+    let change = change(named.clone());
+    let page = Page {
+        scrape: ground.scrape.clone(),
+        rule: SameUser::new(PORT.name, own_uid, ground.trust_loopback, Arc::new(KernelLookup)),
+        auth: ground.auth.clone(),
+        meter: ground.meter.clone(),
+        named,
+    };
+    Ok(Door::Open(Listener {
+        name: PORT.name,
+        addresses: vec![format!("http://{bound}/metrics")],
+        publish: |endpoints, address| endpoints.metrics = Some(address),
+        change,
+        serve: Box::new(|rpc, stop| {
+            serve(listener, Arc::new(page.of(rpc)), (closing, stop)).boxed()
+        }),
+    }))
 }
 
 fn named(server: &Server) -> Named {

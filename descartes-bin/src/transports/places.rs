@@ -1,5 +1,6 @@
 //! Where ZeroMQ listens: a port, and a socket in the runtime directory.
 
+use std::iter;
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -22,6 +23,20 @@ pub(super) struct Places {
 }
 
 impl Places {
+    /// All of them: a socket that was given stands in place of the port, and of several each but the
+    /// first is served by itself.
+    pub(super) fn of(
+        tcp: Option<SocketAddr>,
+        given: Vec<Arc<TcpListener>>,
+        ipc: PathBuf,
+    ) -> impl Iterator<Item = Self> {
+        let mut given = given.into_iter();
+        let first = given.next();
+        let tcp = tcp.filter(|_| first.is_none());
+        let others = given.map(|other| Self { tcp: None, given: Some(other), ipc: None });
+        iter::once(Self { tcp, given: first, ipc: Some(ipc) }).chain(others)
+    }
+
     /// Binds at those of these places that are free, and tells those that are not; nothing is bound
     /// when none is.
     pub(super) async fn bind<T, F>(

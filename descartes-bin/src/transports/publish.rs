@@ -17,27 +17,29 @@ const PORT: UsualPort = UsualPort { name: PUBLISHER, key: "pub_port", flag: "--p
 /// Takes the port and the socket.
 pub(super) fn open<'a>(ground: &'a Ground<'a>) -> BoxFuture<'a, Result<Vec<Door>, Failure>> {
     async move {
-        let tcp = ground.config.server.publisher();
         let given = ground.given(PORT.name)?;
-        let tcp = tcp.filter(|_| given.is_none());
-        let places = Places { tcp, given, ipc: Some(ground.directories.publisher_socket()) };
-        let bind = |places| PublishTransport::bind(config(ground, places));
-        let (mut doors, transport) = places.bind(ground, &PORT, bind).await?;
-        if let Some(transport) = transport {
-            doors.push(Door::Open(Listener {
-                name: PORT.name,
-                addresses: places::urls(transport.local_addr(), transport.ipc_path()),
-                publish: |endpoints, address| endpoints.publisher = Some(address),
-                change: super::nothing(),
-                serve: Box::new(|rpc, stop| {
-                    async move {
-                        if let Err(error) = transport.serve(rpc, stop.cancelled_owned()).await {
-                            tracing::error!(%error, "events cannot be published");
+        let (tcp, ipc) = (ground.config.server.publisher(), ground.directories.publisher_socket());
+        let mut doors = Vec::new();
+        for places in Places::of(tcp, given, ipc) {
+            let bind = |places| PublishTransport::bind(config(ground, places));
+            let (taken, transport) = places.bind(ground, &PORT, bind).await?;
+            doors.extend(taken);
+            if let Some(transport) = transport {
+                doors.push(Door::Open(Listener {
+                    name: PORT.name,
+                    addresses: places::urls(transport.local_addr(), transport.ipc_path()),
+                    publish: |endpoints, address| endpoints.publisher = Some(address),
+                    change: super::nothing(),
+                    serve: Box::new(|rpc, stop| {
+                        async move {
+                            if let Err(error) = transport.serve(rpc, stop.cancelled_owned()).await {
+                                tracing::error!(%error, "events cannot be published");
+                            }
                         }
-                    }
-                    .boxed()
-                }),
-            }));
+                        .boxed()
+                    }),
+                }));
+            }
         }
         Ok(doors)
     }

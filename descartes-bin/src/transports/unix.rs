@@ -1,5 +1,6 @@
 //! The Unix socket.
 
+use std::os::unix::net::UnixListener;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -10,28 +11,36 @@ use futures_util::future::BoxFuture;
 use super::{Door, Ground, Listener};
 use crate::daemon::Failure;
 
-/// Takes the socket.
+/// Takes the socket, or serves the given ones.
 pub(super) fn open<'a>(ground: &'a Ground<'a>) -> BoxFuture<'a, Result<Vec<Door>, Failure>> {
     async move {
-        let mut config = config(ground);
-        config.given = ground.given.unix("unix");
-        let transport = UnixTransport::bind(config).map_err(failure)?;
-        Ok(vec![Door::Open(Listener {
-            name: "unix",
-            addresses: vec![transport.path().display().to_string()],
-            publish: |endpoints, address| endpoints.unix = Some(PathBuf::from(address)),
-            change: super::nothing(),
-            serve: Box::new(|rpc, stop| {
-                async move {
-                    if let Err(error) = transport.serve(rpc, stop.cancelled_owned()).await {
-                        tracing::error!(%error, "the unix socket cannot be served");
-                    }
-                }
-                .boxed()
-            }),
-        })])
+        let mut given: Vec<_> = ground.given.unix("unix").into_iter().map(Some).collect();
+        if given.is_empty() {
+            given.push(None);
+        }
+        given.into_iter().map(|given| door(ground, given)).collect()
     }
     .boxed()
+}
+
+fn door(ground: &Ground<'_>, given: Option<Arc<UnixListener>>) -> Result<Door, Failure> {
+    let mut config = config(ground);
+    config.given = given;
+    let transport = UnixTransport::bind(config).map_err(failure)?;
+    Ok(Door::Open(Listener {
+        name: "unix",
+        addresses: vec![transport.path().display().to_string()],
+        publish: |endpoints, address| endpoints.unix = Some(PathBuf::from(address)),
+        change: super::nothing(),
+        serve: Box::new(|rpc, stop| {
+            async move {
+                if let Err(error) = transport.serve(rpc, stop.cancelled_owned()).await {
+                    tracing::error!(%error, "the unix socket cannot be served");
+                }
+            }
+            .boxed()
+        }),
+    }))
 }
 
 /// What the socket is served with.

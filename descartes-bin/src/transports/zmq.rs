@@ -16,27 +16,29 @@ const PORT: UsualPort = UsualPort { name: "zmq", key: "zmq_port", flag: "--zmq-p
 /// Takes the port and the socket.
 pub(super) fn open<'a>(ground: &'a Ground<'a>) -> BoxFuture<'a, Result<Vec<Door>, Failure>> {
     async move {
-        let tcp = ground.config.server.zmq();
         let given = ground.given(PORT.name)?;
-        let tcp = tcp.filter(|_| given.is_none());
-        let places = Places { tcp, given, ipc: Some(ground.directories.zmq_socket()) };
-        let bind = |places| ZmqTransport::bind(config(ground, places));
-        let (mut doors, transport) = places.bind(ground, &PORT, bind).await?;
-        if let Some(transport) = transport {
-            doors.push(Door::Open(Listener {
-                name: PORT.name,
-                addresses: places::urls(transport.local_addr(), transport.ipc_path()),
-                publish: |endpoints, address| endpoints.zmq = Some(address),
-                change: super::nothing(),
-                serve: Box::new(|rpc, stop| {
-                    async move {
-                        if let Err(error) = transport.serve(rpc, stop.cancelled_owned()).await {
-                            tracing::error!(%error, "ZeroMQ cannot be served");
+        let (tcp, ipc) = (ground.config.server.zmq(), ground.directories.zmq_socket());
+        let mut doors = Vec::new();
+        for places in Places::of(tcp, given, ipc) {
+            let bind = |places| ZmqTransport::bind(config(ground, places));
+            let (taken, transport) = places.bind(ground, &PORT, bind).await?;
+            doors.extend(taken);
+            if let Some(transport) = transport {
+                doors.push(Door::Open(Listener {
+                    name: PORT.name,
+                    addresses: places::urls(transport.local_addr(), transport.ipc_path()),
+                    publish: |endpoints, address| endpoints.zmq = Some(address),
+                    change: super::nothing(),
+                    serve: Box::new(|rpc, stop| {
+                        async move {
+                            if let Err(error) = transport.serve(rpc, stop.cancelled_owned()).await {
+                                tracing::error!(%error, "ZeroMQ cannot be served");
+                            }
                         }
-                    }
-                    .boxed()
-                }),
-            }));
+                        .boxed()
+                    }),
+                }));
+            }
         }
         Ok(doors)
     }
