@@ -42,8 +42,10 @@ pub(crate) use lock::{InstanceLock, LockError};
 use logs::Logs;
 #[cfg(feature = "metrics")]
 pub(crate) use remotes::Queues;
+use run::{Life, Plan};
 #[cfg(test)]
 pub(crate) use settings::wired;
+use signals::Signals;
 
 /// Workers of a daemon that is not told otherwise by `TOKIO_WORKER_THREADS`: one thread writes the
 /// store, so more of them only cost memory.
@@ -54,14 +56,9 @@ const LAST_WORK: Duration = Duration::from_secs(1);
 /// Runs the daemon until it is told to stop, and says by its exit code how that went.
 #[must_use]
 pub fn main() -> ExitCode {
-    let began = Instant::now();
-    let flags = match Flags::try_parse() {
-        Ok(flags) => flags,
-        Err(error) => return cli::said_by_clap(&error),
-    };
-    let output = Output::new(false);
-    match start(&flags, began, &output) {
-        Ok(code) => code.into(),
+    let (began, output) = (Instant::now(), Output::new(false));
+    match live(began) {
+        Ok(code) => code,
         Err(failure) => {
             output.note(format_args!("descartes-daemon: {failure}"));
             failure.code().into()
@@ -69,21 +66,51 @@ pub fn main() -> ExitCode {
     }
 }
 
-fn start(flags: &Flags, began: Instant, output: &Output) -> Result<Code, Failure> {
+fn live(began: Instant) -> Result<ExitCode, Failure> {
     let surroundings = Surroundings::of_this_process();
-    let config = Config::load(flags, &surroundings)?;
+    // Before anything is opened, and signals before anything that takes time.
+    let given = Given::of(&surroundings);
+    let signals = Signals::install().map_err(Failure::internal("handle signals"))?;
+    let runtime = runtime(&surroundings).map_err(Failure::internal("start the runtime"))?;
+    let flags = match Flags::try_parse() {
+        Ok(flags) => flags,
+        Err(error) => return Ok(cli::said_by_clap(&error)),
+    };
+    let prepare = move || prepare(flags, surroundings, given, began);
+    let ended = runtime.block_on(run::live(prepare, signals));
+    match ended {
+        // It has been waited for.
+        Ok(Life::Hung) => runtime.shutdown_background(),
+        _ => runtime.shutdown_timeout(LAST_WORK),
+    }
+    ended.map(|life| match life {
+        Life::Ended(code) => code.into(),
+        Life::Hung => Code::Done.into(),
+    })
+}
+
+/// What there is to do, with everything that is needed before anybody can be served; nothing when
+/// it is done. It blocks.
+fn prepare(
+    flags: Flags,
+    surroundings: Surroundings,
+    given: Result<Given, Failure>,
+    began: Instant,
+) -> Result<Option<(Plan, Logs)>, Failure> {
+    let output = Output::new(false);
+    let config = Config::load(&flags, &surroundings)?;
     if flags.print_config {
         output.bytes(config.to_toml().as_bytes()).map_err(Failure::internal("print"))?;
-        return Ok(Code::Done);
+        return Ok(None);
     }
     let directories = Directories::find(flags.data_dir.as_deref(), &surroundings)?;
     if flags.check_config {
         config.auth.secrets()?;
         transports::check(&config)?;
         output.line("the configuration is fine").map_err(Failure::internal("print"))?;
-        return Ok(Code::Done);
+        return Ok(None);
     }
-    let given = Given::of(&surroundings)?;
+    let given = given?;
     directories.prepare()?;
     let logs =
         Logs::begin(&config.logging, &surroundings).map_err(Failure::internal("open the log"))?;
@@ -92,7 +119,7 @@ fn start(flags: &Flags, began: Instant, output: &Output) -> Result<Code, Failure
     {
         tracing::debug!(%error, "the session cannot be left");
     }
-    let _lock = InstanceLock::take(&directories.data)?;
+    let lock = InstanceLock::take(&directories.data)?;
     if flags.jwt_secret.is_some() {
         tracing::warn!("others can read --jwt-secret from the list of processes; use a file");
     }
@@ -100,9 +127,8 @@ fn start(flags: &Flags, began: Instant, output: &Output) -> Result<Code, Failure
     let auth = credentials::authenticator(&config.auth, &directories.secrets(), &meter)?;
     cores::forbid();
     let connections = descriptors::connections(&config);
-    let runtime = runtime(&surroundings).map_err(Failure::internal("start the runtime"))?;
     let contained = container::found(&surroundings);
-    let plan = run::Plan {
+    let plan = Plan {
         config,
         directories,
         connections,
@@ -111,15 +137,14 @@ fn start(flags: &Flags, began: Instant, output: &Output) -> Result<Code, Failure
         given,
         began,
         output,
-        flags: flags.clone(),
+        flags,
         surroundings,
         meter,
         #[cfg(feature = "metrics")]
         scrape: crate::metrics::Scrape::default(),
+        _lock: lock,
     };
-    let ended = runtime.block_on(run::run(plan, logs));
-    runtime.shutdown_timeout(LAST_WORK);
-    ended
+    Ok(Some((plan, logs)))
 }
 
 fn runtime(surroundings: &Surroundings) -> std::io::Result<Runtime> {

@@ -3,6 +3,8 @@
 
 mod wires;
 
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
 use std::sync::RwLock;
 use std::thread;
 
@@ -10,7 +12,7 @@ use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use crate::rig::agents::{await_output, events, spawn};
-use crate::rig::daemon::{Daemon, Setup};
+use crate::rig::daemon::{Daemon, Home, Setup};
 use crate::rig::processes::{self, eventually};
 use crate::rig::{Caller, parrot, torture};
 use wires::{Stream, WIRES, Wire};
@@ -123,6 +125,32 @@ fn a_stop_in_the_middle_of_everything_loses_nothing() {
     assert!(done.iter().all(|key| state.get(key).is_some()), "what was acknowledged is there");
     assert!(refused.iter().all(|key| state.get(key).is_none()), "what was refused is not");
     assert_eq!(socket.ok("agent.get", json!({"agent_id": agent}))["status"], "killed");
+}
+
+#[test]
+fn who_still_waits_when_the_time_is_over_is_told_so() {
+    let home = Home::new();
+    let asked = home.path().join("asked");
+    let script = format!("#!/bin/sh\ntouch '{}'\nexec sleep 600\n", asked.display());
+    let program = home.file("slow", script.as_bytes());
+    fs::set_permissions(&program, Permissions::from_mode(0o700)).expect("it is ours");
+    let backend = format!("[backends.claude-code]\ncommand = ['{}']\n", program.display());
+    let mut daemon = Setup::at(&home).only_config(&backend).flag("--zmq-port=0").start();
+    let mut wires: Vec<_> = (0..WIRES).map(|number| Wire::open(&daemon, number)).collect();
+    for wire in &mut wires {
+        wire.begin(1, "backend.list", &json!({"refresh": true}));
+    }
+    eventually("the program is asked", || asked.exists());
+    daemon.socket().ok("system.shutdown", json!({"timeout_secs": 2}));
+    for wire in &mut wires {
+        let error = wire.next().expect("an answer");
+        let error = crate::rig::outcome(&error).expect_err("its time is over");
+        assert!(is_refusal(&error), "{error}");
+        wire.is_closed();
+    }
+    let ended = daemon.ended();
+    assert_eq!(ended.status.code(), Some(0), "{}", ended.log);
+    assert!(ended.log.contains("calls have not ended"), "{}", ended.log);
 }
 
 /// A daemon that waits for an agent which does not end, with a connection over each wire.

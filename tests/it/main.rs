@@ -3,6 +3,8 @@
 //! One binary; each module shows one thing. How often the torture tests repeat is
 //! `DESCARTES_TORTURE` (1.0 is the full count, 0.05 without it).
 
+/// It ends when it is asked, at any moment of its start.
+mod asked;
 /// The guides are a book: every page is in it, every link leads somewhere, and what it says is so.
 mod book;
 /// Chats with the bundled agent: turns, questions, ends.

@@ -47,7 +47,7 @@ pub(super) struct Host {
 impl Host {
     /// Opens the store, ends what an earlier daemon left behind, and begins.
     pub(super) async fn start(
-        plan: &Plan<'_>,
+        plan: &Plan,
         (shutdown, reload): (ShutdownHook, ReloadHook),
         connections: &Arc<Semaphore>,
     ) -> Result<Self, Failure> {
@@ -147,6 +147,11 @@ impl Host {
         self.descartes.drain().await;
     }
 
+    /// Answers the calls that are still at work, for nobody waits for them any more.
+    pub(super) fn give_up_calls(&self) {
+        self.rpc.give_up();
+    }
+
     /// Ends the agents that live, with at most `limit` as their grace, until also their chats have
     /// said so.
     pub(super) async fn stop_agents(&self, limit: Duration) {
@@ -208,7 +213,7 @@ pub(super) fn store_options(config: &Config) -> SqliteOptions {
     options.min_free_bytes(config.store.min_free_bytes)
 }
 
-fn about(plan: &Plan<'_>) -> About {
+fn about(plan: &Plan) -> About {
     let text = |path: &std::path::Path| path.display().to_string();
     let (config, mut about) = (&plan.config, About::default());
     about.version = env!("CARGO_PKG_VERSION").into();

@@ -1,26 +1,29 @@
 //! The life of a daemon: listen, begin, say so, serve, stop.
 
 use std::mem;
-use std::pin::pin;
 use std::sync::Arc;
 use std::time::Instant;
 
 use descartes_rpc::auth::Authenticator;
 use descartes_rpc::meter::Meter;
 use descartes_rpc::wire::system::TransportInfo;
+use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
+use tokio::task::{JoinHandle, spawn_blocking};
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::failure::Failure;
 use super::given::Given;
 use super::host::{self, Host};
+use super::lock::InstanceLock;
 use super::logs::Logs;
 use super::manager::{self, Manager};
 use super::notice;
 use super::reload::{self, Reloader};
-use super::signals::{self, StopSignals};
-use super::stop::{DRAIN, Served, Stop};
+use super::signals::{Signals, Step};
+use super::stop::{DRAIN, Served, Stop, TRANSPORTS_DRAIN};
 use crate::config::{Config, Flags, Surroundings};
 use crate::directories::Directories;
 use crate::endpoints::{Endpoints, Publication};
@@ -32,7 +35,7 @@ use crate::transports::{self, Change, Door, Ground, Listener, nothing};
 const KEPT_FOR_OWNER: usize = 32;
 
 /// What a daemon is to do.
-pub(super) struct Plan<'a> {
+pub(super) struct Plan {
     pub(super) config: Config,
     pub(super) directories: Directories,
     /// How many connections there may be, those for the owner included.
@@ -46,7 +49,7 @@ pub(super) struct Plan<'a> {
     /// When its program began.
     pub(super) began: Instant,
     /// Where it says that it is ready.
-    pub(super) output: &'a Output,
+    pub(super) output: Output,
     /// What it was started with.
     pub(super) flags: Flags,
     pub(super) surroundings: Surroundings,
@@ -55,22 +58,66 @@ pub(super) struct Plan<'a> {
     /// Where numbers are read.
     #[cfg(feature = "metrics")]
     pub(super) scrape: crate::metrics::Scrape,
+    /// Its data are nobody else's.
+    pub(super) _lock: InstanceLock,
 }
 
-/// Lives until a signal or a call ends it.
-pub(super) async fn run(plan: Plan<'_>, logs: Logs) -> Result<Code, Failure> {
-    // First of all, so that a signal during the start ends the daemon in order.
-    let mut signals = StopSignals::install().map_err(Failure::internal("handle signals"))?;
-    let hangup = signals::reload_asked().map_err(Failure::internal("handle signals"))?;
+/// How a daemon came to its end.
+pub(super) enum Life {
+    Ended(Code),
+    /// It was asked to end while something of its start hung; that is left where it is.
+    Hung,
+}
+
+/// Prepares, and lives until a signal or a call ends it.
+pub(super) async fn live(
+    prepare: impl FnOnce() -> Result<Option<(Plan, Logs)>, Failure> + Send + 'static,
+    mut signals: Signals,
+) -> Result<Life, Failure> {
+    match signals.stop.unless_asked(spawn_blocking(prepare)).await? {
+        Step::Done(Some((plan, logs))) => run(Arc::new(plan), logs, signals).await,
+        Step::Done(None) | Step::Asked(_) => Ok(Life::Ended(Code::Done)),
+        Step::Hangs => Ok(Life::Hung),
+    }
+}
+
+/// Does a step of the start where it may block without keeping anybody from hearing signals.
+fn aside<T: Send + 'static, F: Future<Output = T>>(
+    work: impl FnOnce() -> F + Send + 'static,
+) -> JoinHandle<T> {
+    let runtime = Handle::current();
+    spawn_blocking(move || runtime.block_on(work()))
+}
+
+async fn run(plan: Arc<Plan>, logs: Logs, mut signals: Signals) -> Result<Life, Failure> {
     let (shutdown, mut asked) = host::shutdown_hook();
     let (reload, reloads) = reload::hook();
     let connections = Arc::new(Semaphore::new(plan.shared_connections()));
     let closing = CancellationToken::new();
     // Before the store is touched: a start that fails here has changed nothing.
-    let doors = transports::open(&plan.ground(&connections, &closing)).await?;
-    let started = Host::start(&plan, (shutdown, reload), &connections);
-    let Some(host) = begun(started, &mut signals).await? else { return Ok(Code::Done) };
-    let host = Arc::new(host);
+    let opened = {
+        let (plan, connections) = (Arc::clone(&plan), Arc::clone(&connections));
+        let closing = closing.clone();
+        aside(move || async move { transports::open(&plan.ground(&connections, &closing)).await })
+    };
+    let doors = match signals.stop.unless_asked(opened).await? {
+        Step::Done(doors) => doors,
+        Step::Asked(_) => return Ok(Life::Ended(Code::Done)),
+        Step::Hangs => return Ok(Life::Hung),
+    };
+    let started = {
+        let (plan, connections) = (Arc::clone(&plan), Arc::clone(&connections));
+        aside(move || async move { Host::start(&plan, (shutdown, reload), &connections).await })
+    };
+    let host = match signals.stop.unless_asked(started).await? {
+        Step::Done(host) => Arc::new(host),
+        Step::Asked(host) => {
+            drop(doors);
+            undo(&host, &mut signals).await;
+            return Ok(Life::Ended(Code::Done));
+        }
+        Step::Hangs => return Ok(Life::Hung),
+    };
     #[cfg(feature = "metrics")]
     plan.scrape.of(host.numbers());
     let mut listeners = told(&host, doors);
@@ -82,7 +129,7 @@ pub(super) async fn run(plan: Plan<'_>, logs: Logs) -> Result<Code, Failure> {
     let manager = Manager::of(&plan.surroundings).map(Arc::new);
     let mut reloader = plan.reloader(&host, logs, changes);
     reloader.manager.clone_from(&manager);
-    let reloading = AbortOnDropHandle::new(tokio::spawn(reloader.work(hangup, reloads)));
+    let reloading = AbortOnDropHandle::new(tokio::spawn(reloader.work(signals.hangup, reloads)));
     plan.output.note(notice::ready(
         &endpoints,
         &plan.directories,
@@ -93,7 +140,7 @@ pub(super) async fn run(plan: Plan<'_>, logs: Logs) -> Result<Code, Failure> {
     }
     let limit = tokio::select! {
         () = manager::watch(manager.as_deref()) => DRAIN,
-        signal = signals.next() => {
+        signal = signals.stop.next() => {
             tracing::info!(signal, "stopping");
             DRAIN
         }
@@ -108,26 +155,16 @@ pub(super) async fn run(plan: Plan<'_>, logs: Logs) -> Result<Code, Failure> {
     }
     let connections = (connections, plan.shared_connections());
     let stop = Stop { host, served, published, closing, manager, connections };
-    Ok(stop.within(limit, &mut signals).await)
+    Ok(Life::Ended(stop.within(limit, &mut signals.stop).await))
 }
 
-/// What `start` comes to; nothing when a signal came in the meantime and all is ended again.
-async fn begun(
-    start: impl Future<Output = Result<Host, Failure>>,
-    signals: &mut StopSignals,
-) -> Result<Option<Host>, Failure> {
-    let mut start = pin!(start);
-    let signal = tokio::select! {
-        host = &mut start => return host.map(Some),
-        signal = signals.next() => signal,
-    };
-    tracing::info!(signal, "stopping as soon as it has begun");
-    // The store is open, perhaps: it is left as a daemon leaves it that has ended.
+/// Leaves the store of a daemon that was ended while it started as one leaves it that has lived.
+async fn undo(host: &Host, signals: &mut Signals) {
     tokio::select! {
-        host = start => host?.close().await,
-        signal = signals.next() => tracing::warn!(signal, "stopping at once"),
+        () = host.close() => {}
+        signal = signals.stop.next() => tracing::warn!(signal, "stopping at once"),
+        () = sleep(DRAIN) => tracing::warn!("the store cannot be closed"),
     }
-    Ok(None)
 }
 
 /// Those that listen; what does not is told where it is looked for.
@@ -150,7 +187,7 @@ fn told(host: &Host, doors: Vec<Door>) -> Vec<Listener> {
     listeners
 }
 
-impl Plan<'_> {
+impl Plan {
     /// How many connections all transports share.
     pub(super) fn shared_connections(&self) -> usize {
         let most = usize::try_from(self.connections).unwrap_or(usize::MAX);
@@ -167,7 +204,7 @@ impl Plan<'_> {
             #[cfg(feature = "metrics")]
             scrape: self.scrape.clone(),
             meter: self.meter.clone(),
-            drain: DRAIN,
+            drain: TRANSPORTS_DRAIN,
             closing: closing.clone(),
             given: &self.given,
         }
@@ -195,7 +232,8 @@ impl Plan<'_> {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             ..Endpoints::default()
         };
-        for listener in listeners {
+        // Of several of one name clients are told the first.
+        for listener in listeners.iter().rev() {
             if let Some(address) = listener.addresses.first() {
                 (listener.publish)(&mut endpoints, address.clone());
             }

@@ -21,10 +21,15 @@ use crate::transports::Listener;
 
 /// How long calls and agents may take to end when nobody says how long.
 pub(super) const DRAIN: Duration = Duration::from_secs(30);
+/// How long transports would go on by themselves: as long as any stop takes, which says when their
+/// time is over, and first answers those who still wait.
+pub(super) const TRANSPORTS_DRAIN: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 /// How long a stop may take beyond its bound before it is forced.
 const MARGIN: Duration = Duration::from_secs(5);
 /// What connections have to be told how far they got, also where agents took all the time.
 const LAST_WORDS: Duration = Duration::from_secs(2);
+/// The part of it in which those who still wait for an answer are told that there will be none.
+const LAST_ANSWERS: Duration = Duration::from_secs(1);
 /// How often the log says who has not ended yet.
 const NAMING: Duration = Duration::from_secs(5);
 
@@ -92,9 +97,12 @@ impl Stop {
         let grace = end.saturating_duration_since(Instant::now()).mul_f32(0.8);
         self.host.stop_agents(grace).await;
         let told = end.max(Instant::now() + LAST_WORDS);
-        if timeout_at(told, self.served.end()).await.is_err() {
-            tracing::warn!("cutting connections that do not end");
+        if timeout_at(told - LAST_ANSWERS, self.served.end()).await.is_err() {
             self.host.name_who_blocks(open(&self.connections));
+            self.host.give_up_calls();
+            if timeout_at(told, self.served.end()).await.is_err() {
+                tracing::warn!("cutting connections that do not end");
+            }
         }
         // A call that was under way may have begun one.
         self.host.stop_agents(end.saturating_duration_since(Instant::now())).await;
