@@ -59,6 +59,7 @@ use crate::secrets::Secrets;
 use crate::swap::Swap;
 use crate::tally::Tally;
 use crate::time::Clock;
+use crate::trace::{TraceContext, Traced, Tracer, Work};
 
 /// The agent runtime of one application: agents, their journal, their store. Cheap to clone.
 ///
@@ -99,6 +100,8 @@ pub(crate) struct Core {
     settings: Swap<Settings>,
     pub(crate) tally: Tally,
     pub(crate) costs: Costs,
+    /// Who is told of work as spans.
+    pub(crate) tracer: Option<Arc<dyn Tracer>>,
     pub(crate) version: Arc<str>,
     started: Instant,
     draining: AtomicBool,
@@ -109,6 +112,11 @@ impl Core {
     /// The number of the store, which marks every process that is started.
     pub(crate) fn instance(&self) -> u32 {
         self.journal.store().identity().instance
+    }
+
+    /// Begins `work`, which was asked for within `parent`.
+    pub(crate) fn trace(&self, work: &Work<'_>, parent: Option<TraceContext>) -> Traced {
+        Traced::begin(self.tracer.as_deref(), work, parent)
     }
 }
 

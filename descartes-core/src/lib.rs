@@ -30,6 +30,7 @@ pub mod tally;
 #[cfg(any(test, feature = "test-util"))]
 pub mod testing;
 pub mod time;
+pub mod trace;
 
 pub use cost::{ChatCost, CostReached};
 pub use descartes::{

@@ -62,6 +62,7 @@ impl Effect {
     /// For whom core acts; the key goes along.
     pub(crate) fn caller(&mut self) -> Caller {
         let mut caller = Caller::new(self.call.by()).for_owner(self.owner());
+        caller.trace = self.call.cx.peer.trace().cloned();
         caller.ticket = self.ticket.take();
         caller
     }

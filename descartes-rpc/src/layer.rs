@@ -27,5 +27,5 @@ pub use rate::{RateLimit, Rates};
 pub(crate) use slots::Slot;
 pub use slots::{SlotLimits, Slots};
 pub use timeout::{Deadline, Timeout, TimeoutFuture};
-pub(crate) use trace::Noted;
+pub(crate) use trace::{Noted, Watch};
 pub use trace::{Trace, TraceFuture};

@@ -36,6 +36,7 @@ pub mod socket_path;
 mod subscription;
 #[cfg(any(test, feature = "test-util"))]
 pub mod testing;
+pub mod tracer;
 pub mod wire;
 
 /// A value that is replaced as a whole: settings that change while a transport serves.

@@ -11,7 +11,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use descartes_core::runner::Whereabouts;
+use descartes_core::{runner::Whereabouts, trace::TraceContext};
 use tokio::sync::watch;
 
 use crate::{
@@ -41,6 +41,7 @@ pub struct Peer {
     standing: Option<Arc<Standing>>,
     principal: Arc<watch::Sender<Option<Principal>>>,
     meter: Option<Meter>,
+    trace: Option<TraceContext>,
 }
 
 /// Names connections in logs; nothing else depends on it.
@@ -70,6 +71,7 @@ impl Peer {
             standing: None,
             principal,
             meter: None,
+            trace: None,
         }
     }
 
@@ -80,10 +82,11 @@ impl Peer {
     }
 
     /// The same peer on a connection that goes on as another transport; who logs in on it changes no
-    /// other clone.
+    /// other clone, and what it asks is of no trace yet.
     #[must_use]
     pub fn over(mut self, transport: &'static str) -> Self {
         self.transport = transport;
+        self.trace = None;
         self.principal = Arc::new(watch::Sender::new(self.principal()));
         self
     }
@@ -166,6 +169,20 @@ impl Peer {
     pub fn with_principal(mut self, principal: Principal) -> Self {
         self.principal = Arc::new(watch::Sender::new(Some(principal)));
         self
+    }
+
+    /// Notes the trace that what this clone asks belongs to; where that is known changes from call to
+    /// call.
+    #[must_use]
+    pub fn within(mut self, trace: Option<TraceContext>) -> Self {
+        self.trace = trace;
+        self
+    }
+
+    /// The trace that what it asks belongs to.
+    #[must_use]
+    pub const fn trace(&self) -> Option<&TraceContext> {
+        self.trace.as_ref()
     }
 
     /// The transport's name.

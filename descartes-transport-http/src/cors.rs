@@ -9,8 +9,9 @@ use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header, request
 use crate::{guard::origin, response_body::ResponseBody};
 
 /// What a page may send beyond what needs no asking.
-const SENT: HeaderValue =
-    HeaderValue::from_static("content-type, authorization, x-api-key, last-event-id");
+const SENT: HeaderValue = HeaderValue::from_static(
+    "content-type, authorization, x-api-key, last-event-id, traceparent, tracestate",
+);
 /// What a page may read beyond what needs no asking.
 const READ: HeaderValue = HeaderValue::from_static("descartes-api, allow");
 /// How long a browser may remember the permission, in seconds: an origin that is taken out of the

@@ -10,7 +10,9 @@ pub(crate) mod forwarded;
 pub(crate) mod host;
 pub(crate) mod origin;
 pub(crate) mod site;
+mod trace;
 
+use descartes_rpc::tracer::TraceContext;
 use http::{HeaderMap, HeaderValue, header};
 
 /// The fields of a request that a decision is made on.
@@ -25,6 +27,7 @@ pub(crate) struct Head<'a> {
     authorization: Field<'a>,
     api_key: Field<'a>,
     pub(crate) last_event_id: Option<&'a HeaderValue>,
+    trace_parent: Field<'a>,
     /// A bearer in `Authorization`, or `X-API-Key`, is there: no page can send it without a
     /// preflight.
     pub(crate) credentials: bool,
@@ -79,6 +82,7 @@ impl<'a> Head<'a> {
             }
             "sec-fetch-site" => self.fetch_site.add(value),
             "last-event-id" => self.last_event_id = Some(value),
+            "traceparent" => self.trace_parent.add(value),
             _ if forwarded::is_forwarding(name) => self.forwarded = true,
             _ => {}
         }
@@ -99,6 +103,11 @@ impl<'a> Head<'a> {
     /// The key or token that the caller shows.
     pub(crate) fn presented(&self) -> credentials::Presented {
         credentials::read(self.authorization, self.api_key)
+    }
+
+    /// The trace that the caller says this belongs to; `headers` are those that this was read from.
+    pub(crate) fn trace(&self, headers: &HeaderMap) -> Option<TraceContext> {
+        trace::read(self.trace_parent, headers)
     }
 
     /// Whether the caller asks for a stream of server-sent events.

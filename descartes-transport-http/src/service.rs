@@ -257,7 +257,11 @@ impl<S: RpcService> Server<S> {
         {
             return Ok(answered(link, cors::permission(methods)));
         }
-        let peer = &*self.guard(link, &head, parts).await?;
+        let peer = self.guard(link, &head, parts).await?;
+        let peer = &*match head.trace(&parts.headers) {
+            None => peer,
+            trace => Cow::Owned(peer.into_owned().within(trace)),
+        };
         match found.map_err(refuse_route)? {
             Route::Call => {
                 let message = self.message(&head, body_deadline, body).await?;

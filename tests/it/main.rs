@@ -91,6 +91,8 @@ mod survive;
 mod tls;
 /// `descartes top` in a terminal: what is shown, and that the terminal is given back.
 mod top;
+/// The trace of a caller goes on to the programs that are started for it.
+mod trace;
 /// Waiting for an end: with a limit, until cancelled, whoever holds the pipe.
 mod wait;
 /// ZeroMQ: known attacks, who subscribes, who never reads, batches, clients whose daemon is away.

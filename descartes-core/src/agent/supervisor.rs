@@ -25,6 +25,7 @@ use crate::chat::Link;
 use crate::descartes::Core;
 use crate::output::OutputSink;
 use crate::runner::{ControlError, ControlOutcome, ControlRequest, RunExit};
+use crate::trace::{TraceContext, Traced};
 
 /// What was asked of an agent, and where the answer goes.
 pub(crate) enum Command {
@@ -36,6 +37,8 @@ pub(crate) enum Command {
     Restart {
         grace: Duration,
         by: Arc<str>,
+        /// What its program belongs to from then on; to what it did when absent.
+        trace: Option<TraceContext>,
         answer: Answer<Arc<AgentRecord>>,
     },
     Pause {
@@ -82,6 +85,10 @@ pub(crate) struct Supervisor {
     unrecorded: Option<crate::store::Batch>,
     /// Joins its runs and the conversation with it, where there is one.
     link: Option<Arc<Link>>,
+    /// What its programs belong to.
+    trace: Option<TraceContext>,
+    /// The run that is under way, as a piece of work.
+    traced: Traced,
 }
 
 /// A run that is under way.

@@ -29,6 +29,7 @@ use crate::dialect::{AskToken, Decision, Dialect, Prompt};
 use crate::event::{ChunkError, TurnOutcome, Usage};
 use crate::recording::Recorder;
 use crate::store::Batch;
+use crate::trace::{TraceContext, Traced};
 use step::Step;
 pub(crate) use step::{put_approval, put_chat};
 pub(crate) use turn::Asked;
@@ -145,8 +146,8 @@ pub(crate) struct Conversation {
     commands: mpsc::Receiver<Command>,
     process: Option<Process>,
     turn: Option<OpenTurn>,
-    /// Who waits for turns that have not begun.
-    waiting: BTreeMap<u32, oneshot::Sender<TurnResult>>,
+    /// What is known of turns that have not begun, beside what is written down.
+    waiting: BTreeMap<u32, Waiting>,
     /// Prompts that wait, with what is asked: the record has them too.
     queue: VecDeque<super::QueuedPrompt>,
     asks: BTreeMap<ApprovalId, Pending>,
@@ -197,6 +198,15 @@ struct OpenTurn {
     /// Who is told when it has ended because of them.
     cancellers: Vec<Answer<bool>>,
     done: Option<oneshot::Sender<TurnResult>>,
+    traced: Traced,
+}
+
+/// A turn that has not begun.
+struct Waiting {
+    /// Who waits for it.
+    done: Option<oneshot::Sender<TurnResult>>,
+    /// What it belongs to.
+    trace: Option<TraceContext>,
 }
 
 /// A question that is open.

@@ -24,6 +24,7 @@ use crate::store::{MemoryStore, StateStore, StoreError};
 use crate::swap::Swap;
 use crate::tally::Tally;
 use crate::time::Clock;
+use crate::trace::Tracer;
 
 /// Puts a [`Descartes`] together.
 #[derive(Default)]
@@ -35,6 +36,7 @@ pub struct Builder {
     settings: Settings,
     secrets: Option<PathBuf>,
     chat_manager: Option<Arc<dyn ChatManager>>,
+    tracer: Option<Arc<dyn Tracer>>,
     clock: Clock,
     version: Option<Arc<str>>,
 }
@@ -196,6 +198,13 @@ impl Builder {
         self
     }
 
+    /// Tells `tracer` of agents, turns and uses of tools as spans; nobody when not said.
+    #[must_use]
+    pub fn tracer(mut self, tracer: Arc<dyn Tracer>) -> Self {
+        self.tracer = Some(tracer);
+        self
+    }
+
     /// Other waits of chats than the default ones.
     #[must_use]
     pub fn chat_times(mut self, times: ChatTimes) -> Self {
@@ -277,6 +286,7 @@ impl Builder {
             settings,
             tally: Tally::default(),
             costs: Costs::default(),
+            tracer: self.tracer,
             version: self.version.unwrap_or_else(|| env!("CARGO_PKG_VERSION").into()),
             started: Instant::now(),
             draining: false.into(),

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::idempotency::Ticket;
+use crate::trace::TraceContext;
 
 /// On whose behalf something is done, and under which key.
 #[derive(Debug)]
@@ -13,6 +14,8 @@ pub struct Caller {
     pub owner: Arc<str>,
     /// The key under which this call takes effect once, when it has one.
     pub ticket: Option<Ticket>,
+    /// The trace that the call belongs to, which the programs that it starts are told.
+    pub trace: Option<TraceContext>,
 }
 
 impl Caller {
@@ -26,13 +29,20 @@ impl Caller {
     #[must_use]
     pub fn new(by: impl Into<Arc<str>>) -> Self {
         let by = by.into();
-        Self { owner: Arc::clone(&by), by, ticket: None }
+        Self { owner: Arc::clone(&by), by, ticket: None, trace: None }
     }
 
     /// The same, but what it makes belongs to `owner`.
     #[must_use]
     pub fn for_owner(mut self, owner: impl Into<Arc<str>>) -> Self {
         self.owner = owner.into();
+        self
+    }
+
+    /// The same, within this trace.
+    #[must_use]
+    pub fn within(mut self, trace: Option<TraceContext>) -> Self {
+        self.trace = trace;
         self
     }
 }

@@ -14,6 +14,7 @@ use crate::chat::ChatRecord;
 use crate::runner::{Control, ControlError, ControlRequest, Signal};
 use crate::store::format::{OutputMark, decode_mark};
 use crate::store::{Key, Space};
+use crate::trace::TraceContext;
 
 /// How to end an agent.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -91,14 +92,24 @@ impl Descartes {
         grace: Option<Duration>,
         by: impl Into<Arc<str>>,
     ) -> Result<Arc<AgentRecord>, AgentError> {
+        self.restart_within(id, grace, (by.into(), None)).await
+    }
+
+    /// The same for somebody in a trace, to which the program belongs from then on.
+    pub(crate) async fn restart_within(
+        &self,
+        id: AgentId,
+        grace: Option<Duration>,
+        (by, trace): (Arc<str>, Option<TraceContext>),
+    ) -> Result<Arc<AgentRecord>, AgentError> {
         self.core.check_open()?;
         let grace = self.grace(Kill { grace, force: false });
-        let by: Arc<str> = by.into();
-        let asker = Arc::clone(&by);
-        let asked = self.ask(id, |answer| Command::Restart { grace, by: asker, answer }).await;
+        let (asker, within) = (Arc::clone(&by), trace.clone());
+        let ask = |answer| Command::Restart { grace, by: asker, trace: within, answer };
+        let asked = self.ask(id, ask).await;
         match asked {
             Err(AgentError::WrongStatus { status, .. }) if status.is_terminal() => {
-                self.revive(id, by).await
+                self.revive(id, (by, trace)).await
             }
             other => other,
         }
@@ -258,7 +269,11 @@ impl Descartes {
     }
 
     /// Begins the next run of an agent that has ended.
-    async fn revive(&self, id: AgentId, by: Arc<str>) -> Result<Arc<AgentRecord>, AgentError> {
+    async fn revive(
+        &self,
+        id: AgentId,
+        (by, trace): (Arc<str>, Option<TraceContext>),
+    ) -> Result<Arc<AgentRecord>, AgentError> {
         let record = self.record(id)?;
         let core = &self.core;
         let backend = core.backend_for(Some(&record.backend))?;
@@ -272,8 +287,9 @@ impl Descartes {
         core.tally.restarted(&record.backend);
         let output = core.sink(&record, &backend, mark);
         output.open();
-        let (supervisor, commands) =
+        let (mut supervisor, commands) =
             Supervisor::new(Arc::clone(core), (*record).clone(), backend, env, output);
+        supervisor.belongs_to(trace);
         let changes = tokio::sync::watch::Sender::new(record);
         let live = Live { commands, changes };
         let (answer, answered) = oneshot::channel();

@@ -18,6 +18,7 @@ use crate::dialect::SessionSpec;
 use crate::event::{Topic, TopicFilter};
 use crate::limits::TURN_CONTENT_BYTES;
 use crate::store::{Batch, Key, Space, StoreError};
+use crate::trace::TraceContext;
 
 /// The conversations of a host: what a [`ChatManager`](crate::chat::ChatManager) does its work
 /// with. Everything done here is written down before anybody sees it, and an answer comes after
@@ -134,7 +135,8 @@ impl Conversations {
         let agent = self.host.chat(chat)?.agent;
         let begun = caller.ticket.as_mut().map(|ticket| ticket.begun(Some(agent)));
         let (by, PromptRequest { prompt, when_busy }) = (Arc::clone(&caller.by), request);
-        let asked = Asked { prompt, when_busy, by, begun, done };
+        let trace = caller.trace.clone();
+        let asked = Asked { prompt, when_busy, by, begun, done, trace };
         self.tell(chat, |answer| match text {
             None => Command::Prompt { asked, answer },
             Some(text) => Command::Answered { asked, text, answer },
@@ -238,10 +240,10 @@ impl Descartes {
     pub(crate) async fn begin_chat_agent(
         &self,
         record: &ChatRecord,
-        by: &Arc<str>,
+        (by, trace): (&Arc<str>, Option<TraceContext>),
     ) -> Result<(), ChatError> {
         if self.core.registry.get(record.agent).is_some() {
-            self.restart(record.agent, None, Arc::clone(by)).await?;
+            self.restart_within(record.agent, None, (Arc::clone(by), trace)).await?;
             return Ok(());
         }
         let (spec, place) = self.chat_agent(record)?;
@@ -262,6 +264,7 @@ impl Descartes {
             place,
             chat: None,
             by: Arc::clone(by),
+            trace,
         };
         super::spawn::begin(Arc::clone(&self.core), plan, None).await?;
         Ok(())

@@ -20,6 +20,7 @@ use crate::output::{Observer, OutputSink};
 use crate::secrets::Env;
 use crate::store::format::OutputMark;
 use crate::store::{Batch, Key, Space, StoreError};
+use crate::trace::{Actor, End, TraceContext, Work};
 
 /// An agent that has begun.
 #[derive(Clone, Debug)]
@@ -43,6 +44,8 @@ pub(super) struct Plan {
     pub(super) chat: Option<ChatRecord>,
     /// Who asked for it.
     pub(super) by: Arc<str>,
+    /// What its program belongs to.
+    pub(super) trace: Option<TraceContext>,
 }
 
 impl Descartes {
@@ -68,11 +71,12 @@ impl Descartes {
         spec: AgentSpec,
         caller: Caller,
     ) -> (Result<Spawned, AgentError>, Option<Ticket>) {
-        let Caller { by, owner, mut ticket } = caller;
-        let plan = match self.plan(spec, by, owner) {
+        let Caller { by, owner, mut ticket, trace } = caller;
+        let mut plan = match self.plan(spec, by, owner) {
             Ok(plan) => plan,
             Err(error) => return (Err(error), ticket),
         };
+        plan.trace = trace;
         let descartes = self.clone();
         let work = async move {
             let result = descartes.begin_and_ask(plan, ticket.as_mut()).await;
@@ -87,22 +91,31 @@ impl Descartes {
     /// Begins an agent, and asks it what it was begun for where one can converse with it.
     async fn begin_and_ask(
         &self,
-        plan: Plan,
+        mut plan: Plan,
         ticket: Option<&mut Ticket>,
     ) -> Result<Spawned, AgentError> {
-        let (task, by) = (plan.record.spec.task.clone(), Arc::clone(&plan.by));
+        let (task, caller) = (plan.record.spec.task.clone(), plan.caller());
         let (core, spec) = (&self.core, plan.record.spec.clone());
         core.begin_recording(&plan.backend, &spec).await?;
+        let chat = plan.chat.as_ref().map(|chat| chat.id);
+        let work = Work::Create(Actor::of_agent(&plan.record, chat));
+        let created = core.trace(&work, plan.trace.clone());
+        if chat.is_some() {
+            // It is begun before it is asked anything.
+            plan.trace = created.context();
+        }
         let spawned = match begin(Arc::clone(core), plan, ticket).await {
             Ok(spawned) => spawned,
             Err(error) => {
+                created.end(&End::failed("failed", "spawn_failed"));
                 core.discard_recording(&spec).await;
                 return Err(error);
             }
         };
+        created.end(&End::of("running"));
         if let (Some(chat), Some(task)) = (spawned.chat, task) {
             let request = PromptRequest::new(Prompt::text(task));
-            let asked = self.chat_prompt(chat, request, &mut Caller::new(by), None).await;
+            let asked = self.chat_prompt(chat, request, &mut { caller }, None).await;
             if let Err(error) = asked {
                 tracing::warn!(%chat, %error, "an agent was not asked what it was begun for");
             }
@@ -153,7 +166,14 @@ impl Descartes {
         });
         let names = (name, Arc::clone(backend.name()));
         let record = AgentRecord::new(id, names, spec, owner, now);
-        Ok(Plan { record, backend, env, place, chat, by })
+        Ok(Plan { record, backend, env, place, chat, by, trace: None })
+    }
+}
+
+impl Plan {
+    /// On whose behalf the agent is asked what it was begun for.
+    fn caller(&self) -> Caller {
+        Caller::new(Arc::clone(&self.by)).within(self.trace.clone())
     }
 }
 
@@ -238,7 +258,7 @@ pub(super) async fn begin(
     plan: Plan,
     ticket: Option<&mut Ticket>,
 ) -> Result<Spawned, AgentError> {
-    let Plan { record, backend, env, place, chat, by } = plan;
+    let Plan { record, backend, env, place, chat, by, trace } = plan;
     let id = record.id;
     let chat_id = chat.as_ref().map(|chat| chat.id);
     core.secrets.write(id, &env).await.map_err(|source| StoreError::Unavailable {
@@ -260,6 +280,7 @@ pub(super) async fn begin(
     let sink = core.sink(&record, &backend, OutputMark::default());
     let output = Arc::clone(&sink);
     let (mut supervisor, commands) = Supervisor::new(Arc::clone(&core), record, backend, env, sink);
+    supervisor.belongs_to(trace);
     if let Err(error) = supervisor.start().await {
         undo(&core, id, chat_id).await;
         return Err(error.into());

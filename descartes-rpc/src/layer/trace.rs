@@ -1,4 +1,4 @@
-//! What a log says of a call: never its parameters.
+//! What a log and a trace say of a call: never its parameters.
 
 use std::{
     fmt,
@@ -7,6 +7,7 @@ use std::{
     time::Instant,
 };
 
+use descartes_core::trace::{End, TraceSpan};
 use pin_project_lite::pin_project;
 use tower::Service;
 use tracing::Span;
@@ -14,6 +15,7 @@ use tracing::Span;
 use crate::limits::LOGGED_ID_CHARS;
 use crate::message::{Id, Reply, Request};
 use crate::meter::{Ended, Meter, Rejection, UnderWay};
+use crate::tracer::{CallTracer, Called};
 
 /// Puts each call into a span with its method, transport, connection and identifier, so that every
 /// line of a log that belongs to it names them, and logs its outcome and time at `debug`; parameters
@@ -21,7 +23,20 @@ use crate::meter::{Ended, Meter, Rejection, UnderWay};
 #[derive(Clone, Debug)]
 pub struct Trace<S> {
     inner: S,
-    meter: Meter,
+    watch: Watch,
+}
+
+/// Who is told of calls.
+#[derive(Clone, Default)]
+pub(crate) struct Watch {
+    pub(crate) meter: Meter,
+    pub(crate) tracer: Option<CallTracer>,
+}
+
+impl fmt::Debug for Watch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Watch").field("meter", &self.meter).finish_non_exhaustive()
+    }
 }
 
 impl<S> Trace<S> {
@@ -32,7 +47,11 @@ impl<S> Trace<S> {
 
     /// The same, counting in `meter`.
     pub const fn counting(inner: S, meter: Meter) -> Self {
-        Self { inner, meter }
+        Self::watching(inner, Watch { meter, tracer: None })
+    }
+
+    pub(crate) const fn watching(inner: S, watch: Watch) -> Self {
+        Self { inner, watch }
     }
 }
 
@@ -48,16 +67,15 @@ where
         self.inner.poll_ready(cx)
     }
 
-    fn call(&mut self, request: Request) -> Self::Future {
-        let noted = Noted::of(&request, self.meter.clone());
-        let under_way = self.meter.begin(noted.labels);
+    fn call(&mut self, mut request: Request) -> Self::Future {
+        let noted = Noted::of(&mut request, &self.watch);
+        let under_way = self.watch.meter.begin(noted.labels);
         let call = noted.span().in_scope(|| self.inner.call(request));
         TraceFuture { noted, _under_way: under_way, call }
     }
 }
 
 /// What is remembered of a call, to be counted and logged.
-#[derive(Debug)]
 pub(crate) struct Noted {
     /// What happens in it is of the call.
     span: Span,
@@ -65,14 +83,22 @@ pub(crate) struct Noted {
     labels: (Option<&'static str>, &'static str),
     begun: Instant,
     meter: Option<Meter>,
+    traced: Option<Box<dyn TraceSpan>>,
 }
 
 impl Noted {
-    pub(crate) fn of(request: &Request, meter: Meter) -> Self {
+    /// What `request` has done belongs to its span from now on, where there is one.
+    pub(crate) fn of(request: &mut Request, watch: &Watch) -> Self {
         let found = request.admission.found.map(|found| found.traits.name);
         let labels = (found, request.peer.transport());
         let span = span(request, labels);
-        Self { span, labels, begun: Instant::now(), meter: Some(meter) }
+        let called = Called { method: labels.0, transport: labels.1 };
+        let traced = watch.tracer.as_ref().map(|tracer| tracer(&called, request.peer.trace()));
+        if let Some(context) = traced.as_ref().and_then(|traced| traced.context()) {
+            request.peer = request.peer.clone().within(Some(context));
+        }
+        let meter = Some(watch.meter.clone());
+        Self { span, labels, begun: Instant::now(), meter, traced }
     }
 
     /// What happens in it is of the call.
@@ -92,6 +118,11 @@ impl Noted {
             Some(Ok(_)) => ("ok", Ended::Succeeded),
             None => ("unanswered", Ended::Unanswered),
         };
+        if let Some(traced) = self.traced.take() {
+            let code = error.map(|error| error.code().to_string());
+            let failed = code.as_ref().map(|code| End::failed(outcome, code));
+            traced.end(&failed.unwrap_or(End::of(outcome)));
+        }
         let took = self.begun.elapsed();
         meter.count(self.labels, ended, took);
         let micros = took.as_micros();
@@ -132,6 +163,15 @@ impl Drop for Noted {
         if let Some(meter) = self.meter.take() {
             meter.count(self.labels, Ended::Unanswered, self.begun.elapsed());
         }
+        if let Some(traced) = self.traced.take() {
+            traced.end(&End::of("unanswered"));
+        }
+    }
+}
+
+impl fmt::Debug for Noted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Noted").field("labels", &self.labels).finish_non_exhaustive()
     }
 }
 

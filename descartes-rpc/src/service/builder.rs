@@ -7,10 +7,11 @@ use crate::{
     auth::Policy,
     layer::{
         CatchError, Crowd, Deadline, GiveUp, GivenUp, LoadShed, Ordered, RateLimit, Rates,
-        SlotLimits, Slots, Timeout, Trace,
+        SlotLimits, Slots, Timeout, Trace, Watch,
     },
     limits,
     meter::Meter,
+    tracer::CallTracer,
 };
 
 /// Builds an [`Rpc`]; every setting has a default.
@@ -21,7 +22,7 @@ pub struct RpcBuilder {
     slots: SlotLimits,
     rate: Option<RateLimit>,
     request_timeout: Duration,
-    meter: Meter,
+    watch: Watch,
 }
 
 impl RpcBuilder {
@@ -32,7 +33,7 @@ impl RpcBuilder {
             slots: SlotLimits::default(),
             rate: None,
             request_timeout: limits::REQUEST_TIMEOUT,
-            meter: Meter::default(),
+            watch: Watch::default(),
         }
     }
 
@@ -62,7 +63,13 @@ impl RpcBuilder {
 
     /// Counts in `meter`, which its transports may have as well. Default: one of its own.
     pub fn meter(mut self, meter: Meter) -> Self {
-        self.meter = meter;
+        self.watch.meter = meter;
+        self
+    }
+
+    /// Has `tracer` begin a span for each call. Default: nobody.
+    pub fn tracer(mut self, tracer: CallTracer) -> Self {
+        self.watch.tracer = Some(tracer);
         self
     }
 
@@ -77,7 +84,7 @@ impl RpcBuilder {
         let shed = LoadShed::new(timed, Arc::clone(&slots));
         let given_up = GivenUp::default();
         let layers = CatchError::new(GiveUp::new(Ordered::new(shed), given_up.clone()));
-        let stack = Trace::counting(layers, self.meter.clone());
+        let stack = Trace::watching(layers, self.watch.clone());
         Rpc::from_shared(Shared {
             dispatch: self.dispatch,
             policy: self.policy,
@@ -85,7 +92,7 @@ impl RpcBuilder {
             rates,
             crowd: Crowd::default(),
             deadline,
-            meter: self.meter,
+            watch: self.watch,
             closed: false.into(),
             given_up,
             stack,

@@ -26,7 +26,7 @@ use crate::{
     error::{ErrorKind, RpcError},
     layer::{
         CatchError, Crowd, Deadline, GiveUp, GivenUp, LoadShed, Noted, Ordered, Rates, Slots,
-        Timeout, Trace, given_up, panicked,
+        Timeout, Trace, Watch, given_up, panicked,
     },
     message::{Reply, Request},
     meter::{AuthFailure, Meter},
@@ -52,7 +52,8 @@ pub(super) struct Shared {
     pub(super) rates: Rates,
     pub(super) crowd: Crowd,
     pub(super) deadline: Deadline,
-    pub(super) meter: Meter,
+    /// Who is told of calls.
+    pub(super) watch: Watch,
     /// Nothing new is begun.
     pub(super) closed: AtomicBool,
     /// Nobody is waited for.
@@ -92,7 +93,7 @@ impl Rpc {
     /// given it.
     #[must_use]
     pub fn meter(&self) -> &Meter {
-        &self.shared.meter
+        &self.shared.watch.meter
     }
 
     /// Begins nothing new from now on: calls that would change something are refused with
@@ -171,10 +172,10 @@ impl Rpc {
         Ok(Admitted::Queued)
     }
 
-    fn call_now(&self, request: Request) -> RpcFuture {
+    fn call_now(&self, mut request: Request) -> RpcFuture {
         let id = request.id.clone();
         let mutating = request.traits().mutating;
-        let mut noted = Noted::of(&request, self.shared.meter.clone());
+        let mut noted = Noted::of(&mut request, &self.shared.watch);
         let dispatch = self.shared.dispatch.as_ref();
         // A panic leaves the dispatch as any other call would find it: methods share no half state.
         let span = noted.span().clone();
@@ -268,9 +269,9 @@ impl Rpc {
             Err(error) => {
                 if error.kind() == ErrorKind::Unauthenticated {
                     let why = AuthFailure::of(&error).unwrap_or(AuthFailure::NoCredentials);
-                    self.shared.meter.auth_failed(why);
+                    self.shared.watch.meter.auth_failed(why);
                 }
-                let mut noted = Noted::of(&request, self.shared.meter.clone());
+                let mut noted = Noted::of(&mut request, &self.shared.watch);
                 let reply = Reply::failed(request.id, error);
                 noted.log(&reply);
                 RpcFuture::ready(reply)

@@ -15,7 +15,8 @@ impl Supervisor {
                 let killers = Some(answer);
                 self.tell_to_end(grace, by, ExitReason::Killed, (killers, None)).await;
             }
-            Command::Restart { grace, by, answer } => {
+            Command::Restart { grace, by, trace, answer } => {
+                self.belongs_to(trace);
                 self.tell_to_end(grace, by, ExitReason::Killed, (None, Some(answer))).await;
             }
             Command::Pause { force, by, answer } => self.pause(force, by, answer),

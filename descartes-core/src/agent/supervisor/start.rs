@@ -20,6 +20,7 @@ use crate::limits::AGENT_COMMANDS;
 use crate::output::OutputSink;
 use crate::runner::{Adoption, AgentDriver, Control, ControlRequest, Launch, SpawnError, Started};
 use crate::store::Batch;
+use crate::trace::{Actor, End, TraceContext, Traced, Work};
 
 impl Supervisor {
     /// The task-to-be of an agent, and where its commands will come from.
@@ -47,20 +48,37 @@ impl Supervisor {
             controls: JoinSet::new(),
             unrecorded: None,
             link,
+            trace: None,
+            traced: Traced::default(),
         };
         (supervisor, sender)
+    }
+
+    /// Its programs belong to this trace from now on, if it is one.
+    pub(crate) fn belongs_to(&mut self, trace: Option<TraceContext>) {
+        self.trace = trace.or_else(|| self.trace.take());
     }
 
     /// Starts the program of the record's run.
     pub(crate) async fn start(&mut self) -> Result<Started, SpawnError> {
         // Held until the conversation has been told of the run: without one it rests.
         let _conversation = self.join();
+        // One that converses is asked turn by turn.
+        self.traced = if self.link.is_some() {
+            Traced::default()
+        } else {
+            let work = Work::Invoke(Actor::of_agent(&self.record, None));
+            self.core.trace(&work, self.trace.clone())
+        };
         let launch = self.launch();
         self.output.begin_run(self.record.run, self.record.spec.limits.output_bytes);
         let (run, driver) = self.open();
         let started = self.core.runners.of(&self.backend).spawn(launch, driver).await;
         if let (Some(link), Err(_)) = (&self.link, &started) {
             link.tell(Heard::NotStarted);
+        }
+        if started.is_err() {
+            std::mem::take(&mut self.traced).end(&End::failed("failed", "spawn_failed"));
         }
         let started = started?;
         self.run = Some(run);
@@ -166,6 +184,9 @@ impl Supervisor {
             }
         }
         launch.env.extend(self.env.clone());
+        if let Some(trace) = self.traced.context().or_else(|| self.trace.clone()) {
+            trace.put_into(&mut launch.env);
+        }
         if self.backend.runner().is_none() {
             launch.cwd = launch.cwd.or_else(|| self.core.settings().default_dir.clone());
         }
@@ -258,6 +279,11 @@ impl Supervisor {
 
     /// Writes an end into the record.
     pub(super) fn end_with(&mut self, exit: Exit, status: AgentStatus) {
+        let reason = exit.reason.as_str();
+        let failed = matches!(exit.status(), AgentStatus::Failed | AgentStatus::Lost);
+        let error = failed.then_some(reason);
+        let end = End { error, ..End::of(reason) };
+        std::mem::take(&mut self.traced).end(&end);
         self.record.pid = None;
         self.record.activity = None;
         if status.is_terminal() {

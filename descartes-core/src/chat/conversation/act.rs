@@ -7,6 +7,7 @@ use super::{Conversation, TurnResult};
 use crate::dialect::{Action, TurnEnd};
 use crate::event::{ChunkBody, ChunkError, ChunkErrorKind, StreamChunk, TurnOutcome, Usage};
 use crate::limits::TURN_CONTENT_BYTES;
+use crate::trace::End;
 
 impl Conversation {
     pub(super) fn act(&mut self, action: Action) {
@@ -106,6 +107,7 @@ impl Conversation {
             error: end.error.clone(),
         };
         self.emit(StreamChunk::new(end.turn, body));
+        turn.traced.end(&ended(&end));
         self.link.activity(Some(crate::agent::Activity::Idle));
         if let Some(stopping) = &mut self.stopping {
             stopping.outcome = Some(end.outcome);
@@ -131,6 +133,18 @@ impl Conversation {
         let (whose, now) = ((self.record.id, &self.record.owner), self.core.clock.now());
         self.step.batch.puts.extend(self.core.costs.spend(whose, usd, now));
     }
+}
+
+/// What a trace says of it. That somebody cancelled a turn is no error.
+fn ended(end: &TurnEnd) -> End<'_> {
+    let outcome = end.outcome.as_str();
+    let error = match end.outcome {
+        TurnOutcome::Completed | TurnOutcome::Cancelled => None,
+        TurnOutcome::Failed | TurnOutcome::Interrupted | TurnOutcome::TimedOut => {
+            Some(end.error.as_ref().map_or(outcome, |error| error.kind.as_str()))
+        }
+    };
+    End { outcome, error, usage: end.usage.as_ref() }
 }
 
 /// Why a turn was ended whose time was over, whatever its program says of that.

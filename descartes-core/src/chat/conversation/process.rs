@@ -14,10 +14,15 @@ use crate::descartes::{Kill, Killed};
 use crate::event::{ChunkBody, ChunkError, ChunkErrorKind, TurnOutcome};
 use crate::limits::STOP_PATIENCE;
 use crate::runner::StdinError;
+use crate::trace::TraceContext;
 
 impl Conversation {
-    /// Begins a process, unless one runs that can be asked something.
-    pub(super) async fn ensure_process(&mut self, by: &Arc<str>) -> Result<(), ChatError> {
+    /// Begins a process, unless one runs that can be asked something; it belongs to `trace`.
+    pub(super) async fn ensure_process(
+        &mut self,
+        by: &Arc<str>,
+        trace: Option<TraceContext>,
+    ) -> Result<(), ChatError> {
         if self.process.as_ref().is_some_and(|process| !process.ending && !process.closing) {
             return Ok(());
         }
@@ -39,7 +44,7 @@ impl Conversation {
             self.commit().await;
         }
         let had_agent = self.record.has_agent;
-        let begun = self.descartes().begin_chat_agent(&self.record, by).await;
+        let begun = self.descartes().begin_chat_agent(&self.record, (by, trace)).await;
         if begun.is_err() {
             // What the link says of it was told here, and is of no turn that comes later.
             while let Some(heard) = self.link.take() {
@@ -53,7 +58,7 @@ impl Conversation {
     /// Somebody wants the chat to be an agent: that runs, and goes on running.
     pub(super) async fn upgrade(&mut self, by: Arc<str>, answer: Answer<Arc<ChatRecord>>) {
         let started = match self.check_open() {
-            Ok(()) if self.turn.is_none() => self.ensure_process(&by).await,
+            Ok(()) if self.turn.is_none() => self.ensure_process(&by, None).await,
             checked => checked,
         };
         if let Err(error) = started {

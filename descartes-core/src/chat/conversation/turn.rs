@@ -6,12 +6,13 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-use super::{Accepted, Answer, Conversation, OpenTurn, TurnResult};
+use super::{Accepted, Answer, Conversation, OpenTurn, TurnResult, Waiting};
 use crate::chat::{ChatError, ChatStatus, QueuedPrompt, WhenBusy};
 use crate::dialect::{Input, Prompt, TurnEnd, cut};
 use crate::event::{ChunkBody, StreamChunk, TurnOutcome};
 use crate::limits::{CANCEL_PATIENCE, CHAT_QUEUE, OUTPUT_CHUNK_BYTES};
 use crate::store::Put;
+use crate::trace::{Actor, End, TraceContext, Traced, Work};
 
 /// A prompt as it was asked for.
 pub(crate) struct Asked {
@@ -22,7 +23,12 @@ pub(crate) struct Asked {
     pub(crate) begun: Option<Put>,
     /// Where the turn's result goes, when somebody waits for it.
     pub(crate) done: Option<oneshot::Sender<TurnResult>>,
+    /// What the turn belongs to.
+    pub(crate) trace: Option<TraceContext>,
 }
+
+/// Who is told what a turn comes to.
+type Told = (Option<oneshot::Sender<TurnResult>>, Traced);
 
 impl Conversation {
     /// Somebody asks for a turn.
@@ -49,7 +55,8 @@ impl Conversation {
         }
         let turn = self.record.turns + 1;
         self.record.turns = turn;
-        self.waiting.extend(asked.done.take().map(|done| (turn, done)));
+        let (done, trace) = (asked.done.take(), asked.trace.take());
+        self.waiting.insert(turn, Waiting { done, trace });
         self.queue.push_back(QueuedPrompt::new(turn, asked.prompt, asked.by));
         self.step.batch.puts.extend(asked.begun);
         self.step.touch();
@@ -62,14 +69,16 @@ impl Conversation {
 
     /// No turn is under way: this one begins, once there is a process for it.
     async fn begin_at_once(&mut self, asked: Asked, answer: Answer<Accepted>) {
-        if let Err(error) = self.ensure_process(&asked.by).await {
+        let traced = self.trace_turn(asked.trace);
+        if let Err(error) = self.ensure_process(&asked.by, traced.context()).await {
+            traced.end(&NOT_STARTED);
             return drop(answer.send(Err(error)));
         }
         let turn = self.record.turns + 1;
         self.record.turns = turn;
         self.step.batch.puts.extend(asked.begun);
         let prompt = QueuedPrompt::new(turn, asked.prompt, asked.by);
-        self.begin_turn(prompt, asked.done, false);
+        self.begin_turn(prompt, (asked.done, traced), false);
         self.step.answer(answer, Ok(Accepted { turn, queued: false }));
         self.commit().await;
     }
@@ -86,7 +95,9 @@ impl Conversation {
         let turn = self.record.turns + 1;
         self.record.turns = turn;
         self.step.batch.puts.extend(asked.begun);
-        self.open_turn((turn, &asked.prompt), asked.by, asked.done, false);
+        // Nobody is asked for it.
+        let told = (asked.done, Traced::default());
+        self.open_turn((turn, &asked.prompt), asked.by, told, false);
         let piece = |content: Arc<str>| ChunkBody::Text { content, block: 0 };
         for content in pieces(text) {
             self.heard(StreamChunk::new(turn, piece(content.into())));
@@ -108,13 +119,15 @@ impl Conversation {
         while self.turn.is_none()
             && let Some(next) = self.queue.pop_front()
         {
-            let done = self.waiting.remove(&next.turn);
+            let waiting = self.waiting.remove(&next.turn);
+            let (done, trace) = waiting.map_or((None, None), |it| (it.done, it.trace));
+            let traced = self.trace_turn(trace);
             let started = match self.afford() {
-                Ok(()) => self.ensure_process(&next.by).await,
+                Ok(()) => self.ensure_process(&next.by, traced.context()).await,
                 spent => spent,
             };
             let turn = next.turn;
-            self.begin_turn(next, done, true);
+            self.begin_turn(next, (done, traced), true);
             if let Err(error) = started {
                 let error = super::process::not_started(&error);
                 self.act(crate::dialect::Action::TurnEnded(TurnEnd::failed(turn, error)));
@@ -123,14 +136,14 @@ impl Conversation {
         }
     }
 
-    fn begin_turn(
-        &mut self,
-        next: QueuedPrompt,
-        done: Option<oneshot::Sender<TurnResult>>,
-        queued: bool,
-    ) {
+    /// The agent is asked for a turn, within `trace`.
+    fn trace_turn(&self, trace: Option<TraceContext>) -> Traced {
+        self.core.trace(&Work::Invoke(Actor::of_chat(&self.record)), trace)
+    }
+
+    fn begin_turn(&mut self, next: QueuedPrompt, told: Told, queued: bool) {
         let QueuedPrompt { turn, prompt, by } = next;
-        self.open_turn((turn, &prompt), by, done, queued);
+        self.open_turn((turn, &prompt), by, told, queued);
         if let Some(turn) = &mut self.turn {
             turn.prompt = Some(prompt);
         }
@@ -142,7 +155,7 @@ impl Conversation {
         &mut self,
         (number, prompt): (u32, &Prompt),
         by: Arc<str>,
-        done: Option<oneshot::Sender<TurnResult>>,
+        (done, traced): Told,
         queued: bool,
     ) {
         let timeout = self.record.spec.agent.chat.turn_timeout;
@@ -161,6 +174,7 @@ impl Conversation {
             prompt: None,
             cancellers: Vec::new(),
             done,
+            traced,
         });
         let body = ChunkBody::TurnStarted { prompt: prompt.as_text().into(), by: Some(by), queued };
         self.emit(StreamChunk::new(number, body));
@@ -209,7 +223,7 @@ impl Conversation {
         let body = ChunkBody::TurnComplete { outcome, usage: None, error: None };
         self.emit(StreamChunk::new(waits.turn, body));
         self.step.touch();
-        if let Some(done) = self.waiting.remove(&waits.turn) {
+        if let Some(done) = self.waiting.remove(&waits.turn).and_then(|it| it.done) {
             let content = "".into();
             let turn = waits.turn;
             let result = TurnResult { turn, outcome, content, usage: None, error: None };
@@ -252,6 +266,9 @@ impl Conversation {
         Ok(self.core.check_open()?)
     }
 }
+
+/// How a turn ends that never began.
+const NOT_STARTED: End<'static> = End::failed("failed", "spawn_failed");
 
 /// `text` in pieces of the size that chunks of output have, cut between characters.
 fn pieces(text: &str) -> impl Iterator<Item = &str> {
