@@ -47,6 +47,8 @@ pub const FEATURES: &[&str] = &[
     "zmq",
     #[cfg(feature = "metrics")]
     "metrics",
+    #[cfg(feature = "otel")]
+    "otel",
 ];
 
 /// Everything that can be configured and has an effect.

@@ -17,6 +17,7 @@ mod run;
 mod settings;
 mod signals;
 mod stop;
+mod traces;
 mod usage;
 
 use std::process::ExitCode;

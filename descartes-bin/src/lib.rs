@@ -13,5 +13,7 @@ pub mod endpoints;
 pub mod exit;
 #[cfg(feature = "metrics")]
 mod metrics;
+#[cfg(feature = "otel")]
+mod otel;
 mod output;
 mod transports;

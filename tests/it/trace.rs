@@ -3,8 +3,9 @@
 use serde_json::json;
 
 use crate::rig::agents::{log, wait};
-use crate::rig::daemon::Daemon;
+use crate::rig::daemon::{Daemon, Setup};
 use crate::rig::parrot::parrot;
+use crate::rig::processes::eventually;
 
 const PARENT: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
 
@@ -29,7 +30,11 @@ fn told(daemon: &Daemon, fields: &[(&str, &str)], env: &serde_json::Value) -> Ve
 
 #[test]
 fn the_trace_of_an_http_caller_is_in_the_environment_of_its_agent() {
-    let daemon = Daemon::start();
+    let collector = "OTEL_EXPORTER_OTLP_ENDPOINT";
+    let daemon = Setup::new().env(collector, "http://127.0.0.1:9").start();
+    // Nobody is left to wonder where the spans of a daemon are that makes none.
+    let warned = format!("{collector} is set, and this daemon was built without");
+    eventually("the daemon says so", || daemon.log().contains(&warned));
     let (parent, state) = (("traceparent", PARENT), ("tracestate", "vendor=1"));
     let parent_told = format!("TRACEPARENT={PARENT}");
     let nothing = json!({});

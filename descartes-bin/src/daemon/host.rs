@@ -16,6 +16,7 @@ use tokio::task::JoinHandle;
 
 use super::failure::Failure;
 use super::run::Plan;
+use super::traces::Traces;
 use super::{remotes, settings, signals, usage};
 use crate::config::{Config, Durability, FEATURES};
 
@@ -50,6 +51,7 @@ impl Host {
         plan: &Plan,
         (shutdown, reload): (ShutdownHook, ReloadHook),
         connections: &Arc<Semaphore>,
+        traces: &Traces,
     ) -> Result<Self, Failure> {
         let (config, data) = (&plan.config, &plan.directories.data);
         let store = SqliteStore::open(data.join("store"), &store_options(config))
@@ -63,6 +65,7 @@ impl Host {
             .secrets_dir(plan.directories.secrets())
             .version(env!("CARGO_PKG_VERSION"))
             .settings(settings::of_core(config));
+        let builder = traces.of_agents(builder);
         #[cfg_attr(not(feature = "metrics"), expect(unused_variables, reason = "nobody asks"))]
         let (builder, queues) = remotes::added(builder, config).await?;
         let descartes = builder.build().await.map_err(Failure::internal("start"))?;
@@ -82,8 +85,8 @@ impl Host {
             .request_timeout(settings::request_timeout(config))
             .slots(settings::slots(config))
             .rate(settings::rate(config))
-            .meter(plan.meter.clone())
-            .build();
+            .meter(plan.meter.clone());
+        let rpc = traces.of_calls(rpc).build();
         rpc.crowd().set(settings::connections_per_principal(config));
         Ok(Self {
             descartes,

@@ -2,13 +2,14 @@
 
 use std::mem;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use descartes_rpc::auth::Authenticator;
 use descartes_rpc::meter::Meter;
+use descartes_rpc::router::ShutdownRequest;
 use descartes_rpc::wire::system::TransportInfo;
 use tokio::runtime::Handle;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, mpsc};
 use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
@@ -22,8 +23,9 @@ use super::logs::Logs;
 use super::manager::{self, Manager};
 use super::notice;
 use super::reload::{self, Reloader};
-use super::signals::{Signals, Step};
+use super::signals::{Signals, Step, StopSignals};
 use super::stop::{DRAIN, Served, Stop, TRANSPORTS_DRAIN};
+use super::traces::Traces;
 use crate::config::{Config, Flags, Surroundings};
 use crate::directories::Directories;
 use crate::endpoints::{Endpoints, Publication};
@@ -105,9 +107,11 @@ async fn run(plan: Arc<Plan>, logs: Logs, mut signals: Signals) -> Result<Life, 
         Step::Asked(_) => return Ok(Life::Ended(Code::Done)),
         Step::Hangs => return Ok(Life::Hung),
     };
+    let traces = Arc::new(Traces::begin(&plan.surroundings));
     let started = {
         let (plan, connections) = (Arc::clone(&plan), Arc::clone(&connections));
-        aside(move || async move { Host::start(&plan, (shutdown, reload), &connections).await })
+        let (traces, hooks) = (Arc::clone(&traces), (shutdown, reload));
+        aside(move || async move { Host::start(&plan, hooks, &connections, &traces).await })
     };
     let host = match signals.stop.unless_asked(started).await? {
         Step::Done(host) => Arc::new(host),
@@ -138,9 +142,30 @@ async fn run(plan: Arc<Plan>, logs: Logs, mut signals: Signals) -> Result<Life, 
     if let Some(manager) = &manager {
         manager.ready();
     }
-    let limit = tokio::select! {
-        () = manager::watch(manager.as_deref()) => DRAIN,
-        signal = signals.stop.next() => {
+    let limit = told_to_stop(manager.as_deref(), &mut signals.stop, &mut asked).await;
+    drop(reloading);
+    if let Some(manager) = &manager {
+        manager.stopping();
+    }
+    let connections = (connections, plan.shared_connections());
+    let stop = Stop { host, served, published, closing, manager, connections };
+    let code = stop.within(limit, &mut signals.stop).await;
+    tokio::select! {
+        () = traces.end() => {}
+        signal = signals.stop.next() => tracing::warn!(signal, "stopping at once"),
+    }
+    Ok(Life::Ended(code))
+}
+
+/// Resolves when the daemon is to end, with how long that may take.
+async fn told_to_stop(
+    manager: Option<&Manager>,
+    signals: &mut StopSignals,
+    asked: &mut mpsc::Receiver<ShutdownRequest>,
+) -> Duration {
+    tokio::select! {
+        () = manager::watch(manager) => DRAIN,
+        signal = signals.next() => {
             tracing::info!(signal, "stopping");
             DRAIN
         }
@@ -148,14 +173,7 @@ async fn run(plan: Arc<Plan>, logs: Logs, mut signals: Signals) -> Result<Life, 
             tracing::info!("stopping as asked");
             request.timeout.unwrap_or(DRAIN)
         }
-    };
-    drop(reloading);
-    if let Some(manager) = &manager {
-        manager.stopping();
     }
-    let connections = (connections, plan.shared_connections());
-    let stop = Stop { host, served, published, closing, manager, connections };
-    Ok(Life::Ended(stop.within(limit, &mut signals.stop).await))
 }
 
 /// Leaves the store of a daemon that was ended while it started as one leaves it that has lived.

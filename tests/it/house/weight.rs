@@ -41,6 +41,17 @@ fn a_program_with_only_a_client_compiles_no_c_and_no_sqlite() {
 }
 
 #[test]
+fn a_daemon_without_the_feature_for_traces_compiles_nothing_of_them() {
+    let of_traces = |options| {
+        let mut names = tree("descartes-bin", options);
+        names.retain(|name| name.starts_with("opentelemetry") || name == "prost");
+        names
+    };
+    assert!(of_traces(&[]).is_empty());
+    assert_eq!(of_traces(&["--features", "otel"]).len(), 4, "the test looks for the right ones");
+}
+
+#[test]
 fn the_clients_of_the_transports_bring_no_store() {
     for package in
         ["descartes-transport-http", "descartes-transport-unix", "descartes-transport-zmq"]
