@@ -238,7 +238,7 @@ impl Peer {
     /// Resolves when the credentials that it came or has logged in with are over; never where they
     /// have no bound. Cancel safe.
     pub async fn validity_over(&self) {
-        self.departs(None).await;
+        self.validity_end().await;
     }
 
     /// Makes it `principal` for everything that its connection sends from now on; gives back whom
@@ -254,21 +254,25 @@ impl Peer {
     /// Resolves when its connection is to end: the credentials that it came or has logged in with
     /// are over, or it has none when the time to log in is over. Cancel safe.
     pub(crate) async fn departs(&self, login: Option<Duration>) -> EndReason {
-        let mut principal = self.principal.subscribe();
-        if let Some(deadline) = login {
-            let known = principal.wait_for(Option::is_some);
-            if tokio::time::timeout(deadline, known).await.is_err() {
-                return EndReason::Forbidden;
-            }
+        if let Some(deadline) = login
+            && tokio::time::timeout(deadline, self.known()).await.is_err()
+        {
+            return EndReason::Forbidden;
         }
+        match self.validity_end().await {
+            Over::Expired => EndReason::TokenExpired,
+            Over::Revoked => EndReason::Forbidden,
+        }
+    }
+
+    /// Resolves when the credentials that it came or has logged in with are over. Cancel safe.
+    pub(crate) async fn validity_end(&self) -> Over {
+        let mut principal = self.principal.subscribe();
         loop {
             let validity = principal.borrow_and_update().as_ref().map(|one| one.validity().clone());
             let validity = validity.unwrap_or_default();
             tokio::select! {
-                over = validity.over() => return match over {
-                    Over::Expired => EndReason::TokenExpired,
-                    Over::Revoked => EndReason::Forbidden,
-                },
+                over = validity.over() => return over,
                 changed = principal.changed() => {
                     changed.expect("the sender is here, in self");
                 }

@@ -60,9 +60,9 @@ pub async fn answer_streaming<S: RpcService>(service: S, peer: Peer, message: By
     exchange(service, peer, message, true).await
 }
 
-/// Answers one message as long as the transport is not going down: when `drain` completes first,
-/// waiting calls end and say so, and what has begun to change goes on to its answer. Streams may
-/// follow if `streams` says so; ending those is left to the transport.
+/// Answers one message as long as the transport is not going down: when `drain` completes first, or
+/// the credentials of `peer` are over, waiting calls end and say so, and what has begun to change goes
+/// on to its answer. Streams may follow if `streams` says so; ending those is left to the transport.
 ///
 /// `drain` is not looked at for a message that is answered at once.
 pub async fn answer_until<S: RpcService>(
@@ -73,28 +73,36 @@ pub async fn answer_until<S: RpcService>(
     drain: impl Future<Output = ()>,
 ) -> Answer {
     let connection = Connection::default();
-    let origin = Origin { peer, connection: connection.clone(), streams };
+    let origin = Origin { peer: peer.clone(), connection: connection.clone(), streams };
     let started = Exchange::start(&service, &origin, &message);
     drop(message);
-    let Answered { body, notifications, malformed } = until(started, &connection, drain).await;
+    let answered = until(started, (&peer, &connection), drain).await;
+    let Answered { body, notifications, malformed } = answered;
     Answer { body, notifications, malformed, connection }
 }
 
-/// What `work` comes to; when `drain` completes first, the waiting calls of `connection` end.
+/// What `work` comes to; when `drain` completes first, or the credentials of `peer` are over, the
+/// waiting calls of `connection` end.
 pub(super) async fn until<T>(
     work: impl Future<Output = T>,
-    connection: &Connection,
+    (peer, connection): (&Peer, &Connection),
     drain: impl Future<Output = ()>,
 ) -> T {
-    let (mut work, mut drain) = (pin!(work), pin!(drain));
+    let end = async {
+        tokio::select! {
+            () = drain => WaitEnd::Draining,
+            over = peer.validity_end() => WaitEnd::Over(over),
+        }
+    };
+    let (mut work, mut end) = (pin!(work), pin!(end));
     let mut told = false;
     poll_fn(|cx| {
         if let Poll::Ready(done) = work.as_mut().poll(cx) {
             return Poll::Ready(done);
         }
-        if !told && drain.as_mut().poll(cx).is_ready() {
+        if !told && let Poll::Ready(why) = end.as_mut().poll(cx) {
             told = true;
-            connection.end_waits(WaitEnd::Draining);
+            connection.end_waits(why);
             return work.as_mut().poll(cx);
         }
         Poll::Pending

@@ -62,8 +62,9 @@ impl fmt::Debug for Outcome {
     }
 }
 
-/// Calls a method as long as the transport is not going down: when `drain` completes first, a
-/// waiting call ends and says so, and what has begun to change goes on to its answer.
+/// Calls a method as long as the transport is not going down: when `drain` completes first, or the
+/// credentials of `peer` are over, a waiting call ends and says so, and what has begun to change goes on
+/// to its answer.
 ///
 /// Dropping the future ends a waiting call; what the call has begun to change goes on.
 pub async fn call_until<S: RpcService>(
@@ -73,13 +74,13 @@ pub async fn call_until<S: RpcService>(
     drain: impl Future<Output = ()>,
 ) -> Outcome {
     let connection = Connection::default();
-    let mut request = Request::new(call.method, peer, connection.clone());
+    let mut request = Request::new(call.method, peer.clone(), connection.clone());
     // Without an identifier it would be a notification, which is never answered.
     request.id = Some(Id::Null);
     request.params = call.params;
     request.streams = call.streams;
     let Ok(Reply { response, notifications }) =
-        until(service.oneshot(request), &connection, drain).await;
+        until(service.oneshot(request), (&peer, &connection), drain).await;
     let silent = || Err(RpcError::internal(&"a call was not answered"));
     let result = response.map_or_else(silent, |response| response.outcome);
     Outcome { result, notifications, connection }

@@ -13,6 +13,7 @@ use futures_util::task::AtomicWaker;
 
 use super::Connection;
 use crate::{
+    auth::Over,
     error::{ErrorKind, RpcError},
     message::Id,
 };
@@ -24,6 +25,8 @@ pub(crate) enum WaitEnd {
     Cancelled,
     /// The daemon is going down.
     Draining,
+    /// Its caller is believed no longer.
+    Over(Over),
 }
 
 impl WaitEnd {
@@ -34,6 +37,7 @@ impl WaitEnd {
             Self::Draining => RpcError::new(ErrorKind::Unavailable, "the daemon is about to stop")
                 .reason("draining")
                 .hint("come again in a moment"),
+            Self::Over(over) => over.error(),
         }
     }
 
@@ -41,6 +45,8 @@ impl WaitEnd {
         match self {
             Self::Cancelled => 1,
             Self::Draining => 2,
+            Self::Over(Over::Expired) => 3,
+            Self::Over(Over::Revoked) => 4,
         }
     }
 
@@ -48,6 +54,8 @@ impl WaitEnd {
         match code {
             1 => Some(Self::Cancelled),
             2 => Some(Self::Draining),
+            3 => Some(Self::Over(Over::Expired)),
+            4 => Some(Self::Over(Over::Revoked)),
             _ => None,
         }
     }
