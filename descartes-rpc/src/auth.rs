@@ -45,6 +45,8 @@ pub struct Principal {
     whereabouts: Whereabouts,
     bound: Option<AgentId>,
     validity: Validity,
+    /// The keys and tokens by which it is known, the first maker first, its own last.
+    lineage: Option<Arc<[String]>>,
 }
 
 impl Principal {
@@ -72,6 +74,7 @@ impl Principal {
             whereabouts: Whereabouts::Outside,
             bound: None,
             validity: Validity::default(),
+            lineage: None,
         }
     }
 
@@ -80,6 +83,18 @@ impl Principal {
     pub fn valid_for(mut self, validity: Validity) -> Self {
         self.validity = validity;
         self
+    }
+
+    /// The same one, known by the last of these, which was made through the others.
+    fn known_by(mut self, lineage: Vec<String>) -> Self {
+        self.lineage = Some(lineage.into());
+        self
+    }
+
+    /// The keys and tokens through which is made what it makes: that by which it is known, behind those
+    /// that this was made through.
+    pub(crate) fn lineage(&self) -> &[String] {
+        self.lineage.as_deref().unwrap_or_default()
     }
 
     /// How long it is believed; streams that it opened end with it.

@@ -114,6 +114,9 @@ pub const TOKEN_EXPIRY: Duration = Duration::from_secs(3600);
 pub const KEYS: usize = 1000;
 /// Revoked tokens that are remembered until they expire.
 pub const REVOKED_TOKENS: usize = 10_000;
+/// Keys and tokens through which something may have been made, so that a token stays short enough for
+/// the password of a ZeroMQ client: each is named in what was made through it, and ends that with itself.
+pub const MAKERS: usize = 4;
 /// Failed logins of one address that are answered at once, for people who mistype.
 pub const FREE_FAILURES: u32 = 8;
 /// How long the first failed login after these waits for its answer; each one after it twice as

@@ -329,9 +329,13 @@ table::methods! {
     /// It is shown once; no call tells it again.
     AuthTokenCreate "auth.token.create" auth_token_create(u::TokenCreateParams) -> u::TokenCreated
         = effect auth::create_token,
-        Declaration::mutating(Scope::Admin).free().secret().fails_with(&[E::Forbidden, E::Other, E::StateError]);
+        Declaration::mutating(Scope::Admin).free().secret().fails_with(&[
+            E::Forbidden, E::ResourceExhausted, E::Other, E::StateError,
+        ]);
 
     /// Revokes a token, or one of which only the identifier is known, and ends what it is used for.
+    ///
+    /// Keys and tokens that were made with it end with it.
     AuthTokenRevoke "auth.token.revoke" auth_token_revoke(u::TokenRevokeParams) -> u::TokenRevoked
         = effect auth::revoke_token,
         Declaration::mutating(Scope::Admin).control().fails_with(&[E::ResourceExhausted, E::StateError]);
@@ -350,6 +354,8 @@ table::methods! {
         Declaration::reading(Scope::Admin).fails_with(&[E::StateError]);
 
     /// Revokes a key at once, and ends what it is used for.
+    ///
+    /// Keys and tokens that were made with it end with it.
     AuthKeyRevoke "auth.key.revoke" auth_key_revoke(u::KeyRevokeParams) -> u::KeyRevoked
         = effect auth::revoke_key,
         Declaration::mutating(Scope::Admin).control().fails_with(&[E::NotFound, E::StateError]);

@@ -95,7 +95,7 @@ struct Inner {
     /// Ends what the configured key is used for.
     api_key: Mutex<Revocation>,
     loaded: OnceCell<()>,
-    keys: RwLock<HashMap<Arc<str>, HeldKey>>,
+    keys: RwLock<Keys>,
     revoked: Mutex<Revoked>,
     throttle: Throttle,
     /// Who is told of those whom transports turned away.
@@ -104,6 +104,9 @@ struct Inner {
 
 /// Hears who was turned away, and with what.
 type TurnedAway = dyn Fn(&Peer, &RpcError) + Send + Sync;
+
+/// Made keys by their identifiers.
+type Keys = HashMap<Arc<str>, HeldKey>;
 
 struct HeldKey {
     record: KeyRecord,
@@ -120,6 +123,7 @@ enum Unknown {
     NoTokensHere,
     Token(Flaw),
     RevokedToken,
+    RevokedMaker,
 }
 
 impl Unknown {
@@ -127,7 +131,7 @@ impl Unknown {
         match self {
             Self::NoSuchKey | Self::WrongKey => AuthFailure::WrongKey,
             Self::ExpiredKey | Self::Token(Flaw::Expired) => AuthFailure::Expired,
-            Self::RevokedToken => AuthFailure::Revoked,
+            Self::RevokedToken | Self::RevokedMaker => AuthFailure::Revoked,
             Self::TooLong | Self::NoTokensHere | Self::Token(_) => AuthFailure::InvalidToken,
         }
     }
@@ -307,20 +311,23 @@ impl Authenticator {
         let tokens = settings.tokens.as_ref().ok_or(Unknown::NoTokensHere)?;
         let claims = tokens.verify(text, settings.clock.now()).map_err(Unknown::Token)?;
         let name = revoked::name_of(&claims, presented);
+        let keys = self.keys_in_use();
         let mut revoked = self.revoked();
         if revoked.contains(&name) {
             return Err(Unknown::RevokedToken);
         }
         let until = descartes_core::time::Timestamp::from_millis(claims.expires_at * 1000);
         let validity =
-            Validity::until(until, settings.clock.clone()).revoked_by(revoked.use_of(name));
+            Validity::until(until, settings.clock.clone()).revoked_by(revoked.use_of(name.clone()));
+        let validity = with_makers(validity, &claims.makers, &keys, &mut revoked)?;
         let scopes = claims.scopes.iter().map(String::as_str);
-        Ok(Principal::new(&claims.subject, scopes).valid_for(validity))
+        let principal = Principal::new(&claims.subject, scopes).valid_for(validity);
+        Ok(principal.known_by(lineage(claims.makers, &name)))
     }
 
     fn key(&self, id: &str, presented: &Secret) -> Result<Principal, Unknown> {
         let clock = &self.0.clock;
-        let keys = self.0.keys.read().unwrap_or_else(PoisonError::into_inner);
+        let keys = self.keys_in_use();
         let HeldKey { record, revocation } = keys.get(id).ok_or(Unknown::NoSuchKey)?;
         if !record.is(presented) {
             return Err(Unknown::WrongKey);
@@ -330,14 +337,45 @@ impl Authenticator {
             Some(at) => Validity::until(at, clock.clone()),
             None => Validity::default(),
         };
+        let validity = validity.revoked_by(revocation.clone());
+        let validity = with_makers(validity, &record.makers, &keys, &mut self.revoked())?;
         let (name, scopes) = (subject::of_key(&record.name), record.scopes.iter());
-        let principal = Principal::new(&name, scopes.map(String::as_str));
-        Ok(principal.valid_for(validity.revoked_by(revocation.clone())))
+        let principal = Principal::new(&name, scopes.map(String::as_str)).valid_for(validity);
+        Ok(principal.known_by(lineage(record.makers.clone(), &key::maker(id))))
+    }
+
+    /// Who needs revoked tokens too takes these first.
+    fn keys_in_use(&self) -> RwLockReadGuard<'_, Keys> {
+        self.0.keys.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn revoked(&self) -> MutexGuard<'_, Revoked> {
         self.0.revoked.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// `validity`, but no longer than that of each of `makers`. A key that there is no more was revoked.
+fn with_makers(
+    mut validity: Validity,
+    makers: &[String],
+    keys: &Keys,
+    revoked: &mut Revoked,
+) -> Result<Validity, Unknown> {
+    for maker in makers {
+        let revocation = match key::made_by(maker) {
+            Some(id) => keys.get(id).ok_or(Unknown::RevokedMaker)?.revocation.clone(),
+            None if revoked.contains(maker) => return Err(Unknown::RevokedMaker),
+            None => revoked.use_of_maker(maker.as_str().into()),
+        };
+        validity = validity.revoked_by(revocation);
+    }
+    Ok(validity)
+}
+
+/// `makers`, and behind them the one that they have made.
+fn lineage(mut makers: Vec<String>, made: &str) -> Vec<String> {
+    makers.push(made.to_owned());
+    makers
 }
 
 /// All documents of `space`.

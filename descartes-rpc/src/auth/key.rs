@@ -14,6 +14,8 @@ use super::secret::{Secret, random_hex};
 /// Where keys are kept, by their identifiers.
 pub(super) const SPACE: Space = Space("key");
 const PREFIX: &str = "dsk";
+/// How makers begin that are keys.
+const MAKER: &str = "key:";
 const ID_BYTES: usize = 8;
 const SECRET_BYTES: usize = 32;
 
@@ -27,6 +29,8 @@ pub(crate) struct KeyRecord {
     pub(crate) created_at: Timestamp,
     pub(crate) created_by: String,
     pub(crate) expires_at: Option<Timestamp>,
+    /// The keys and tokens that it was made through, the first maker first.
+    pub(crate) makers: Vec<String>,
     digest: blake3::Hash,
 }
 
@@ -40,6 +44,8 @@ struct KeyDisk {
     created_by: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     expires_at: Option<i64>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    made_with: Vec<String>,
 }
 
 /// What a new key is to be.
@@ -48,6 +54,7 @@ pub(crate) struct NewKey {
     pub(crate) name: String,
     pub(crate) scopes: Vec<String>,
     pub(crate) expires_at: Option<Timestamp>,
+    pub(crate) makers: Vec<String>,
 }
 
 impl KeyRecord {
@@ -62,6 +69,7 @@ impl KeyRecord {
             created_at: now,
             created_by: by.to_owned(),
             expires_at: new.expires_at,
+            makers: new.makers,
             digest: key.digest(),
         };
         Ok((record, key))
@@ -85,6 +93,7 @@ impl KeyRecord {
             created_at: self.created_at.as_millis(),
             created_by: self.created_by.clone(),
             expires_at: self.expires_at.map(Timestamp::as_millis),
+            made_with: self.makers.clone(),
         };
         serde_json::to_vec(&disk).expect("texts and numbers can always be written").into()
     }
@@ -100,9 +109,20 @@ impl KeyRecord {
             created_at: Timestamp::from_millis(disk.created_at),
             created_by: disk.created_by,
             expires_at: disk.expires_at.map(Timestamp::from_millis),
+            makers: disk.made_with,
             digest: blake3::Hash::from_hex(&disk.digest).map_err(|_error| corrupt())?,
         })
     }
+}
+
+/// How a key is named in what was made with it.
+pub(super) fn maker(id: &str) -> String {
+    format!("{MAKER}{id}")
+}
+
+/// The identifier of the key that a maker is; none for a token.
+pub(super) fn made_by(maker: &str) -> Option<&str> {
+    maker.strip_prefix(MAKER)
 }
 
 /// The identifier in a text that looks like a key of ours.
@@ -122,7 +142,8 @@ mod tests {
 
     fn new() -> NewKey {
         let scopes = vec!["agent:read".to_owned()];
-        NewKey { name: "ci".to_owned(), scopes, expires_at: Some(Timestamp::from_millis(9)) }
+        let expires_at = Some(Timestamp::from_millis(9));
+        NewKey { name: "ci".to_owned(), scopes, expires_at, makers: Vec::new() }
     }
 
     #[test]
@@ -153,6 +174,10 @@ mod tests {
         let read = KeyRecord::read(&document(&text)).unwrap();
         assert!(read.is(&Secret::new("x")));
         assert_eq!(read.write(), text);
+        let made = text.replace('}', r#","made_with":["key:8899aabbccddeeff","id:7"]}"#);
+        let read = KeyRecord::read(&document(&made)).unwrap();
+        assert_eq!(read.makers, ["key:8899aabbccddeeff", "id:7"]);
+        assert_eq!(read.write(), made);
         assert!(KeyRecord::read(&document("{}")).is_err());
         assert!(KeyRecord::read(&document(&text.replace(&*digest.to_hex(), "ab"))).is_err());
     }

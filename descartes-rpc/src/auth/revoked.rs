@@ -17,18 +17,21 @@ pub(super) const SPACE: Space = Space("revoked_token");
 const LOOK_FIRST: usize = 256;
 
 /// What is known of tokens that were revoked or are in use, by their names.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Revoked {
     /// With the time after which it does not matter any more.
     until: HashMap<Arc<str>, Timestamp>,
-    in_use: HashMap<Arc<str>, Revocation>,
-    look_at: usize,
+    /// Those that somebody comes with.
+    own: InUse,
+    /// Those with which something was made that somebody comes with.
+    makers: InUse,
 }
 
-impl Default for Revoked {
-    fn default() -> Self {
-        Self { until: HashMap::new(), in_use: HashMap::new(), look_at: LOOK_FIRST }
-    }
+/// The means to end what tokens are used for, by their names.
+#[derive(Debug)]
+struct InUse {
+    all: HashMap<Arc<str>, Revocation>,
+    look_at: usize,
 }
 
 /// By what a token is revoked: its own identifier, or what it is.
@@ -69,15 +72,15 @@ impl Revoked {
 
     /// Remembers that `name` is revoked, and ends what it is in use for.
     pub(super) fn add(&mut self, name: Arc<str>, until: Timestamp) {
-        if let Some(revocation) = self.in_use.remove(&name) {
-            revocation.make();
-        }
+        self.own.end(&name);
+        self.makers.end(&name);
         self.until.insert(name, until);
     }
 
-    /// Ends what every token is used for: none of them is believed any more.
+    /// Ends what every token is used for: none of them is believed any more. Keys that were made with
+    /// one stay.
     pub(super) fn end_all(&mut self) {
-        self.in_use.drain().for_each(|(_, revocation)| revocation.make());
+        self.own.all.drain().for_each(|(_, revocation)| revocation.make());
     }
 
     /// Forgets those that have expired, and tells which.
@@ -96,11 +99,34 @@ impl Revoked {
 
     /// The means to end what `name` is used for from now on.
     pub(super) fn use_of(&mut self, name: Arc<str>) -> Revocation {
-        if self.in_use.len() >= self.look_at {
-            self.in_use.retain(|_, revocation| revocation.is_held());
-            self.look_at = LOOK_FIRST.max(2 * self.in_use.len());
+        self.own.of(name)
+    }
+
+    /// The means to end what something is used for that was made with `name`.
+    pub(super) fn use_of_maker(&mut self, name: Arc<str>) -> Revocation {
+        self.makers.of(name)
+    }
+}
+
+impl Default for InUse {
+    fn default() -> Self {
+        Self { all: HashMap::new(), look_at: LOOK_FIRST }
+    }
+}
+
+impl InUse {
+    fn of(&mut self, name: Arc<str>) -> Revocation {
+        if self.all.len() >= self.look_at {
+            self.all.retain(|_, revocation| revocation.is_held());
+            self.look_at = LOOK_FIRST.max(2 * self.all.len());
         }
-        self.in_use.entry(name).or_default().clone()
+        self.all.entry(name).or_default().clone()
+    }
+
+    fn end(&mut self, name: &str) {
+        if let Some(revocation) = self.all.remove(name) {
+            revocation.make();
+        }
     }
 }
 
@@ -127,7 +153,7 @@ mod tests {
         for number in 0..10 * LOOK_FIRST {
             drop(revoked.use_of(format!("id:{number}").into()));
         }
-        assert!(revoked.in_use.len() <= 2 * LOOK_FIRST);
+        assert!(revoked.own.all.len() <= 2 * LOOK_FIRST);
         assert_eq!(revoked.use_of("id:kept".into()), kept);
     }
 }

@@ -3,6 +3,7 @@
 use std::{fmt, future::pending, sync::Arc, time::Duration};
 
 use descartes_core::time::{Clock, Timestamp};
+use futures_util::future::select_all;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -14,7 +15,7 @@ use crate::{
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Validity {
     until: Option<Until>,
-    revocation: Option<Revocation>,
+    revocations: Vec<Revocation>,
 }
 
 #[derive(Clone, Debug)]
@@ -62,13 +63,13 @@ impl Validity {
     /// Until `at`, as `clock` tells the time.
     #[must_use]
     pub const fn until(at: Timestamp, clock: Clock) -> Self {
-        Self { until: Some(Until { at, clock }), revocation: None }
+        Self { until: Some(Until { at, clock }), revocations: Vec::new() }
     }
 
-    /// The same, but no longer than until `revocation` is made.
+    /// The same, but no longer than until `revocation` is made; there may be several.
     #[must_use]
     pub fn revoked_by(mut self, revocation: Revocation) -> Self {
-        self.revocation = Some(revocation);
+        self.revocations.push(revocation);
         self
     }
 
@@ -81,7 +82,7 @@ impl Validity {
     /// Why it is over, if it is.
     #[must_use]
     pub fn is_over(&self) -> Option<Over> {
-        if self.revocation.as_ref().is_some_and(Revocation::is_made) {
+        if self.revocations.iter().any(Revocation::is_made) {
             return Some(Over::Revoked);
         }
         let until = self.until.as_ref()?;
@@ -102,10 +103,11 @@ impl Validity {
     }
 
     async fn revoked(&self) {
-        match &self.revocation {
-            Some(revocation) => revocation.0.cancelled().await,
-            None => pending().await,
+        if self.revocations.is_empty() {
+            return pending().await;
         }
+        let made = self.revocations.iter().map(|revocation| Box::pin(revocation.0.cancelled()));
+        select_all(made).await;
     }
 
     /// A wall clock may be set, so a long time is slept in pieces.
@@ -179,6 +181,22 @@ mod tests {
         assert_eq!(waiting.await.unwrap(), Over::Revoked);
         assert_eq!(validity.is_over(), Some(Over::Revoked));
         assert_eq!(clock.now(), Timestamp::from_millis(0));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn any_of_several_revocations_ends_it() {
+        let several = [Revocation::default(), Revocation::default(), Revocation::default()];
+        for last in several.iter().rev() {
+            let validity = Validity::default();
+            let validity = several.iter().cloned().fold(validity, Validity::revoked_by);
+            let before = validity.is_over();
+            last.make();
+            assert_eq!(
+                (validity.is_over(), validity.over().await),
+                (Some(Over::Revoked), Over::Revoked)
+            );
+            assert_eq!(before.is_some(), *last != several[2]);
+        }
     }
 
     #[tokio::test(start_paused = true)]

@@ -9,7 +9,7 @@ use crate::auth::{Authenticator, Secret, grant, subject};
 use crate::decode::ParamFault;
 use crate::error::{ErrorKind, RpcError};
 use crate::idempotency::Effect;
-use crate::limits::TOKEN_AGE;
+use crate::limits::{MAKERS, TOKEN_AGE};
 use crate::router::Call;
 use crate::wire::auth as wire;
 use crate::wire::encode;
@@ -86,7 +86,7 @@ fn make_token(
     let auth = auth(effect);
     let until = auth.end_of_token(params.ttl_secs);
     let until = maker_end(effect).map_or(until, |end| end.min(until));
-    let (token, claims) = auth.make_token(params.sub, scopes, until)?;
+    let (token, claims) = auth.make_token(params.sub, scopes, (until, makers(effect)?))?;
     Ok(wire::TokenCreated {
         token: wire::SecretText(token.expose().to_owned()),
         token_id: claims.id.unwrap_or_default(),
@@ -135,7 +135,8 @@ async fn make_key(
     within("expires_in_secs", params.expires_in_secs, KEY_SECS)?;
     let asked = params.expires_in_secs.map(|secs| auth(effect).end_in(Duration::from_secs(secs)));
     let expires_at = [asked, maker_end(effect)].into_iter().flatten().min();
-    let new = NewKey { name: params.name, scopes, expires_at };
+    let makers = makers(effect)?;
+    let new = NewKey { name: params.name, scopes, expires_at, makers };
     let (record, key) = auth(effect).make_key(effect.descartes(), new, &effect.by()).await?;
     Ok(wire::KeyCreated {
         key_id: record.id.as_ref().to_owned(),
@@ -187,6 +188,16 @@ fn auth(effect: &Effect) -> &Authenticator {
 /// When the maker's own credentials end: nothing that it makes outlives them.
 fn maker_end(effect: &Effect) -> Option<Timestamp> {
     effect.call.cx.principal.validity().expires_at()
+}
+
+/// Through which keys and tokens it is made: it ends with each of them.
+fn makers(effect: &Effect) -> Result<Vec<String>, RpcError> {
+    let makers = effect.call.cx.principal.lineage();
+    if makers.len() <= MAKERS {
+        return Ok(makers.to_vec());
+    }
+    Err(RpcError::exhausted("auth.makers", makers.len() as u64, MAKERS as u64)
+        .hint("make it with a key or token that fewer others were needed for"))
 }
 
 fn scopes(

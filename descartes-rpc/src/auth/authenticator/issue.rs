@@ -7,14 +7,14 @@ use std::{
 
 use descartes_core::{
     Descartes,
-    store::{Batch, Expect, Put},
+    store::{Batch, Expect, Key, Put},
     time::Timestamp,
 };
 
 use super::{Authenticator, HeldKey};
 use crate::{
     auth::{
-        key::{KeyRecord, NewKey},
+        key::{self, KeyRecord, NewKey},
         revoked,
         secret::{Secret, random_hex},
         token::Claims,
@@ -44,7 +44,7 @@ impl Authenticator {
         &self,
         subject: String,
         scopes: Vec<String>,
-        until: Timestamp,
+        (until, makers): (Timestamp, Vec<String>),
     ) -> Result<(Secret, Claims), RpcError> {
         let settings = self.settings();
         let Some(tokens) = &settings.tokens else {
@@ -63,6 +63,7 @@ impl Authenticator {
             begins_at: issued_at,
             expires_at: until.as_millis() / 1000,
             id: Some(id),
+            makers,
         };
         Ok((tokens.sign(&claims), claims))
     }
@@ -116,6 +117,7 @@ impl Authenticator {
         let batch = over
             .iter()
             .fold(Batch::control().put(put), |batch, name| batch.delete(revoked::place(name)));
+        let batch = self.disown(&name).into_iter().fold(batch, Batch::delete);
         descartes.journal().commit(batch).await?;
         Ok(())
     }
@@ -154,7 +156,7 @@ impl Authenticator {
         Ok(all)
     }
 
-    /// Revokes a key and ends what it is in use for; false when there is none of that identifier.
+    /// Revokes a key with all that was made through it, and ends what that is in use for; false when there is none of that identifier.
     pub(crate) async fn revoke_key(
         &self,
         descartes: &Descartes,
@@ -165,7 +167,21 @@ impl Authenticator {
         let Some(held) = held else { return Ok(false) };
         held.revocation.make();
         let place = KeyRecord::place(Arc::clone(&held.record.id));
-        descartes.journal().commit(Batch::control().delete(place)).await?;
+        let batch = Batch::control().delete(place);
+        let batch = self.disown(&key::maker(id)).into_iter().fold(batch, Batch::delete);
+        descartes.journal().commit(batch).await?;
         Ok(true)
+    }
+
+    /// Takes the keys out of use that were made through `maker`, which is over, and tells where they
+    /// are kept. Tokens that were made through it know it by themselves.
+    fn disown(&self, maker: &str) -> Vec<Key> {
+        let mut keys = self.0.keys.write().unwrap_or_else(PoisonError::into_inner);
+        let made = keys.extract_if(|_, held| held.record.makers.iter().any(|one| one == maker));
+        let ended = made.map(|(id, held)| {
+            held.revocation.make();
+            KeyRecord::place(id)
+        });
+        ended.collect()
     }
 }

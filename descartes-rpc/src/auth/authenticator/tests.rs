@@ -37,7 +37,8 @@ async fn a_made_key_is_its_principal_until_it_is_revoked_also_after_a_restart() 
     let store = Arc::new(MemoryStore::new());
     let first = descartes(&store).await;
     let auth = Authenticator::new(settings());
-    let new = NewKey { name: "ci".to_owned(), scopes: scopes(), expires_at: None };
+    let new =
+        NewKey { name: "ci".to_owned(), scopes: scopes(), expires_at: None, makers: Vec::new() };
     let (record, key) = auth.make_key(&first, new, "local").await.unwrap();
 
     let again = Authenticator::new(settings());
@@ -64,7 +65,10 @@ async fn a_token_is_its_subject_until_it_expires_or_is_revoked() {
     let store = Arc::new(MemoryStore::new());
     let descartes = descartes(&store).await;
     let auth = Authenticator::new(settings());
-    let make = || auth.make_token("ann".to_owned(), scopes(), auth.end_of_token(Some(60))).unwrap();
+    let make = || {
+        auth.make_token("ann".to_owned(), scopes(), (auth.end_of_token(Some(60)), Vec::new()))
+            .unwrap()
+    };
     let (token, _) = make();
     let principal = who(&auth, &token).await.unwrap();
     assert_eq!(principal.name(), "ann");
@@ -90,11 +94,17 @@ async fn every_refusal_says_the_same() {
     let descartes = descartes(&store).await;
     let auth = Authenticator::new(settings());
     let now = auth.end_of_token(Some(0));
-    let new = NewKey { name: "old".to_owned(), scopes: scopes(), expires_at: Some(now) };
+    let new = NewKey {
+        name: "old".to_owned(),
+        scopes: scopes(),
+        expires_at: Some(now),
+        makers: Vec::new(),
+    };
     let (_, expired_key) = auth.make_key(&descartes, new, "local").await.unwrap();
-    let (expired_token, _) = auth.make_token("ann".to_owned(), scopes(), now).unwrap();
+    let (expired_token, _) =
+        auth.make_token("ann".to_owned(), scopes(), (now, Vec::new())).unwrap();
     let (revoked, _) =
-        auth.make_token("ann".to_owned(), scopes(), auth.end_of_token(None)).unwrap();
+        auth.make_token("ann".to_owned(), scopes(), (auth.end_of_token(None), Vec::new())).unwrap();
     assert!(auth.revoke_token(&descartes, &revoked, "local").await.unwrap());
     let made_up = format!("dsk_0011223344556677_{}", "0".repeat(64));
     let mut said = Vec::new();
@@ -120,11 +130,13 @@ async fn every_refusal_says_the_same() {
 async fn without_a_secret_there_are_no_tokens_and_the_default_knows_nobody() {
     let (token, _) = {
         let auth = Authenticator::new(settings());
-        auth.make_token("ann".to_owned(), scopes(), auth.end_of_token(None)).unwrap()
+        auth.make_token("ann".to_owned(), scopes(), (auth.end_of_token(None), Vec::new())).unwrap()
     };
     let auth = Authenticator::default();
     assert!(who(&auth, &token).await.is_none() && who(&auth, &Secret::new("")).await.is_none());
-    let refused = auth.make_token("ann".to_owned(), scopes(), auth.end_of_token(None)).unwrap_err();
+    let refused = auth
+        .make_token("ann".to_owned(), scopes(), (auth.end_of_token(None), Vec::new()))
+        .unwrap_err();
     assert_eq!(refused.reason_text(), Some("no_secret"));
 }
 
@@ -133,9 +145,13 @@ async fn what_a_replaced_secret_has_signed_ends_and_made_keys_stay() {
     let store = Arc::new(MemoryStore::new());
     let descartes = descartes(&store).await;
     let auth = Authenticator::new(settings());
-    let new = NewKey { name: "ci".to_owned(), scopes: scopes(), expires_at: None };
+    let new =
+        NewKey { name: "ci".to_owned(), scopes: scopes(), expires_at: None, makers: Vec::new() };
     let (_, key) = auth.make_key(&descartes, new, "local").await.unwrap();
-    let make = || auth.make_token("ann".to_owned(), scopes(), auth.end_of_token(Some(60))).unwrap();
+    let make = || {
+        auth.make_token("ann".to_owned(), scopes(), (auth.end_of_token(Some(60)), Vec::new()))
+            .unwrap()
+    };
     let ((token, _), configured) = (make(), Secret::new(API_KEY));
     let signed = who(&auth, &token).await.unwrap();
     let (made, owner) = (who(&auth, &key).await.unwrap(), who(&auth, &configured).await.unwrap());

@@ -8,7 +8,10 @@ use serde::{
 };
 
 use super::Flaw;
-use crate::{auth::subject, limits::TOKEN_SCOPES};
+use crate::{
+    auth::subject,
+    limits::{MAKERS, TOKEN_SCOPES},
+};
 
 /// Seconds since the epoch that a time may be: the year 9999.
 const LATEST: i64 = 253_402_300_799;
@@ -25,6 +28,9 @@ pub(crate) struct Claims {
     pub(crate) expires_at: i64,
     /// By which it can be revoked; one without is revoked by its own text.
     pub(crate) id: Option<String>,
+    /// The keys and tokens that it was made through, the first maker first; none where somebody else
+    /// has made it.
+    pub(crate) makers: Vec<String>,
 }
 
 #[derive(Serialize)]
@@ -36,6 +42,8 @@ struct Written<'a> {
     scope: &'a [String],
     #[serde(skip_serializing_if = "Option::is_none")]
     jti: Option<&'a str>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    made_with: &'a [String],
 }
 
 /// Members that are not known are ignored (RFC 7519, section 4); a known one twice is an error.
@@ -51,6 +59,8 @@ struct Read<'a> {
     scope: Texts,
     #[serde(borrow, default)]
     jti: Option<Cow<'a, str>>,
+    #[serde(default)]
+    made_with: Option<Texts>,
 }
 
 impl Claims {
@@ -63,6 +73,7 @@ impl Claims {
             exp: self.expires_at,
             scope: &self.scopes,
             jti: self.id.as_deref(),
+            made_with: &self.makers,
         };
         serde_json::to_string(&written).expect("texts and numbers can always be written")
     }
@@ -90,7 +101,12 @@ impl Claims {
         if scopes.len() > TOKEN_SCOPES {
             return Err(Flaw::Claims);
         }
+        let makers = read.made_with.map_or_else(Vec::new, |texts| texts.0);
+        if makers.len() > MAKERS {
+            return Err(Flaw::Claims);
+        }
         Ok(Self {
+            makers,
             subject: read.sub.into_owned(),
             scopes,
             issued_at: read.iat.0,

@@ -15,6 +15,7 @@ fn claims() -> Claims {
         begins_at: NOW,
         expires_at: NOW + 60,
         id: Some("7".to_owned()),
+        makers: Vec::new(),
     }
 }
 

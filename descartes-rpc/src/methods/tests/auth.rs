@@ -3,6 +3,7 @@
 use std::future::pending;
 
 use bytes::Bytes;
+use descartes_core::Descartes;
 use descartes_core::time::{Clock, Timestamp};
 use futures_util::{SinkExt, StreamExt};
 
@@ -19,14 +20,19 @@ use crate::wire::auth::{KeyCreated, TokenCreated};
 use crate::wire::system::NoParams;
 
 async fn rpc() -> Rpc {
+    over(descartes().await).0
+}
+
+/// A service, and what knows its credentials.
+fn over(descartes: Descartes) -> (Rpc, Authenticator) {
     let secret = Secret::new("a secret of more than thirty-two bytes, for tests");
     let auth = Authenticator::new(AuthSettings {
         tokens: Some(TokenKey::new(secret, "descartes").unwrap()),
         clock: Clock::fake(Timestamp::from_millis(1_795_223_000_000)),
         ..AuthSettings::default()
     });
-    let about = About { auth, ..About::default() };
-    Rpc::described(descartes().await, about).build()
+    let about = About { auth: auth.clone(), ..About::default() };
+    (Rpc::described(descartes, about).build(), auth)
 }
 
 /// A connection on which nobody is known.
@@ -138,6 +144,31 @@ async fn a_connection_and_its_streams_end_with_the_credentials() {
         let mut again = Stranger::connect(&rpc);
         let refused = again.call("auth.login", json!({"token": credentials.0})).await;
         assert_eq!(refused["error"]["code"], -32001, "{reason}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_that_waits_ends_with_the_credentials_that_it_came_with() {
+    let (rpc, auth) = over(descartes().await);
+    let owner = Client::in_memory(rpc.clone());
+    let (key, token) = (key(&owner, &["agent:read"]).await, token(&owner, 5).await);
+    for (credentials, reason) in [(&token.token, "expired"), (&key.key, "revoked")] {
+        let principal = auth.known(&Secret::new(&*credentials.0)).unwrap();
+        let peer = Peer::new("test").with_principal(principal);
+        let wait = json!({"jsonrpc": "2.0", "id": 1, "method": "event.read",
+            "params": {"topics": ["agent/"], "after": "now", "wait_ms": 30_000}});
+        let begin = tokio::time::Instant::now();
+        let waiting = tokio::spawn(answer(rpc.clone(), peer, wait.to_string().into()));
+        if reason == "revoked" {
+            tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+            let asked = json!({"key_id": key.key_id});
+            owner.auth_key_revoke(params(asked)).await.unwrap();
+        }
+        let said = waiting.await.unwrap().body.unwrap();
+        let said: Value = serde_json::from_slice(&said).unwrap();
+        let error = &said["error"]["data"];
+        assert_eq!((&error["kind"], &error["reason"]), (&json!("unauthenticated"), &json!(reason)));
+        assert!(begin.elapsed() < std::time::Duration::from_secs(10), "{:?}", begin.elapsed());
     }
 }
 
@@ -289,4 +320,74 @@ async fn a_revoked_token_is_over_whether_it_is_told_whole_or_by_its_identifier()
     assert_eq!(neither.kind(), ErrorKind::InvalidParams);
     let nothing = owner.auth_token_revoke(params(json!({"token": "x"}))).await.unwrap();
     assert!(!nothing.revoked);
+}
+
+/// What somebody makes who has these credentials: a key and a token.
+async fn made_with(rpc: &Rpc, credentials: &str) -> Result<(KeyCreated, TokenCreated), Value> {
+    let mut maker = Stranger::connect(rpc);
+    maker.call("auth.login", json!({"token": credentials})).await;
+    let key = maker.call("auth.key.create", json!({"name": "made", "scopes": ["*"]})).await;
+    let token = maker.call("auth.token.create", json!({"sub": "made", "scopes": ["*"]})).await;
+    if !key["result"].is_object() {
+        return Err(key["error"].clone());
+    }
+    let read = |made: &Value| made["result"].clone();
+    Ok((serde_json::from_value(read(&key)).unwrap(), serde_json::from_value(read(&token)).unwrap()))
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_made_through_a_revoked_maker_ends_with_it_at_any_depth_and_after_a_restart() {
+    let descartes = descartes().await;
+    let (rpc, auth) = over(descartes.clone());
+    let owner = Client::in_memory(rpc.clone());
+    for by_token in [false, true] {
+        let first = made_with(&rpc, &key(&owner, &["*"]).await.key.0).await.unwrap();
+        let spared = made_with(&rpc, &first.0.key.0).await.unwrap();
+        let maker = if by_token { &first.1.token.0 } else { &first.0.key.0 };
+        let second = made_with(&rpc, maker).await.unwrap();
+        let third = made_with(&rpc, &second.0.key.0).await.unwrap();
+        let fourth = made_with(&rpc, &second.1.token.0).await.unwrap();
+        let ended = [&second, &third, &fourth].map(|made| [&made.0.key.0, &made.1.token.0]);
+        let ended: Vec<&String> = ended.into_iter().flatten().collect();
+        let opened: Vec<_> =
+            ended.iter().map(|text| auth.known(&Secret::new(text.as_str())).unwrap()).collect();
+        if by_token {
+            let asked = json!({"token_id": first.1.token_id});
+            owner.auth_token_revoke(params(asked)).await.unwrap();
+        } else {
+            owner.auth_key_revoke(params(json!({"key_id": first.0.key_id}))).await.unwrap();
+        }
+        for principal in &opened {
+            assert_eq!(principal.validity().is_over(), Some(crate::auth::Over::Revoked));
+        }
+        let (_, restarted) = over(descartes.clone());
+        restarted.load(&descartes).await.unwrap();
+        for auth in [&auth, &restarted] {
+            assert!(ended.iter().all(|text| auth.known(&Secret::new(text.as_str())).is_none()));
+            for text in [&spared.0.key.0, &spared.1.token.0] {
+                assert_eq!(auth.known(&Secret::new(text.as_str())).is_some(), by_token);
+            }
+        }
+        let listed = owner.auth_key_list(NoParams::default()).await.unwrap().keys;
+        let ids = [&second.0, &third.0, &fourth.0].map(|key| &key.key_id);
+        assert!(listed.iter().all(|key| !ids.contains(&&key.key_id)), "{listed:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn through_how_many_makers_something_is_made_has_a_bound() {
+    let rpc = rpc().await;
+    let owner = Client::in_memory(rpc.clone());
+    let mut last = key(&owner, &["*"]).await.key.0;
+    for depth in 1.. {
+        match made_with(&rpc, &last).await {
+            Ok(made) => last = made.1.token.0,
+            Err(error) => {
+                assert_eq!(error["data"]["kind"], "resource_exhausted", "{error}");
+                assert_eq!(depth, crate::limits::MAKERS + 1);
+                break;
+            }
+        }
+        assert!(last.len() <= 510, "a password of ZeroMQ: {}", last.len());
+    }
 }
