@@ -2,17 +2,19 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::io::{Read as _, Write as _};
+use std::net::{Shutdown, TcpStream};
 use std::path::{Path, PathBuf};
 use std::thread;
 
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
-use crate::rig::Caller;
 use crate::rig::agents::spawn;
 use crate::rig::daemon::{Daemon, Home, Setup};
 use crate::rig::parrot;
 use crate::rig::processes::eventually;
+use crate::rig::{Caller, PATIENCE};
 
 /// A daemon that logs its calls to `own.log` of its home, as objects.
 fn logging(home: &Home, more: &str) -> Setup {
@@ -53,6 +55,35 @@ fn files(home: &Home) -> Vec<PathBuf> {
     let paths = entries.map(|entry| entry.expect("an entry").path());
     let is_log = |path: &PathBuf| path.to_string_lossy().contains("own.log");
     paths.filter(is_log).collect()
+}
+
+#[test]
+fn lines_about_connections_say_which_one_over_every_transport() {
+    let home = Home::new();
+    let daemon = logging(&home, "").flag("--zmq-port=0").start();
+    let zmq = daemon.zmq().trim_start_matches("tcp://").to_owned();
+    let http = daemon.http_address().to_string();
+    // What neither speaks; it is read until the daemon has closed.
+    for address in [http, zmq] {
+        let mut wire = TcpStream::connect(address).expect("it accepts");
+        wire.set_read_timeout(Some(PATIENCE)).expect("a socket takes a timeout");
+        wire.write_all(&[b'x'; 100]).expect("the daemon reads");
+        wire.shutdown(Shutdown::Write).expect("an open socket");
+        drop(wire.read_to_end(&mut Vec::new()));
+    }
+    let of = |room: &str| {
+        let about = |line: &Value| {
+            let message = line["message"].as_str().unwrap_or_default();
+            let told = ["connection ended", "connection cut", "no handshake"].contains(&message);
+            told && line["target"].as_str().is_some_and(|target| target.contains(room))
+        };
+        lines(&log_of(&home)).into_iter().find(about)
+    };
+    for room in ["transport_http", "transport_zmq"] {
+        eventually("the end is logged", || of(room).is_some());
+        let line = of(room).expect("it was there");
+        assert!(line["connection_id"].is_u64(), "{line}");
+    }
 }
 
 #[test]

@@ -217,6 +217,7 @@ async fn connection<S: RpcService>(
     let state = Arc::clone(&seat.state);
     let Some(wire) = shared.opening.open(stream, &state).await else { return };
     let caller = shared.caller(peer, local).counted_by(&meter);
+    let connection_id = caller.peer().connection_id();
     let upgraded = Upgraded::default();
     let connection =
         Arc::new(Connection { shared, seat, caller, local, place, upgraded, connected });
@@ -237,8 +238,8 @@ async fn connection<S: RpcService>(
         .with_upgrades();
     match drive(served, &state, limits).await {
         Ok(Ok(())) => after.go_on().await,
-        Ok(Err(error)) => tracing::debug!(%peer, %error, "connection ended"),
-        Err(reason) => tracing::debug!(%peer, ?reason, "connection cut"),
+        Ok(Err(error)) => tracing::debug!(connection_id, %peer, %error, "connection ended"),
+        Err(reason) => tracing::debug!(connection_id, %peer, ?reason, "connection cut"),
     }
 }
 

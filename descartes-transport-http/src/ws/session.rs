@@ -69,22 +69,30 @@ impl<S: RpcService> Session<S> {
 
     /// Serves until the peer leaves or the server stops and all is said.
     pub(crate) async fn run(self) {
-        match self.serve().await {
-            Ok(()) => {}
-            Err(error) => tracing::debug!(%error, "connection ended"),
+        let connection_id = self.connection_id();
+        if let Err(error) = self.serve().await {
+            tracing::debug!(connection_id, %error, "connection ended");
         }
     }
 
     /// The same where nobody else bounds what a shutdown may take.
     pub(crate) async fn run_for(self, drain: Duration) {
-        let shutdown = self.terms.shutdown.clone();
+        let (shutdown, connection_id) = (self.terms.shutdown.clone(), self.connection_id());
         let late = async {
             shutdown.cancelled_owned().await;
             tokio::time::sleep(drain).await;
         };
         tokio::select! {
             () = self.run() => {}
-            () = late => tracing::debug!("cut a connection that does not end"),
+            () = late => tracing::debug!(connection_id, "cut a connection that does not end"),
+        }
+    }
+
+    /// By what lines of the log name the connection; none of one that is shut out.
+    fn connection_id(&self) -> Option<u64> {
+        match &self.admission {
+            Admission::Granted(peer) | Admission::Login(peer) => Some(peer.connection_id()),
+            Admission::Refused(_) => None,
         }
     }
 

@@ -319,6 +319,10 @@ async fn connection<D: Door, H: Host>(
     let unknown = guard.map(|_| D::unknown(&stream, address, &shared.rule));
     let nobody = Peer::new(TRANSPORT);
     let nobody = address.into_iter().fold(nobody, |one, at| one.with_address(at.to_string()));
+    let connection_id = match (&unknown, &judged) {
+        (Some(peer), _) | (None, Ok(peer)) => peer.connection_id(),
+        (None, Err(_)) => nobody.connection_id(),
+    };
     let served = async {
         let (mut socket, principal) = match shake::<_, H>(&shared, stream, guard, &nobody).await {
             Ok(shaken) => shaken,
@@ -326,7 +330,7 @@ async fn connection<D: Door, H: Host>(
                 if let (Some(auth), HandshakeError::Mechanism { .. }) = (guard, &error) {
                     auth.turned_away(&nobody, &no_credentials());
                 }
-                tracing::debug!(?address, %error, "no handshake");
+                tracing::debug!(connection_id, ?address, %error, "no handshake");
                 shared.count_failed(&error);
                 return Ok(());
             }
@@ -357,10 +361,10 @@ async fn connection<D: Door, H: Host>(
     };
     tokio::select! {
         biased;
-        () = seat.cut_ordered() => tracing::debug!(?address, "connection cut"),
+        () = seat.cut_ordered() => tracing::debug!(connection_id, ?address, "connection cut"),
         ended = served => {
             if let Err(error) = ended {
-                tracing::debug!(?address, %error, "connection ended");
+                tracing::debug!(connection_id, ?address, %error, "connection ended");
             }
         }
     }
