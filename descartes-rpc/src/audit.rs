@@ -133,7 +133,9 @@ impl Audit {
         move |peer, error| {
             let Some(shared) = shared.upgrade() else { return };
             let audit = Self { shared, news: Arc::clone(&news) };
-            audit.denied((peer.principal().as_ref(), peer), NO_METHOD, None, error);
+            // Who was known, and may not: inside of an agent it is that one.
+            let who = peer.principal().map(|who| who.found(peer.whereabouts()));
+            audit.denied((who.as_ref(), peer), NO_METHOD, None, error);
         }
     }
 
@@ -221,7 +223,7 @@ impl State {
             return;
         }
         self.noted += 1;
-        self.waiting.push(news(kind, entry));
+        self.waiting.push(entry.news(kind));
     }
 
     /// Puts what could not be written before what came since.
@@ -268,7 +270,7 @@ impl State {
         let mut waiting = std::mem::take(&mut self.waiting);
         if let Some(dropped) = NonZero::new(std::mem::take(&mut self.dropped)) {
             let entry = Refusal::any("dropped").entry("", Some(dropped.get()));
-            waiting.push(news(DROPPED, &entry));
+            waiting.push(entry.news(DROPPED));
         }
         if !waiting.is_empty() {
             return Some(Due::Now(waiting, self.noted));
@@ -303,12 +305,6 @@ impl Refusal {
             count,
         }
     }
-}
-
-fn news(kind: &str, entry: &AuditEntry) -> News {
-    // Writing plain structs to memory has no way to fail.
-    let json = serde_json::to_vec(entry).unwrap_or_default().into();
-    News { kind: kind.into(), by: entry.principal.as_str().into(), json }
 }
 
 /// By which transport somebody comes, and from where or whom.

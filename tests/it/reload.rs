@@ -47,6 +47,10 @@ fn a_broken_file_is_refused_with_its_place_and_changes_nothing() {
     write(&daemon, broken[0].0);
     daemon.signal(Signal::HUP);
     eventually("the refusal is logged", || daemon.log().contains("was not reloaded"));
+    eventually("the refusal is in the audit", || {
+        let last = events(&mut socket, "audit", "start").pop().unwrap_or_default();
+        last["data"]["peer"] == "signal SIGHUP" && last["data"]["outcome"] == "failed"
+    });
     assert_eq!(socket.ok("system.health", json!({}))["status"], "healthy");
     assert_eq!(events(&mut socket, "system", "start").len(), 1, "only that it started");
 }
@@ -91,7 +95,14 @@ fn the_signal_reloads_and_everybody_is_told() {
     assert_eq!((&told["type"], &told["by"]), (&json!("system.reloaded"), &json!("system")));
     let keys = json!({"applied": ["logging.level"], "needs_restart": ["logging.format"]});
     assert_eq!(told["data"], keys);
-    socket.ok("system.info", json!({}));
+    let mut written = Vec::new();
+    eventually("the reload is in the audit", || {
+        written = events(&mut socket, "audit", "start");
+        !written.is_empty()
+    });
+    let entry = json!({"principal": "system", "method": "system.reload", "outcome": "ok",
+        "peer": "signal SIGHUP"});
+    assert_eq!((&written[0]["type"], &written[0]["data"]), (&json!("audit.configuration"), &entry));
     eventually("the new level is in force", || daemon.log().contains("DEBUG"));
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use descartes_core::event::Reloaded;
+use descartes_core::event::{News, Reloaded, Topic};
 use descartes_core::process::ProcessRunner;
 use descartes_core::store::{self, SqliteOptions, SqliteStore};
 use descartes_core::{Descartes, Kill, StartError, Swap};
@@ -121,6 +121,13 @@ impl Host {
     /// Says in the journal what came of a reload that `by` asked for.
     pub(super) async fn note_reload(&self, by: Arc<str>, reloaded: Reloaded) {
         self.descartes.note_reload(by, reloaded).await;
+    }
+
+    /// Writes down for audit what no call has done.
+    pub(super) async fn audit(&self, entry: News) {
+        if let Err(error) = self.descartes.publish(&Topic::audit(), vec![entry]).await {
+            tracing::warn!(%error, "what was done could not be written down");
+        }
     }
 
     /// What its numbers are read of.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use descartes_core::event;
 use descartes_rpc::auth::Authenticator;
 use descartes_rpc::router::ReloadHook;
+use descartes_rpc::wire::audit::AuditEntry;
 use descartes_rpc::wire::system::Reloaded;
 use futures_util::FutureExt;
 use tokio::signal::unix::Signal;
@@ -20,6 +21,11 @@ use crate::transports::Change;
 
 /// Reloads that may be asked for while one is under way; who asks then waits.
 const WAITING: usize = 1;
+
+/// In whose name a signal is heeded, as events and audit name it.
+const SYSTEM: &str = "system";
+/// By what it is asked for, as audit names it.
+const HANGUP: &str = "signal SIGHUP";
 
 /// A reload that somebody asked for.
 pub(super) struct Asked {
@@ -70,7 +76,11 @@ impl Reloader {
     pub(super) async fn work(mut self, mut hangup: Signal, mut asked: mpsc::Receiver<Asked>) {
         loop {
             tokio::select! {
-                Some(()) = hangup.recv() => drop(self.reload("system".into()).await),
+                Some(()) = hangup.recv() => {
+                    let reloaded = self.reload(SYSTEM.into()).await;
+                    let outcome = if reloaded.errors.is_empty() { "ok" } else { "failed" };
+                    self.host.audit(AuditEntry::of_reload(SYSTEM, outcome, HANGUP)).await;
+                }
                 Some(Asked { by, answer }) = asked.recv() => {
                     let reloaded = self.reload(by).await;
                     // Who asked may have gone; what was done stays done.

@@ -8,9 +8,10 @@ use std::os::unix::fs::PermissionsExt;
 use serde_json::json;
 
 use super::{checked, value};
-use crate::rig::agents::{log, spawn, text, wait};
+use crate::rig::agents::{events, log, spawn, text, wait};
 use crate::rig::daemon::{Daemon, Setup};
 use crate::rig::http::Reply;
+use crate::rig::socket::Socket;
 use crate::rig::{Caller, PATIENCE};
 
 const KEY: &str = "a configured key of this test";
@@ -45,6 +46,7 @@ fn with_authentication_on_a_scrape_needs_a_token_with_the_scope() {
     // A pod is scraped by an address or a name that nobody has configured.
     assert_eq!(status(&[("Authorization", &reader), ("Host", "daemon.svc:9090")]), 200);
     assert_eq!(status(&[("Authorization", &reader), ("Origin", "http://evil.example")]), 403);
+    check_audit(&mut owner, "scraper");
     let page = checked(scrape(&daemon, &[("Authorization", &reader)]).text());
     for (key, expected) in [
         ("auth_failures_total{reason=\"no_credentials\"}", 1.0),
@@ -56,6 +58,21 @@ fn with_authentication_on_a_scrape_needs_a_token_with_the_scope() {
     ] {
         assert_eq!(value(&page, key), expected, "{key}");
     }
+}
+
+/// Whoever was turned away is in the audit, with why and without what it has shown.
+fn check_audit(owner: &mut Socket, name: &str) {
+    let written = events(owner, "audit", "start");
+    let denied: Vec<_> = written
+        .iter()
+        .filter(|event| text(&event["data"]["peer"]).starts_with("metrics 127.0.0.1:"))
+        .map(|event| (text(&event["data"]["principal"]), text(&event["data"]["outcome"])))
+        .collect();
+    // No credentials, wrong ones, unreadable ones; then one without the scope, and a page.
+    let nobody = ("nobody", "unauthenticated");
+    assert_eq!(denied, [nobody, nobody, (name, "forbidden"), ("nobody", "forbidden")]);
+    let all = serde_json::Value::from(written).to_string();
+    assert!(!all.contains("wrong") && !all.contains(KEY), "{all}");
 }
 
 /// Each way of not being believed, and of asking too much, is counted as what it is.

@@ -142,18 +142,29 @@ impl Served {
         let (asked, named) = (asked?, self.page.named.load());
         let guarded = self.page.auth.is_required()
             && !matches!(asked.presented(), Presented::Nothing | Presented::Unreadable);
-        asked.check(&named, guarded)?;
+        let stranger = || self.page.rule.unknown(ends.0, ends.1);
+        if let Err(refused) = asked.check(&named, guarded) {
+            if matches!(refused.why, Rejection::Host | Rejection::Origin) {
+                let error = RpcError::new(ErrorKind::Forbidden, refused.status);
+                self.page.auth.turned_away(&stranger(), &error.reason(refused.why.as_str()));
+            }
+            return Err(refused);
+        }
         if named.by_anyone {
             return Ok(());
         }
-        let found = match self.page.identify(&asked, ends).await {
-            Ok(peer) => self.rpc.permits(&peer, Scope::Metrics).await,
-            Err(error) => Err(error),
+        let (peer, found) = match self.page.identify(&asked, ends).await {
+            Ok(peer) => {
+                let found = self.rpc.permits(&peer, Scope::Metrics).await;
+                (peer, found)
+            }
+            Err(error) => (stranger(), Err(error)),
         };
         found.map_err(|error| {
             if let Some(why) = AuthFailure::of(&error) {
                 self.page.meter.auth_failed(why);
             }
+            self.page.auth.turned_away(&peer, &error);
             refused(&error)
         })
     }
