@@ -1,49 +1,37 @@
-//! The ways in which calls reach a daemon with authentication on.
+//! The ways in which calls reach a daemon.
 
-use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Write};
-use std::net::SocketAddr;
 
 use serde_json::{Value, json};
 
-use crate::rig::http::Http;
+use super::places::{Field, Held, Places, fields};
 use crate::rig::websocket::WebSocket;
-use crate::rig::zmtp::{Wire, Zmtp, message};
+use crate::rig::zmtp::message;
 
 /// Calls that are sent before the first answer is read: fewer than a connection may have at work.
 const AT_ONCE: usize = 50;
-
-/// Where the daemon is, or what passes on to it.
-pub(super) struct Places {
-    pub(super) http: SocketAddr,
-    pub(super) ws: SocketAddr,
-    /// `ipc://PATH`, or `tcp://ADDRESS` of what passes on to it.
-    pub(super) unix: String,
-    pub(super) zmq: String,
-}
-
-/// What somebody is known by.
-#[derive(Clone)]
-pub(super) struct Held {
-    pub(super) token: String,
-    pub(super) key: String,
-}
+/// Calls under paths of their own on one connection: fewer than the logins of an address that may fail
+/// before their answers are slowed.
+const OF_ONE_ADDRESS: usize = 7;
 
 /// One way, used as somebody.
 pub(super) struct Door {
     pub(super) name: &'static str,
-    answers: Box<Answers>,
+    says: Box<Says>,
 }
 
-/// Makes calls, and gives what each is answered with.
-type Answers = dyn FnMut(&[(&str, Value)]) -> Vec<Value> + Send;
+/// Makes calls, and gives what is said until the last is answered or the connection ends.
+type Says = dyn FnMut(&[(&str, Value)]) -> Vec<Value> + Send;
+
+/// A door, or the words of whoever keeps it shut.
+pub(super) type Opened = Result<Door, String>;
 
 impl Door {
     fn of(
         name: &'static str,
-        answers: impl FnMut(&[(&str, Value)]) -> Vec<Value> + Send + 'static,
+        says: impl FnMut(&[(&str, Value)]) -> Vec<Value> + Send + 'static,
     ) -> Self {
-        Self { name, answers: Box::new(answers) }
+        Self { name, says: Box::new(says) }
     }
 
     /// What each of `calls` is answered with: an object with `result` or `error`.
@@ -51,21 +39,37 @@ impl Door {
     pub(super) fn answers(&mut self, calls: &[(&str, Value)]) -> Vec<Value> {
         let mut all = Vec::new();
         for some in calls.chunks(AT_ONCE) {
-            all.extend((self.answers)(some));
+            let mut said = (self.says)(some);
+            assert_eq!(said.len(), some.len(), "{}: {said:?}", self.name);
+            said.sort_by_key(|answer| answer["id"].as_u64());
+            all.extend(said);
         }
-        assert_eq!(all.len(), calls.len(), "{}", self.name);
         all
+    }
+
+    /// What is still said to `calls`, over a connection that may be about to end.
+    pub(super) fn last_words(&mut self, calls: &[(&str, Value)]) -> Vec<Value> {
+        calls.chunks(AT_ONCE).flat_map(|some| (self.says)(some)).collect()
     }
 }
 
 /// Every door, as whoever holds `held`.
-pub(super) fn doors(places: &Places, held: &Held) -> Vec<Door> {
-    vec![
-        batch(places, held),
-        paths(places, held),
+pub(super) fn doors(places: &Places, held: &Held) -> Vec<Opened> {
+    requests(places, held).into_iter().map(Ok).chain(connections(places, held)).collect()
+}
+
+/// Those where every request shows the credentials.
+pub(super) fn requests(places: &Places, held: &Held) -> [Door; 2] {
+    [batch(places, held), paths(places, held)]
+}
+
+/// Those where they are shown once.
+pub(super) fn connections(places: &Places, held: &Held) -> [Opened; 4] {
+    [
         ws(places, held),
         unix(places, held),
-        zmq(places, held),
+        zmq(places, held, ("a DEALER", AT_ONCE)),
+        zmq(places, held, ("a REQ", 1)),
     ]
 }
 
@@ -75,88 +79,103 @@ fn messages(calls: &[(&str, Value)]) -> Vec<Value> {
     calls.iter().enumerate().map(message).collect()
 }
 
-/// Answers in the order of the calls.
-#[track_caller]
-fn in_order(answers: impl IntoIterator<Item = Value>) -> Vec<Value> {
-    let by_id = |answer: Value| (answer["id"].as_u64().expect("the id of a call"), answer);
-    let mut found: HashMap<u64, Value> = answers.into_iter().map(by_id).collect();
-    let mut ids: Vec<u64> = found.keys().copied().collect();
-    ids.sort_unstable();
-    ids.iter().filter_map(|id| found.remove(id)).collect()
+fn json_type() -> Option<Field> {
+    Some(("Content-Type", "application/json".to_owned()))
 }
 
 fn batch(places: &Places, held: &Held) -> Door {
-    let (mut http, key) = (Http::connect(places.http), held.key.clone());
+    let (places, all) = (places.clone(), [json_type(), held.api_key()]);
     Door::of("an HTTP batch", move |calls| {
-        let headers = [("Content-Type", "application/json"), ("X-API-Key", &*key)];
         let body = Value::from(messages(calls)).to_string();
-        let reply = http.request("POST", "/", &headers, body.as_bytes());
-        assert_eq!(reply.status, 200, "{}", reply.text());
-        in_order(reply.json().as_array().expect("a batch is answered by an array").clone())
+        let reply = places.http().request("POST", "/", &fields(&all), body.as_bytes());
+        assert!([200, 401].contains(&reply.status), "{}", reply.text());
+        match reply.json() {
+            Value::Array(answers) => answers,
+            refusal => vec![refusal],
+        }
     })
 }
 
 fn paths(places: &Places, held: &Held) -> Door {
-    let (mut http, bearer) = (Http::connect(places.http), format!("Bearer {}", held.token));
+    let (places, all) = (places.clone(), [json_type(), held.bearer()]);
     Door::of("HTTP, a path for each method", move |calls| {
-        let mut ask = |(method, params): &(&str, Value)| {
-            let headers = [("Content-Type", "application/json"), ("Authorization", &*bearer)];
-            let path = format!("/rpc/{method}");
-            let reply = http.request("POST", &path, &headers, params.to_string().as_bytes());
-            let body = reply.json();
-            let forbidden = body["data"]["kind"] == "forbidden";
-            assert_eq!(reply.status == 403, forbidden, "{method}: {}", reply.text());
-            if reply.status == 200 { json!({"result": body}) } else { json!({"error": body}) }
-        };
-        calls.iter().map(&mut ask).collect()
-    })
-}
-
-fn ws(places: &Places, held: &Held) -> Door {
-    let bearer = format!("Bearer {}", held.token);
-    let upgraded = WebSocket::connect(places.ws, &[("Authorization", &bearer)]);
-    let mut ws = upgraded.unwrap_or_else(|reply| panic!("{}", reply.text()));
-    Door::of("a WebSocket", move |calls| {
-        for message in messages(calls) {
-            ws.send(&message).expect("the daemon reads");
+        let mut answers = Vec::new();
+        for some in calls.chunks(OF_ONE_ADDRESS) {
+            let mut http = places.http();
+            for (method, params) in some {
+                let (path, body) = (format!("/rpc/{method}"), params.to_string());
+                let reply = http.request("POST", &path, &fields(&all), body.as_bytes());
+                let (id, body) = (answers.len(), reply.json());
+                let forbidden = body["data"]["kind"] == "forbidden";
+                assert_eq!(reply.status == 403, forbidden, "{method}: {}", reply.text());
+                answers.push(match reply.status {
+                    200 => json!({"id": id, "result": body}),
+                    // Who is refused at the door hears it in an envelope.
+                    401 if body["error"].is_object() => json!({"id": id, "error": body["error"]}),
+                    _ => json!({"id": id, "error": body}),
+                });
+            }
         }
-        let mut next = || match ws.next() {
-            Some(message) => message,
-            None => panic!("closed: {:?}", ws.code),
-        };
-        in_order((0..calls.len()).map(|_| next()))
+        answers
     })
 }
 
-fn unix(places: &Places, held: &Held) -> Door {
-    let mut lines = BufReader::new(Wire::connect(&places.unix));
-    let mut next = move |sent: &[Value]| {
+fn ws(places: &Places, held: &Held) -> Opened {
+    let upgraded = WebSocket::upgrade(places.ws(), &fields(&[held.bearer()]));
+    let mut ws = upgraded.map_err(|reply| format!("{} {}", reply.status, reply.text()))?;
+    Ok(Door::of("a WebSocket", move |calls| {
+        for message in messages(calls) {
+            // What it was closed with can still be read.
+            drop(ws.send(&message));
+        }
+        (0..calls.len()).map_while(|_| ws.next()).collect()
+    }))
+}
+
+fn unix(places: &Places, held: &Held) -> Opened {
+    let mut lines = BufReader::new(places.unix());
+    let mut say = move |sent: &[Value]| {
         let text: String = sent.iter().map(|message| format!("{message}\n")).collect();
-        lines.get_mut().write_all(text.as_bytes()).expect("the daemon reads");
+        drop(lines.get_mut().write_all(text.as_bytes()));
         let mut line = || {
             let mut text = String::new();
-            lines.read_line(&mut text).expect("the daemon answers");
-            serde_json::from_str(&text).unwrap_or_else(|e| panic!("{e}: {text:?}"))
+            lines.read_line(&mut text).ok().filter(|length| *length > 0)?;
+            Some(serde_json::from_str(&text).unwrap_or_else(|e| panic!("{e}: {text:?}")))
         };
-        in_order((0..sent.len()).map(|_| line()))
+        (0..sent.len()).map_while(|_| line()).collect::<Vec<Value>>()
     };
-    let login = messages(&[("auth.login", json!({"token": held.key}))]);
-    let answer = next(&login).remove(0);
-    assert!(answer["result"].is_object(), "{answer}");
-    Door::of("the Unix socket", move |calls| next(&messages(calls)))
+    if !held.key.is_empty() {
+        let login = messages(&[("auth.login", json!({"token": held.key}))]);
+        let answer = say(&login).pop().unwrap_or_default();
+        if !answer["result"].is_object() {
+            return Err(answer.to_string());
+        }
+    }
+    Ok(Door::of("the Unix socket", move |calls| say(&messages(calls))))
 }
 
-fn zmq(places: &Places, held: &Held) -> Door {
-    let peer = Zmtp::plain(&places.zmq, "DEALER", &held.token);
-    let mut peer = peer.unwrap_or_else(|refusal| panic!("{refusal}"));
-    Door::of("ZeroMQ", move |calls| {
-        for sent in messages(calls) {
-            peer.write(&message(&[b"", sent.to_string().as_bytes()])).expect("the daemon reads");
+/// As a socket of such a type, which sends so many requests before the first answer.
+fn zmq(places: &Places, held: &Held, (name, at_once): (&'static str, usize)) -> Opened {
+    let socket_type = name.rsplit(' ').next().unwrap_or(name);
+    let mut peer = held.zmtp(places.zmq(), socket_type)?;
+    Ok(Door::of(name, move |calls| {
+        let mut answers = Vec::new();
+        for some in messages(calls).chunks(at_once) {
+            for sent in some {
+                drop(peer.write(&message(&[b"", sent.to_string().as_bytes()])));
+            }
+            let mut next = || {
+                let frames = peer.receive().ok()?;
+                let last = frames.last().expect("a frame");
+                Some(serde_json::from_slice(last).expect("JSON was asked in JSON"))
+            };
+            let said: Vec<Value> = some.iter().map_while(|_| next()).collect();
+            let ended = said.len() < some.len();
+            answers.extend(said);
+            if ended {
+                break;
+            }
         }
-        let mut next = || {
-            let frames = peer.receive().expect("the daemon answers");
-            serde_json::from_slice(frames.last().expect("a frame")).expect("JSON")
-        };
-        in_order((0..calls.len()).map(|_| next()))
-    })
+        answers
+    }))
 }

@@ -95,6 +95,31 @@ pub(super) fn needed_to_read(topic: &str) -> Option<&'static str> {
     }
 }
 
+/// The scope that a path of HTTP needs, as a document lists it.
+pub(super) fn needed_to_get(path: &str) -> Option<&'static str> {
+    match path {
+        "/" | "/health" | "/ready" | "/openrpc.json" | "/openapi.json" => None,
+        "/agents/{agent}/logs" => Some("agent:read"),
+        _ => Some("admin"),
+    }
+}
+
+/// The method that a command of the agent protocol stands for.
+pub(super) fn method_of(command: &str) -> &'static str {
+    match command {
+        "pause" => "agent.pause",
+        "resume" => "agent.resume",
+        "stop" | "kill" => "agent.kill",
+        "write_stdin" => "agent.write_stdin",
+        "read_stdout" | "read_stderr" | "stream_logs" => "agent.logs",
+        "get_status" => "agent.get",
+        "signal" => "agent.signal",
+        "custom_action" => "agent.action",
+        "query_output" => "agent.output",
+        _ => "not listed",
+    }
+}
+
 /// A call of a method.
 #[derive(Clone)]
 pub(super) struct Call {
@@ -103,8 +128,18 @@ pub(super) struct Call {
     pub(super) in_earnest: Value,
 }
 
+/// Members that name one thing which somebody has made.
+const NAMES: [&str; 3] = ["agent_id", "session_id", "approval_id"];
+
+impl Call {
+    /// Whether it is about one thing which somebody has made.
+    pub(super) fn names_something(&self) -> bool {
+        NAMES.iter().any(|name| self.in_earnest.get(name).is_some())
+    }
+}
+
 /// Parameters with a member that no method has: whoever may call it hears so, and nothing happens.
-pub(super) fn harmless() -> Value {
+pub(super) fn nonsense() -> Value {
     json!({"no_such_member": 1})
 }
 

@@ -44,7 +44,13 @@ fn header<'a>(headers: &'a [(String, String)], name: &str) -> Option<&'a str> {
 impl Http {
     #[track_caller]
     pub(crate) fn connect(address: SocketAddr) -> Self {
-        let stream = TcpStream::connect(address).expect("the daemon accepts");
+        Self::over(TcpStream::connect(address).expect("the daemon accepts"))
+    }
+
+    /// Over a connection that there is.
+    #[track_caller]
+    pub(crate) fn over(stream: TcpStream) -> Self {
+        let address = stream.peer_addr().expect("it is connected");
         stream.set_read_timeout(Some(PATIENCE)).expect("a socket takes a timeout");
         stream.set_write_timeout(Some(PATIENCE)).expect("a socket takes a timeout");
         stream.set_nodelay(true).expect("a socket takes an option");
@@ -144,13 +150,32 @@ impl Http {
 
     /// Opens an answer that comes in pieces.
     #[track_caller]
-    pub(crate) fn opened(mut self, path: &str) -> impl Read + use<> {
-        let bytes = self.format("GET", path, &[], b"");
+    pub(crate) fn opened(self, path: &str) -> Box<dyn Read + Send> {
+        let opened = self.try_open(path, &[]);
+        opened.unwrap_or_else(|reply| panic!("{} {}", reply.status, reply.text()))
+    }
+
+    /// The same, or what it was refused with.
+    #[track_caller]
+    pub(crate) fn try_open(
+        mut self,
+        path: &str,
+        headers: &[(&str, &str)],
+    ) -> Result<Box<dyn Read + Send>, Reply> {
+        let bytes = self.format("GET", path, headers, b"");
         self.send(&bytes).expect("the daemon reads");
         let (status, headers) = self.head().expect("the daemon answers");
-        assert_eq!(status, 200, "{headers:?}");
-        assert_eq!(header(&headers, "transfer-encoding"), Some("chunked"));
-        Chunked { inner: self.stream, left: 0, ended: false }
+        if status == 200 && header(&headers, "transfer-encoding") == Some("chunked") {
+            return Ok(Box::new(Chunked { inner: self.stream, left: 0, ended: false }));
+        }
+        let reply = self.rest(status, headers).expect("the daemon answers");
+        if status == 200 { Ok(Box::new(io::Cursor::new(reply.body))) } else { Err(reply) }
+    }
+
+    /// Opens an event stream, or gives what it was refused with.
+    #[track_caller]
+    pub(crate) fn try_events(self, path: &str, headers: &[(&str, &str)]) -> Result<Events, Reply> {
+        self.try_open(path, headers).map(|body| Events { body: BufReader::new(body) })
     }
 
     /// Sends a request whose answer is an event stream.
@@ -168,7 +193,7 @@ impl Http {
         assert_eq!(status, 200, "{headers:?}");
         assert_eq!(header(&headers, "content-type"), Some("text/event-stream"));
         let body = Chunked { inner: self.stream, left: 0, ended: false };
-        Events { body: BufReader::new(body) }
+        Events { body: BufReader::new(Box::new(body)) }
     }
 
     /// What carries it, to be read in another language.
@@ -247,7 +272,7 @@ impl<R: BufRead> Read for Chunked<R> {
 
 /// A stream of server-sent events.
 pub(crate) struct Events {
-    body: BufReader<Chunked<BufReader<TcpStream>>>,
+    body: BufReader<Box<dyn Read + Send>>,
 }
 
 /// One of them.

@@ -46,8 +46,9 @@ impl WebSocket {
         Self::upgrade(Http::connect(address), headers)
     }
 
+    /// The same on a connection that there is.
     #[track_caller]
-    fn upgrade(mut http: Http, headers: &[(&str, &str)]) -> Result<Self, Reply> {
+    pub(crate) fn upgrade(mut http: Http, headers: &[(&str, &str)]) -> Result<Self, Reply> {
         let bytes = http.format("GET", "/ws", &[&UPGRADE, headers].concat(), b"");
         http.send(&bytes).expect("the daemon reads");
         let (status, headers) = http.head().expect("the daemon answers");

@@ -33,11 +33,22 @@ impl Wire {
             Some(("ipc", path)) => Self::Ipc(UnixStream::connect(path).expect("it accepts")),
             _ => panic!("no place of ZeroMQ: {place}"),
         };
-        wire.set_patience(Some(PATIENCE)).expect("a socket takes a timeout");
-        if let Self::Tcp(stream) = &wire {
+        wire.patient()
+    }
+
+    /// A connection that there is.
+    #[track_caller]
+    pub(crate) fn over(stream: TcpStream) -> Self {
+        Self::Tcp(stream).patient()
+    }
+
+    #[track_caller]
+    fn patient(self) -> Self {
+        self.set_patience(Some(PATIENCE)).expect("a socket takes a timeout");
+        if let Self::Tcp(stream) = &self {
             stream.set_nodelay(true).expect("a socket takes an option");
         }
-        wire
+        self
     }
 
     fn set_patience(&self, limit: Option<Duration>) -> io::Result<()> {
@@ -156,7 +167,12 @@ impl Zmtp {
     /// The same with an identity of its own.
     #[track_caller]
     pub(crate) fn connect_as(place: &str, socket_type: &str, identity: &[u8]) -> Self {
-        let mut wire = Wire::connect(place);
+        Self::null_over(Wire::connect(place), socket_type, identity)
+    }
+
+    /// The same on a connection that there is.
+    #[track_caller]
+    pub(crate) fn null_over(mut wire: Wire, socket_type: &str, identity: &[u8]) -> Self {
         let ours = [greeting(), ready(socket_type, identity)].concat();
         wire.write_all(&ours).expect("the daemon reads");
         Self::greeted(wire)
@@ -166,7 +182,16 @@ impl Zmtp {
     /// one text begins in the name; what it was refused with.
     #[track_caller]
     pub(crate) fn plain(place: &str, socket_type: &str, password: &str) -> Result<Self, String> {
-        let mut wire = Wire::connect(place);
+        Self::plain_over(Wire::connect(place), socket_type, password)
+    }
+
+    /// The same on a connection that there is.
+    #[track_caller]
+    pub(crate) fn plain_over(
+        mut wire: Wire,
+        socket_type: &str,
+        password: &str,
+    ) -> Result<Self, String> {
         let mut ours = greeting();
         ours[12..17].copy_from_slice(b"PLAIN");
         let at = if password.len() > TEXT { TEXT } else { 0 };
