@@ -14,7 +14,7 @@ use std::{
 use bytes::Bytes;
 use descartes_rpc::{
     connection::{BareCall, Connection, call_until},
-    error::RpcError,
+    error::{ErrorKind, RpcError},
     message::{EndReason, Notification, NotificationStream, Text},
     peer::Peer,
     service::RpcService,
@@ -40,6 +40,9 @@ pub(super) struct Follow<S> {
     synced: bool,
     /// The reader follows something else than what is wanted by now.
     stale: bool,
+    /// Some of what is wanted is refused or is not there for this reader, so that all is read of which
+    /// it is shown what it may see.
+    wide: bool,
     /// Everything committed by now is told, and then no more.
     finishing: bool,
     /// Where the next reader begins: at the end, unless there was one before.
@@ -86,6 +89,7 @@ impl<S: RpcService> Follow<S> {
             before: Wanted::default(),
             synced: false,
             stale: false,
+            wide: false,
             finishing: false,
             place: None,
             state: State::Idle,
@@ -108,6 +112,7 @@ impl<S: RpcService> Follow<S> {
         // would cost more and more.
         self.before = self.wanted.and(&wanted);
         self.wanted = wanted;
+        self.wide = false;
         self.synced = false;
         match self.state {
             State::Idle => self.open(),
@@ -154,6 +159,11 @@ impl<S: RpcService> Follow<S> {
                 State::Finished => return Poll::Ready(None),
                 State::Opening(opening) => match ready!(opening.as_mut().poll(cx)) {
                     Ok(reader) => self.state = State::Reading(reader),
+                    Err(error) if !self.wide && is_about_topics(&error) => {
+                        tracing::debug!(%error, "a subscriber hears what else it wants");
+                        self.wide = true;
+                        self.open();
+                    }
                     Err(_) if self.finishing => self.state = State::Finished,
                     Err(error) if error.is_retryable() => self.pause(&error),
                     Err(error) => return Poll::Ready(Some(Err(error))),
@@ -246,8 +256,8 @@ impl<S: RpcService> Follow<S> {
 
     fn open(&mut self) {
         self.stale = false;
-        let asked =
-            Asked { topics: self.wanted.topics(), after: self.place.as_deref().unwrap_or("now") };
+        let topics = if self.wide { self.wanted.rooms() } else { self.wanted.topics() };
+        let asked = Asked { topics, after: self.place.as_deref().unwrap_or("now") };
         self.state = if asked.topics.is_empty() {
             // Nothing can begin with what is wanted.
             self.place = None;
@@ -258,6 +268,11 @@ impl<S: RpcService> Follow<S> {
             State::Opening(Box::pin(open(self.rpc.clone(), self.peer.clone(), params)))
         };
     }
+}
+
+/// Whether other topics could be read by the same reader.
+fn is_about_topics(error: &RpcError) -> bool {
+    !error.is_retryable() && error.kind() != ErrorKind::Unauthenticated
 }
 
 /// Parameters of `event.subscribe`.

@@ -104,6 +104,19 @@ impl Wanted {
     }
 }
 
+impl Wanted {
+    /// What covers the same and is refused to nobody: all topics that begin with a word, of which each
+    /// reader is shown those that it may read.
+    pub(super) fn rooms(&self) -> Vec<String> {
+        let room =
+            |topic: String| format!("{}*", topic.split(['/', '*']).next().unwrap_or_default());
+        let mut rooms: Vec<_> = self.topics().into_iter().map(room).collect();
+        rooms.sort_unstable();
+        rooms.dedup();
+        rooms
+    }
+}
+
 /// The topics whose messages can begin with `prefix`; none when that is no text.
 fn topic_of(prefix: &[u8]) -> Option<String> {
     let text = match std::str::from_utf8(prefix) {
@@ -169,6 +182,14 @@ mod tests {
         }
         assert!(wanted(&[""]).matches(b""));
         assert!(!wanted(&[]).matches(b"anything"));
+    }
+
+    #[test]
+    fn rooms_cover_what_is_wanted_and_name_nothing_in_them() {
+        let of = |prefixes: &[&str]| wanted(prefixes).rooms();
+        assert_eq!(of(&["agent/x/output", "agent/y", "audit "]), ["agent*", "audit*"]);
+        assert_eq!(of(&["sys", "chat/1 {"]), ["chat*", "sys*"]);
+        assert_eq!(of(&["", "audit"]), ["*"]);
     }
 
     #[test]
