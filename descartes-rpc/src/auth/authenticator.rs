@@ -317,8 +317,8 @@ impl Authenticator {
             return Err(Unknown::RevokedToken);
         }
         let until = descartes_core::time::Timestamp::from_millis(claims.expires_at * 1000);
-        let validity =
-            Validity::until(until, settings.clock.clone()).revoked_by(revoked.use_of(name.clone()));
+        let validity = Validity::until(until, settings.clock.clone())
+            .revoked_by(revoked.use_of(Arc::clone(&name)));
         let validity = with_makers(validity, &claims.makers, &keys, &mut revoked)?;
         let scopes = claims.scopes.iter().map(String::as_str);
         let principal = Principal::new(&claims.subject, scopes).valid_for(validity);
