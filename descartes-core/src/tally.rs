@@ -21,7 +21,7 @@ pub use tools::{TOOL_KINDS, tool_kind};
 pub struct Counts {
     /// Agents that were started, by backend.
     pub spawned: BTreeMap<Arc<str>, u64>,
-    /// Agents that ended for good, by backend and status.
+    /// Agents that ended, by backend and status: one that is started again may end again.
     pub ended: BTreeMap<(Arc<str>, AgentStatus), u64>,
     /// Agents that were killed by this host.
     pub killed: u64,
@@ -105,7 +105,9 @@ impl Tally {
             let used = counts.used.entry(Arc::clone(backend)).or_default();
             used.input_tokens += usage.input_tokens.unwrap_or(0);
             used.output_tokens += usage.output_tokens.unwrap_or(0);
-            used.cost_usd += usage.cost_usd.unwrap_or(0.0);
+            // What is less than nothing, or no number, is not to be believed of a program.
+            let cost = usage.cost_usd.filter(|usd| usd.is_finite() && *usd > 0.0);
+            used.cost_usd += cost.unwrap_or(0.0);
         }
     }
 
@@ -142,5 +144,20 @@ impl Tally {
 
     fn lock(&self) -> MutexGuard<'_, Counts> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sum_of_costs_never_falls_whatever_a_program_tells() {
+        let (tally, backend) = (Tally::default(), Arc::from("liar"));
+        for usd in [0.5, -3.0, f64::NAN, f64::INFINITY, 0.25] {
+            let usage = Usage { cost_usd: Some(usd), ..Usage::default() };
+            tally.turn(&backend, TurnOutcome::Completed, None, Some(&usage));
+        }
+        assert_eq!(tally.read().used[&backend].cost_usd, 0.75);
     }
 }

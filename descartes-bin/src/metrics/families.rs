@@ -104,7 +104,11 @@ fn agents(source: &Source, counts: &Counts, text: &mut Text) {
     let help = "Agents that the daemon has killed.";
     text.single("agents_killed_total", Kind::Counter, help, counts.killed);
     let name = "agents_ended_total";
-    text.family(name, Kind::Counter, "Agents that ended for good, by backend and status.");
+    text.family(
+        name,
+        Kind::Counter,
+        "Agents that ended, also those started again, by backend and status.",
+    );
     for ((backend, status), count) in &counts.ended {
         text.sample(name, &[("backend", backend), ("outcome", status.as_str())], count);
     }

@@ -46,6 +46,7 @@ const NAMES: [(&str, &[&str]); 7] = [
         "execute",
         &[
             "execute",
+            "run",
             "bash",
             "bashoutput",
             "killbash",
@@ -101,6 +102,7 @@ mod tests {
         for (name, kind) in [
             ("Bash", "execute"),
             ("commandExecution", "execute"),
+            ("run", "execute"),
             ("run_shell_command", "execute"),
             ("WebFetch", "fetch"),
             ("mcp__server__tool", "mcp"),

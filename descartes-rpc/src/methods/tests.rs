@@ -20,6 +20,7 @@ use serde_json::{Value, json};
 use crate::auth::Principal;
 use crate::client::{Client, ClientError, Update};
 use crate::error::{ErrorKind, RpcError};
+use crate::layer::RateLimit;
 use crate::service::Rpc;
 use crate::wire::agent::{
     AgentParams, AgentStatus, ListParams, PruneParams, RemoveParams, SpawnParams, StatusFilter,
@@ -383,4 +384,22 @@ async fn nested_objects_of_every_method_refuse_an_array() {
         }
     }
     assert!(tried >= 3, "{tried}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_that_is_refused_is_counted_as_one_of_its_method() {
+    let rate = Some(RateLimit { per_second: 1, burst: 1 });
+    let rpc = Rpc::builder(descartes().await).rate(rate).build();
+    let reader = Client::in_memory_as(rpc.clone(), Principal::new("ann", ["agent:read"]));
+    reader.agent_list(ListParams::default()).await.unwrap();
+    let often = refused(reader.agent_list(ListParams::default()).await);
+    assert_eq!(often.detail("limit").unwrap(), "limits.rate_per_second");
+    refused(reader.agent_spawn(SpawnParams::default()).await);
+    let counted = rpc.meter().read();
+    let counted: Vec<_> =
+        counted.iter().map(|one| (one.method, one.calls(), &one.failed)).collect();
+    let one = |kind| std::collections::BTreeMap::from([(kind, 1)]);
+    let expected =
+        [("agent.list", 2, &one("resource_exhausted")), ("agent.spawn", 1, &one("forbidden"))];
+    assert_eq!(counted, expected);
 }

@@ -138,19 +138,21 @@ impl Rpc {
         if opens {
             principal.get_or_insert_with(Principal::nobody);
         }
-        let refused = |found, error| {
+        let refused = |request: &Request, found, error| {
             shared.dispatch.refused(found, principal.as_ref(), request, &error);
             error
         };
         if !opens {
             // Who nobody knows does not learn which methods there are.
             authorize(principal.as_ref(), Scope::Authenticated)
-                .map_err(|error| refused(None, error))?;
+                .map_err(|error| refused(request, None, error))?;
         }
         let found = found.ok_or_else(|| unknown(request))?;
+        // From here on it is a call of this method, also where it is refused.
+        request.admission.found = Some(found);
         if !opens {
             authorize(principal.as_ref(), found.traits.scope)
-                .map_err(|error| refused(Some(found), error))?;
+                .map_err(|error| refused(request, Some(found), error))?;
         }
         if found.traits.mutating && !found.traits.control && shared.closed.load(Ordering::Acquire) {
             return Err(WaitEnd::Draining.error());
@@ -159,7 +161,6 @@ impl Rpc {
             shared.rates.count(principal.name())?;
             shared.crowd.count(&request.connection, principal.name())?;
         }
-        request.admission.found = Some(found);
         request.admission.principal = principal;
         if found.traits.immediate {
             return Ok(Admitted::Immediate);
