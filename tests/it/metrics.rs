@@ -1,6 +1,8 @@
 //! The page of numbers: as Prometheus reads it, and equal to what was done.
 
 mod door;
+mod gauges;
+mod hour;
 mod load;
 
 use std::collections::{BTreeMap, BTreeSet};
