@@ -82,16 +82,13 @@ struct Open {
 impl Spent {
     /// Opens everything; what expires may be over before that on a slow machine.
     fn open(&self, places: &Places, world: &World) -> Open {
-        let bearer = self.held.bearer();
+        let bearer = [self.held.bearer()];
         let log = format!("/agents/{}/logs?follow=1", world.agent());
         let open = Open {
             doors: connections(places, &self.held).into_iter().flatten().collect(),
             subscriber: to_agents(places, &self.held).ok(),
-            events: places
-                .http()
-                .try_events("/events?topic=agent/", &fields(&[bearer.clone()]))
-                .ok(),
-            log: match places.http().try_open(&log, &fields(&[bearer])) {
+            events: places.http().try_events("/events?topic=agent/", &fields(&bearer)).ok(),
+            log: match places.http().try_open(&log, &fields(&bearer)) {
                 Ok(body) => Some(Box::new(body)),
                 Err(_) => None,
             },
@@ -188,7 +185,7 @@ fn what_has_expired_or_was_revoked_is_worth_nothing_on_any_method_by_any_door() 
     let keys = owner.ok("auth.key.list", json!({}))["count"].clone();
     let after = now(&mut owner);
     for (block, (spent, open)) in (1..).zip(all.iter().zip(opened)) {
-        spent.check(open, &places.clone().from_everywhere(block), &world);
+        spent.check(open, &places.clone().by_many_addresses(block), &world);
     }
     world.check_untouched(&mut owner, &after, &keys);
 }

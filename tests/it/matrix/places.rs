@@ -71,7 +71,7 @@ impl Places {
 
     /// The same, come to from another address of this machine each time, the first of which is a
     /// block of its own: failures of one do not slow another down.
-    pub(super) fn from_everywhere(self, block: u8) -> Self {
+    pub(super) fn by_many_addresses(self, block: u8) -> Self {
         let first = u32::from(Ipv4Addr::new(127, 1, block, 0));
         Self { from: Some(Arc::new(AtomicU32::new(first))), ..self }
     }

@@ -23,9 +23,9 @@ pub(super) struct Who {
 const NOT_FOUND: &str = "not_found";
 
 impl Who {
-    fn make(owner: &mut Socket, name: &str, given: Value, scopes: &[&str]) -> Self {
+    fn make(owner: &mut Socket, name: &str, given: &Value, scopes: &[&str]) -> Self {
         let name = format!("one with {name}");
-        let held = Held::make(owner, &name, &given, None);
+        let held = Held::make(owner, &name, given, None);
         let scopes = scopes.iter().map(|&scope| scope.to_owned()).collect();
         Self { name, held, scopes, own: false, inside: false }
     }
@@ -34,23 +34,23 @@ impl Who {
     pub(super) fn all(owner: &mut Socket) -> Vec<Self> {
         let mut all = Vec::new();
         for (scope, has_own) in SCOPES {
-            all.push(Self::make(owner, scope, json!({"scopes": [scope]}), &[scope]));
+            all.push(Self::make(owner, scope, &json!({"scopes": [scope]}), &[scope]));
             if has_own {
                 let own = format!("{scope}:own");
-                let holder = Self::make(owner, &own, json!({"scopes": [own]}), &[scope]);
+                let holder = Self::make(owner, &own, &json!({"scopes": [own]}), &[scope]);
                 all.push(Self { own: true, ..holder });
             }
         }
         for (role, scopes) in ROLES {
             let scopes: Vec<&str> = scopes.split(' ').collect();
-            all.push(Self::make(owner, role, json!({"role": role}), &scopes));
+            all.push(Self::make(owner, role, &json!({"role": role}), &scopes));
         }
         all
     }
 
     /// One who holds everything, and comes from inside of an agent.
     pub(super) fn inside(owner: &mut Socket) -> Self {
-        let given = json!({"role": "admin"});
+        let given = &json!({"role": "admin"});
         Self { inside: true, ..Self::make(owner, "everything inside", given, &["*"]) }
     }
 
