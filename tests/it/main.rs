@@ -21,6 +21,8 @@ mod cost;
 mod credentials;
 /// A crowd of agents that print now and then costs little.
 mod crowd;
+/// A store with changed bytes: never a wrong answer, and what a repair keeps.
+mod damage;
 /// A stop in the middle of everything: all are answered, told how far they got, and nothing is lost.
 mod drain;
 /// Every example runs as it stands.
