@@ -11,6 +11,7 @@ mod lock;
 mod logs;
 mod manager;
 mod notice;
+mod os;
 mod reload;
 mod remotes;
 mod run;
@@ -68,6 +69,7 @@ pub fn main() -> ExitCode {
 }
 
 fn live(began: Instant) -> Result<ExitCode, Failure> {
+    os::keep_little();
     let surroundings = Surroundings::of_this_process();
     // Before anything is opened, and signals before anything that takes time.
     let given = Given::of(&surroundings);

@@ -17,7 +17,7 @@ const EMPTY_NAMES: &[&str] =
 
 /// The kernel modules in which `unsafe` may be used with a reason.
 const UNSAFE_MODULES: &[&str] =
-    &["descartes-bin/src/daemon/given.rs", "descartes-core/src/process/os/leader.rs"];
+    &["descartes-bin/src/daemon/os.rs", "descartes-core/src/process/os/leader.rs"];
 
 /// Paths that may not be mentioned in the code of a folder.
 const FORBIDDEN_PATHS: &[(&str, &[&str])] = &[

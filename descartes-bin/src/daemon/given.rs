@@ -3,17 +3,16 @@
 //! They are taken before anything else is opened. Each has a name, which says who serves it.
 
 use std::fmt;
-use std::io;
 use std::net::TcpListener;
-use std::os::fd::{AsFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::RawFd;
 use std::os::unix::net::UnixListener;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use rustix::io::{FdFlags, fcntl_setfd};
 use rustix::net::sockopt::{socket_acceptconn, socket_domain, socket_type};
 use rustix::net::{AddressFamily, SocketType};
 
 use super::failure::Failure;
+use super::os::take;
 use crate::config::Surroundings;
 
 /// The first descriptor that is given (`SD_LISTEN_FDS_START`).
@@ -142,17 +141,6 @@ fn socket(fd: RawFd, name: &str) -> Result<Socket, Unusable> {
         (true, _) => Err(unusable("is not a Unix socket")),
         (false, _) => Err(unusable("is not a TCP socket")),
     }
-}
-
-/// Owns a descriptor that was inherited, and keeps it from being inherited further.
-#[expect(unsafe_code, reason = "a number from the environment becomes a descriptor")]
-fn take(fd: RawFd) -> io::Result<OwnedFd> {
-    // SAFETY: it is borrowed only to ask the kernel whether it is open.
-    let open = unsafe { std::os::fd::BorrowedFd::borrow_raw(fd) };
-    fcntl_setfd(open.as_fd(), FdFlags::CLOEXEC)?;
-    // SAFETY: it is open, was given to this process by whoever started it, who says so by our pid,
-    // and nobody else takes it: this is called once, before anything is opened here.
-    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
 #[cfg(test)]
