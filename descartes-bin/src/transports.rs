@@ -54,6 +54,10 @@ pub(crate) struct Ground<'a> {
     )]
     pub(crate) directories: &'a Directories,
     /// One permit is one connection, of whatever transport.
+    #[cfg_attr(
+        not(any(feature = "http", feature = "unix", feature = "zmq")),
+        expect(dead_code, reason = "the page of numbers counts its readers itself")
+    )]
     pub(crate) connections: Arc<Semaphore>,
     /// What callers are known by who have credentials.
     #[cfg_attr(
@@ -77,6 +81,10 @@ pub(crate) struct Ground<'a> {
     )]
     pub(crate) meter: Meter,
     /// How long calls may go on once the daemon stops.
+    #[cfg_attr(
+        not(any(feature = "http", feature = "unix", feature = "zmq")),
+        expect(dead_code, reason = "the page of numbers is no connection to be drained")
+    )]
     pub(crate) drain: Duration,
     /// Cancelled when nobody is accepted any more.
     pub(crate) closing: CancellationToken,
