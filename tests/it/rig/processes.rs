@@ -80,6 +80,11 @@ pub(crate) fn resident(pid: u32) -> u64 {
     status_kib(pid, "VmRSS:") * 1024
 }
 
+/// What of it is the process's own, and not of files that are in memory anyway, in bytes.
+pub(crate) fn resident_own(pid: u32) -> u64 {
+    status_kib(pid, "RssAnon:") * 1024
+}
+
 /// The most it ever had, in bytes.
 pub(crate) fn resident_peak(pid: u32) -> u64 {
     status_kib(pid, "VmHWM:") * 1024

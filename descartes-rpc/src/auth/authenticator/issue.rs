@@ -156,7 +156,8 @@ impl Authenticator {
         Ok(all)
     }
 
-    /// Revokes a key with all that was made through it, and ends what that is in use for; false when there is none of that identifier.
+    /// Revokes a key with all that was made through it, and ends what that is in use for; false when
+    /// there is none of that identifier.
     pub(crate) async fn revoke_key(
         &self,
         descartes: &Descartes,
