@@ -95,7 +95,7 @@ pub(super) struct Opened {
     pub(super) commits: u64,
     pub(super) witness: Witness,
     /// Held as long as the store is open.
-    pub(super) lock: File,
+    pub(super) lock: StoreLock,
 }
 
 /// Opens or makes the store in `dir`. What is inside is looked at only where that is little.
@@ -145,14 +145,29 @@ pub(super) fn private_folder(dir: &Path) -> std::io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(dir)
 }
 
+/// Its holder is the only one who may have a store open.
+///
+/// It is given back when it is dropped, and not when the last copy of its descriptor is closed: a
+/// child that another thread has begun to start has one until it becomes its program.
+#[derive(Debug)]
+pub(super) struct StoreLock(File);
+
+impl Drop for StoreLock {
+    fn drop(&mut self) {
+        if let Err(error) = self.0.unlock() {
+            tracing::debug!(%error, "the lock of the store goes with its descriptor");
+        }
+    }
+}
+
 /// Becomes the only one who may have the store in `dir` open.
-pub(super) fn lock(dir: &Path) -> Result<File, OpenError> {
+pub(super) fn lock(dir: &Path) -> Result<StoreLock, OpenError> {
     let made = private_folder(dir);
     made.map_err(|source| io_error(dir, source))?;
     let path = dir.join("store.lock");
     let file = private_file(&path).map_err(|source| io_error(&path, source))?;
     match file.try_lock() {
-        Ok(()) => Ok(file),
+        Ok(()) => Ok(StoreLock(file)),
         Err(TryLockError::WouldBlock) => Err(OpenError::InUse { path: dir.to_owned() }),
         Err(TryLockError::Error(source)) => Err(io_error(&path, source)),
     }
@@ -304,4 +319,23 @@ pub(super) fn set_meta(conn: &Connection, key: &str, value: &str) -> rusqlite::R
 pub(super) fn boot_id() -> String {
     let read = std::fs::read_to_string("/proc/sys/kernel/random/boot_id");
     read.unwrap_or_default().trim().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lock_that_was_given_back_is_free_whoever_has_a_copy_of_its_descriptor() {
+        let dir = tempfile::tempdir().unwrap();
+        let held = lock(dir.path()).unwrap();
+        assert!(matches!(lock(dir.path()), Err(OpenError::InUse { .. })));
+        // What a child has that is being started.
+        let copy = held.0.try_clone().unwrap();
+        drop(held);
+        let again = lock(dir.path()).unwrap();
+        drop(copy);
+        assert!(matches!(lock(dir.path()), Err(OpenError::InUse { .. })));
+        drop(again);
+    }
 }

@@ -1,6 +1,5 @@
 //! The one thread that writes.
 
-use std::fs::File;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -11,7 +10,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::apply::INLINE_BYTES;
 use super::checkpoint::Checkpoints;
 use super::failure::{self, Failure};
-use super::open::{Opened, set_meta};
+use super::open::{Opened, StoreLock, set_meta};
 use super::reserve::Reserve;
 use super::segment::Segments;
 use super::topics::{TopicRow, Topics};
@@ -76,7 +75,7 @@ pub(super) struct Writer {
     #[cfg(test)]
     fault: Fault,
     /// Released last, when everything is closed.
-    _lock: File,
+    _lock: StoreLock,
 }
 
 impl Writer {
