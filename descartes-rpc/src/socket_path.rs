@@ -70,7 +70,7 @@ pub struct Claim {
     path: PathBuf,
     /// Which file is ours, so that nobody else's is removed.
     socket: (u64, u64),
-    _lock: File,
+    lock: File,
 }
 
 impl Claim {
@@ -97,7 +97,7 @@ impl Claim {
         fs::set_permissions(path, Permissions::from_mode(OWNER_ONLY_FILE)).map_err(refused)?;
         listener.set_nonblocking(true).map_err(refused)?;
         let socket = identity(path).map_err(refused)?;
-        Ok((Self { path: path.to_owned(), socket, _lock: lock }, listener))
+        Ok((Self { path: path.to_owned(), socket, lock }, listener))
     }
 }
 
@@ -107,6 +107,11 @@ impl Drop for Claim {
             && let Err(error) = fs::remove_file(&self.path)
         {
             tracing::warn!(path = %self.path.display(), %error, "the socket stays behind");
+        }
+        // A child that another thread has begun to start has a copy of the descriptor until it becomes
+        // its program; the lock is not left to it.
+        if let Err(error) = flock(&self.lock, FlockOperation::Unlock) {
+            tracing::debug!(path = %self.path.display(), %error, "the lock goes with its descriptor");
         }
     }
 }
@@ -198,6 +203,18 @@ mod tests {
         assert!(matches!(take(&path), Err(BindError::InUse { .. })));
         drop(first);
         assert!(take(&path).is_ok());
+    }
+
+    #[test]
+    fn a_path_that_was_given_back_is_free_whoever_has_a_copy_of_the_lock() {
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().join("s");
+        let first = take(&path).unwrap();
+        // What a child has that is being started.
+        let copy = first.0.lock.try_clone().unwrap();
+        drop(first);
+        assert!(take(&path).is_ok());
+        drop(copy);
     }
 
     #[test]
