@@ -477,6 +477,13 @@ impl Surroundings {
         Self { env: std::env::vars_os().filter_map(text).collect() }
     }
 
+    /// Those of a test.
+    #[cfg(test)]
+    pub(crate) fn with(env: &[(&str, &str)]) -> Self {
+        let text = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+        Self { env: env.iter().map(text).collect() }
+    }
+
     /// A variable that is set and not empty.
     #[must_use]
     pub fn var(&self, name: &str) -> Option<&str> {

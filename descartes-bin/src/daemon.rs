@@ -69,8 +69,8 @@ pub fn main() -> ExitCode {
 }
 
 fn live(began: Instant) -> Result<ExitCode, Failure> {
-    os::keep_little();
     let surroundings = Surroundings::of_this_process();
+    os::keep_little(&surroundings);
     // Before anything is opened, and signals before anything that takes time.
     let given = Given::of(&surroundings);
     let signals = Signals::install().map_err(Failure::internal("handle signals"))?;

@@ -191,11 +191,6 @@ fn inspect(what: &'static str, path: &Path) -> Seen {
 mod tests {
     use super::*;
 
-    fn surroundings(env: &[(&str, &str)]) -> Surroundings {
-        let env = env.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
-        Surroundings { env: env.collect() }
-    }
-
     #[test]
     fn the_places_are_tried_in_their_order() {
         type Case<'a> = (Option<&'a str>, &'a [(&'a str, &'a str)], &'a str, &'a str);
@@ -221,7 +216,7 @@ mod tests {
             ),
         ];
         for (flag, env, data, runtime) in table {
-            let found = Directories::find(flag.map(Path::new), &surroundings(env)).unwrap();
+            let found = Directories::find(flag.map(Path::new), &Surroundings::with(env)).unwrap();
             let expected = Directories { data: data.into(), runtime: runtime.into() };
             assert_eq!(found, expected);
         }

@@ -148,8 +148,7 @@ mod tests {
     use super::*;
 
     fn of(env: &[(&str, &str)]) -> Result<Given, Failure> {
-        let env = env.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
-        Given::of(&Surroundings { env: env.collect() })
+        Given::of(&Surroundings::with(env))
     }
 
     #[test]

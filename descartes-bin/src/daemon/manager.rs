@@ -110,11 +110,6 @@ pub(super) async fn watch(manager: Option<&Manager>) {
 mod tests {
     use super::*;
 
-    fn surroundings(env: &[(&str, &str)]) -> Surroundings {
-        let env = env.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
-        Surroundings { env: env.collect() }
-    }
-
     #[test]
     fn it_is_told_at_a_path_and_at_a_name_without_a_directory() {
         let dir = tempfile::tempdir().unwrap();
@@ -127,7 +122,7 @@ mod tests {
             }),
         ];
         for (address, listener) in listeners {
-            let manager = Manager::of(&surroundings(&[("NOTIFY_SOCKET", &address)])).unwrap();
+            let manager = Manager::of(&Surroundings::with(&[("NOTIFY_SOCKET", &address)])).unwrap();
             manager.ready();
             manager.reloading();
             let mut heard = [0; 128];
@@ -141,13 +136,13 @@ mod tests {
             let count = listener.recv(&mut heard).unwrap();
             assert_eq!(&heard[..count], b"EXTEND_TIMEOUT_USEC=15000000");
         }
-        assert!(Manager::of(&surroundings(&[])).is_none());
+        assert!(Manager::of(&Surroundings::with(&[])).is_none());
     }
 
     #[test]
     fn signs_of_life_come_twice_as_often_as_they_are_wanted_of_this_process_alone() {
         let own = std::process::id().to_string();
-        let of = |env: &[(&str, &str)]| watchdog(&surroundings(env));
+        let of = |env: &[(&str, &str)]| watchdog(&Surroundings::with(env));
         assert_eq!(of(&[("WATCHDOG_USEC", "3000000")]), Some(Duration::from_millis(1500)));
         let ours = [("WATCHDOG_USEC", "3000000"), ("WATCHDOG_PID", own.as_str())];
         assert_eq!(of(&ours), Some(Duration::from_millis(1500)));

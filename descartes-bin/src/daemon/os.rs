@@ -6,6 +6,8 @@ use std::os::fd::{AsFd, FromRawFd, OwnedFd, RawFd};
 
 use rustix::io::{FdFlags, fcntl_setfd};
 
+use crate::config::Surroundings;
+
 /// Owns a descriptor that was inherited, and keeps it from being inherited further.
 #[expect(unsafe_code, reason = "a number from the environment becomes a descriptor")]
 pub(super) fn take(fd: RawFd) -> io::Result<OwnedFd> {
@@ -17,22 +19,26 @@ pub(super) fn take(fd: RawFd) -> io::Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
-/// Bounds what the allocator keeps of work that is over, unless the environment says how much.
+/// Bounds what the allocator keeps of work that is over, unless the environment says so itself.
 ///
 /// glibc gives each of many threads an arena of its own, up to eight for each processor, and an
 /// arena is not given back: after an hour of bursts 11 of 50 MB were in use. To be called before a
 /// thread is started; other allocators do not need it.
-pub(super) fn keep_little() {
+#[cfg_attr(
+    not(all(target_os = "linux", target_env = "gnu")),
+    expect(unused_variables, reason = "it is another allocator")
+)]
+pub(super) fn keep_little(surroundings: &Surroundings) {
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
-    if std::env::var_os("MALLOC_ARENA_MAX").is_none() {
-        glibc::set_arenas();
-    }
+    glibc::set_arenas(surroundings);
 }
 
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 mod glibc {
     use std::ffi::c_int;
     use std::thread;
+
+    use crate::config::Surroundings;
 
     /// Fewer would let two threads wait for each other where there is one processor.
     const ARENAS_LEAST: usize = 2;
@@ -48,11 +54,34 @@ mod glibc {
         safe fn mallopt(parameter: c_int, value: c_int) -> c_int;
     }
 
-    pub(super) fn set_arenas() {
+    /// What the environment says has been read by glibc; it would be overruled.
+    fn is_said(surroundings: &Surroundings) -> bool {
+        let tunables = surroundings.var("GLIBC_TUNABLES").unwrap_or_default();
+        surroundings.var("MALLOC_ARENA_MAX").is_some() || tunables.contains("malloc.arena_max")
+    }
+
+    pub(super) fn set_arenas(surroundings: &Surroundings) {
+        if is_said(surroundings) {
+            return;
+        }
         let processors = thread::available_parallelism().map_or(ARENAS_LEAST, usize::from);
         let arenas = processors.clamp(ARENAS_LEAST, ARENAS_MOST);
-        if c_int::try_from(arenas).is_ok_and(|arenas| mallopt(M_ARENA_MAX, arenas) == 0) {
-            tracing::debug!(arenas, "the allocator does not take the number of its arenas");
+        // One that does not know it keeps more, and nobody could be told yet.
+        if let Ok(arenas) = c_int::try_from(arenas) {
+            mallopt(M_ARENA_MAX, arenas);
+        }
+    }
+
+    #[cfg(test)]
+    mod tests {
+        use super::*;
+
+        #[test]
+        fn what_the_environment_says_of_arenas_stands() {
+            let said = |env| is_said(&Surroundings::with(env));
+            assert!(said(&[("MALLOC_ARENA_MAX", "4")]));
+            assert!(said(&[("GLIBC_TUNABLES", "glibc.malloc.check=3:glibc.malloc.arena_max=1")]));
+            assert!(!said(&[("GLIBC_TUNABLES", "glibc.malloc.check=3")]) && !said(&[]));
         }
     }
 }

@@ -203,8 +203,7 @@ mod tests {
     use super::*;
 
     fn read(env: &[(&str, &str)]) -> Result<Option<Settings>, SettingsError> {
-        let env = env.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
-        Settings::read(&Surroundings { env: env.collect() })
+        Settings::read(&Surroundings::with(env))
     }
 
     fn with(more: &[(&str, &str)]) -> Settings {

@@ -27,9 +27,8 @@ impl Case {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("daemon.toml");
         std::fs::write(&path, self.file).unwrap();
-        let env = self.env.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
         let flags = Flags { config: Some(path.clone()), ..self.flags };
-        (Config::load(&flags, &Surroundings { env: env.collect() }), path)
+        (Config::load(&flags, &Surroundings::with(self.env)), path)
     }
 
     #[track_caller]
@@ -59,8 +58,7 @@ fn an_origin_that_no_browser_sends_is_refused() {
         "://console.example",
         "https://",
     ] {
-        let env = [("DESCARTES_SERVER__ALLOWED_ORIGINS".to_owned(), origin.to_owned())];
-        let env = Surroundings { env: env.into() };
+        let env = Surroundings::with(&[("DESCARTES_SERVER__ALLOWED_ORIGINS", origin)]);
         let refused = Config::load(&Flags::default(), &env).expect_err(origin).to_string();
         assert!(refused.contains("should be an array of origins"), "{refused}");
     }
