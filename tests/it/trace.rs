@@ -1,31 +1,42 @@
 //! The trace of an HTTP caller goes on to the programs that are started for it.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::rig::agents::{log, wait};
 use crate::rig::daemon::{Daemon, Setup};
+use crate::rig::http::Http;
 use crate::rig::parrot::parrot;
 use crate::rig::processes::eventually;
 
 const PARENT: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
 
-/// What an agent that was asked for with these header fields says of its trace.
-fn told(daemon: &Daemon, fields: &[(&str, &str)], env: &serde_json::Value) -> Vec<String> {
-    let mut http = daemon.http();
-    let config = json!({"command": parrot(&["env"]), "env": env});
-    let params = json!({"agent_type": "process", "config": config}).to_string();
+/// Calls a method with these header fields; gives the agent that it is about.
+fn asked(http: &mut Http, method: &str, fields: &[(&str, &str)], params: &Value) -> String {
     let mut headers = vec![("content-type", "application/json")];
     headers.extend(fields);
-    let reply = http.request("POST", "/rpc/agent.spawn", &headers, params.as_bytes());
+    let path = format!("/rpc/{method}");
+    let reply = http.request("POST", &path, &headers, params.to_string().as_bytes());
     assert_eq!(reply.status, 200, "{}", reply.text());
-    let spawned = reply.json();
-    let id = spawned["agent_id"].as_str().expect("an identifier");
-    wait(&mut http, id);
-    let said = String::from_utf8(log(&mut http, id, "stdout")).expect("text");
+    reply.json()["agent_id"].as_str().expect("an identifier").to_owned()
+}
+
+/// What the runs of an agent have said of their traces.
+fn said(http: &mut Http, agent: &str) -> Vec<String> {
+    wait(http, agent);
+    let said = String::from_utf8(log(http, agent, "stdout")).expect("text");
     let mut told: Vec<String> =
         said.lines().filter(|line| line.starts_with("TRACE")).map(str::to_owned).collect();
     told.sort();
     told
+}
+
+/// What an agent that was asked for with these header fields says of its trace.
+fn told(daemon: &Daemon, fields: &[(&str, &str)], env: &Value) -> Vec<String> {
+    let mut http = daemon.http();
+    let config = json!({"command": parrot(&["env"]), "env": env});
+    let params = json!({"agent_type": "process", "config": config});
+    let agent = asked(&mut http, "agent.spawn", fields, &params);
+    said(&mut http, &agent)
 }
 
 #[test]
@@ -45,4 +56,20 @@ fn the_trace_of_an_http_caller_is_in_the_environment_of_its_agent() {
     assert!(told(&daemon, &[("traceparent", "no trace"), state], &nothing).is_empty());
     let own = json!({"TRACEPARENT": "own"});
     assert_eq!(told(&daemon, &[parent, state], &own), ["TRACEPARENT=own"]);
+}
+
+#[test]
+fn who_starts_an_agent_again_takes_it_into_the_trace_of_that_call() {
+    let daemon = Daemon::start();
+    let mut http = daemon.http();
+    let params = json!({"agent_type": "process", "config": {"command": parrot(&["env"])}});
+    let agent = asked(&mut http, "agent.spawn", &[], &params);
+    assert!(said(&mut http, &agent).is_empty());
+    let again = json!({"agent_id": agent});
+    asked(&mut http, "agent.restart", &[("traceparent", PARENT)], &again);
+    let first = format!("TRACEPARENT={PARENT}");
+    assert_eq!(said(&mut http, &agent), [&*first]);
+    let other = PARENT.replace("4736", "4737");
+    asked(&mut http, "agent.restart", &[("traceparent", &other)], &again);
+    assert_eq!(said(&mut http, &agent), [first, format!("TRACEPARENT={other}")]);
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::sync::oneshot;
 
-use super::{Core, Descartes, not_found};
+use super::{Caller, Core, Descartes, not_found};
 use crate::agent::registry::Live;
 use crate::agent::supervisor::{Answer, Command, Supervisor};
 use crate::agent::{AgentError, AgentId, AgentRecord, AgentStatus};
@@ -92,17 +92,22 @@ impl Descartes {
         grace: Option<Duration>,
         by: impl Into<Arc<str>>,
     ) -> Result<Arc<AgentRecord>, AgentError> {
-        self.restart_within(id, grace, (by.into(), None)).await
+        self.restart_with(id, grace, Caller::new(by)).await
     }
 
-    /// The same for somebody in a trace, to which the program belongs from then on.
-    pub(crate) async fn restart_within(
+    /// As [`restart`](Self::restart); the program belongs to the caller's trace from then on, if there
+    /// is one.
+    ///
+    /// # Errors
+    /// Those of [`restart`](Self::restart).
+    pub async fn restart_with(
         &self,
         id: AgentId,
         grace: Option<Duration>,
-        (by, trace): (Arc<str>, Option<TraceContext>),
+        caller: Caller,
     ) -> Result<Arc<AgentRecord>, AgentError> {
         self.core.check_open()?;
+        let Caller { by, trace, .. } = caller;
         let grace = self.grace(Kill { grace, force: false });
         let (asker, within) = (Arc::clone(&by), trace.clone());
         let ask = |answer| Command::Restart { grace, by: asker, trace: within, answer };

@@ -243,7 +243,8 @@ impl Descartes {
         (by, trace): (&Arc<str>, Option<TraceContext>),
     ) -> Result<(), ChatError> {
         if self.core.registry.get(record.agent).is_some() {
-            self.restart_within(record.agent, None, (Arc::clone(by), trace)).await?;
+            let caller = Caller::new(Arc::clone(by)).within(trace);
+            self.restart_with(record.agent, None, caller).await?;
             return Ok(());
         }
         let (spec, place) = self.chat_agent(record)?;

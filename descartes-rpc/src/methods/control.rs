@@ -5,9 +5,9 @@ mod batch;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use descartes_core::Kill;
 use descartes_core::agent::{AgentRecord, Want};
 use descartes_core::runner::Signal;
+use descartes_core::{Caller, Kill};
 
 use crate::decode::ParamFault;
 use crate::error::RpcError;
@@ -69,7 +69,8 @@ async fn restarted(effect: &Effect, params: wire::StopParams) -> Result<wire::Re
     let descartes = effect.descartes();
     let id = effect.call.agent(&params.agent_id, Want::Any)?;
     let grace = params.grace_secs.map(Secs::duration);
-    let record = descartes.restart(id, grace, effect.by()).await?;
+    let caller = Caller::new(effect.by()).within(effect.call.cx.peer.trace().cloned());
+    let record = descartes.restart_with(id, grace, caller).await?;
     Ok(wire::Restarted {
         agent_id: id.to_string(),
         status: encode::status(record.status),
