@@ -318,6 +318,8 @@ fn a_rate_holds_for_all_but_control_and_another_one_is_in_force_at_once() {
     let slow = format!("{ALWAYS}[limits]\nrate_per_second = 1\nburst = 3\n");
     let daemon = Setup::new().only_config(&slow).start();
     let mut socket = daemon.socket();
+    let shown = socket.ok("system.info", json!({}))["limits"].take();
+    assert_eq!((&shown["rate_per_second"], &shown["burst"]), (&json!(1), &json!(3)), "{shown}");
     let refused = (0..1000).find_map(|_| socket.call("system.info", json!({})).err());
     let refused = refused.expect("a thousand calls take longer than their rate allows");
     let data = &refused["data"];
@@ -331,6 +333,8 @@ fn a_rate_holds_for_all_but_control_and_another_one_is_in_force_at_once() {
     eventually("nothing is counted any more", || {
         (0..50).all(|_| socket.call("system.info", json!({})).is_ok())
     });
+    let shown = socket.ok("system.info", json!({}))["limits"].take();
+    assert_eq!((&shown["rate_per_second"], &shown["burst"]), (&Value::Null, &Value::Null));
 }
 
 const RATE: &str = "limits.rate_per_second";
@@ -342,7 +346,8 @@ fn a_principal_is_on_as_many_connections_as_it_may_and_control_gets_through() {
     let daemon = Setup::new().only_config(&two).start();
     let mut sockets: Vec<Socket> = (0..3).map(|_| daemon.socket()).collect();
     for socket in &mut sockets[..2] {
-        socket.ok("system.info", json!({}));
+        let info = socket.ok("system.info", json!({}));
+        assert_eq!(info["limits"]["connections_per_principal"], 2, "{info}");
     }
     let call = br#"{"jsonrpc":"2.0","id":1,"method":"system.info"}"#;
     let json = [("Content-Type", "application/json")];

@@ -116,7 +116,8 @@ pub(super) fn slots(config: &Config) -> SlotLimits {
     slots
 }
 
-/// The bounds that `system.info` shows beside those of the libraries, by configuration key.
+/// The bounds that `system.info` shows beside those of the libraries, by configuration key; one that
+/// is not set is not there.
 pub(super) fn shown(config: &Config, connections: u64) -> BTreeMap<String, u64> {
     let limits = &config.limits;
     let all = [
@@ -125,6 +126,8 @@ pub(super) fn shown(config: &Config, connections: u64) -> BTreeMap<String, u64> 
         ("waits", limits.waits),
         ("subscriptions_per_connection", limits.subscriptions_per_connection),
         ("newcomers", limits.newcomers),
+        ("idempotency_records", limits.idempotency_records),
+        ("idempotency_secs", limits.idempotency_secs),
         ("agents.max_running", config.agents.max_running),
         ("agents.stop_grace_secs", config.agents.stop_grace_secs),
         ("pool.max_size", config.pool.max_size),
@@ -132,7 +135,13 @@ pub(super) fn shown(config: &Config, connections: u64) -> BTreeMap<String, u64> 
         ("server.max_connections", connections),
         ("server.request_timeout_secs", config.server.request_timeout_secs),
     ];
-    all.map(|(key, value)| (key.to_owned(), value)).into()
+    let of_principals = [
+        ("connections_per_principal", limits.connections_per_principal),
+        ("rate_per_second", limits.rate_per_second),
+        ("burst", limits.burst),
+    ];
+    let set = of_principals.into_iter().filter_map(|(key, value)| Some((key, value?)));
+    all.into_iter().chain(set).map(|(key, value)| (key.to_owned(), value)).collect()
 }
 
 /// How long a call may take that does not wait by its nature.
