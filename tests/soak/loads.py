@@ -212,6 +212,9 @@ def a_reader_that_comes_and_goes_misses_nothing(stage, luck):
                 if event["type"] == "agent.exited":
                     ended = True
                     break
+    if seen[-1]["data"]["exit"].get("code") != 0:
+        same(output_of(seen), counted(lines)[:len(output_of(seen))], "what a reader saw of it")
+        raise Cut(f"{agent} was ended")
     same(output_of(seen), counted(lines), "what a reader saw")
 
 
