@@ -147,17 +147,17 @@ impl Fields {
             Shape::Text => {
                 let begin = self.text.len() + name.len() + 2;
                 self.text.extend([" ", name, "="]);
-                escape(&mut self.text, value, |_| None);
+                escape(&mut self.text, value, within_quotes);
                 let written = &self.text[begin..];
-                let bare = |c: char| !(c.is_whitespace() || matches!(c, '"' | '='));
+                let bare = |c: char| !(c.is_whitespace() || matches!(c, '"' | '\\' | '='));
                 if written.is_empty() || !written.chars().all(bare) {
-                    let quoted = format!("\"{}\"", written.replace('"', "\\\""));
-                    self.text.replace_range(begin.., &quoted);
+                    self.text.insert(begin, '"');
+                    self.text.push('"');
                 }
             }
             Shape::Json => {
                 self.text.extend([",\"", name, "\":\""]);
-                escape(&mut self.text, value, json);
+                escape(&mut self.text, value, within_quotes);
                 self.text.push('"');
             }
         }
@@ -179,7 +179,7 @@ impl Fields {
 impl Visit for Fields {
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
         if field.name() == "message" {
-            let special = if self.shape == Shape::Json { json } else { |_| None };
+            let special = if self.shape == Shape::Json { within_quotes } else { |_| None };
             escape(&mut self.message, format_args!("{value:?}"), special);
         } else {
             self.add(field.name(), format_args!("{value:?}"));
@@ -207,7 +207,8 @@ impl Visit for Fields {
     }
 }
 
-fn json(c: char) -> Option<&'static str> {
+/// What would end a quoted value, or be taken for something that is escaped.
+fn within_quotes(c: char) -> Option<&'static str> {
     match c {
         '"' => Some("\\\""),
         '\\' => Some("\\\\"),
@@ -290,6 +291,15 @@ mod tests {
              request_id=\"a\\\"b\\u000a\"\n"
         );
         assert!(!text.contains('\x1b'), "a file has no colours: {text:?}");
+    }
+
+    #[test]
+    fn no_value_ends_its_quotes_to_be_taken_for_another_field() {
+        let evil = "a\\\" method=agent.kill";
+        let text = logged(Shape::Text, || tracing::warn!(evil, plain = "b", path = "c\\d", "x"));
+        let rest = text.split_once("tests: ").expect("a target").1;
+        let escaped = r#"x evil="a\\\" method=agent.kill" plain=b path="c\\d""#;
+        assert_eq!(rest.trim_end(), escaped);
     }
 
     #[test]
