@@ -80,8 +80,8 @@ pub struct Renewed {
 /// Tells who has which credentials, makes them and revokes them. Cheap to clone; clones are one.
 ///
 /// An application gives it to its transports, which ask it, and to the service
-/// ([`About::auth`](crate::router::About)), whose methods make keys and tokens with it. What is kept
-/// in the store is known after [`load`](Self::load). The default knows nobody.
+/// ([`About::auth`](crate::router::About)), whose methods make keys and tokens with it. What is
+/// kept in the store is known after [`load`](Self::load). The default knows nobody.
 #[derive(Clone, Default)]
 pub struct Authenticator(Arc<Inner>);
 
@@ -110,6 +110,7 @@ type Keys = HashMap<Arc<str>, HeldKey>;
 
 struct HeldKey {
     record: KeyRecord,
+    /// Made as soon as it is revoked; the key is held until the store has forgotten it.
     revocation: Revocation,
 }
 
@@ -120,6 +121,7 @@ enum Unknown {
     NoSuchKey,
     WrongKey,
     ExpiredKey,
+    RevokedKey,
     NoTokensHere,
     Token(Flaw),
     RevokedToken,
@@ -131,7 +133,7 @@ impl Unknown {
         match self {
             Self::NoSuchKey | Self::WrongKey => AuthFailure::WrongKey,
             Self::ExpiredKey | Self::Token(Flaw::Expired) => AuthFailure::Expired,
-            Self::RevokedToken | Self::RevokedMaker => AuthFailure::Revoked,
+            Self::RevokedKey | Self::RevokedToken | Self::RevokedMaker => AuthFailure::Revoked,
             Self::TooLong | Self::NoTokensHere | Self::Token(_) => AuthFailure::InvalidToken,
         }
     }
@@ -263,7 +265,8 @@ impl Authenticator {
         }
     }
 
-    /// The same as [`authenticate`](Self::authenticate) at once; a failure has still to be answered by [`refuse`](Self::refuse).
+    /// The same as [`authenticate`](Self::authenticate) at once; a failure has still to be answered
+    /// by [`refuse`](Self::refuse).
     pub(crate) fn recognise(
         &self,
         presented: &Secret,
@@ -332,6 +335,9 @@ impl Authenticator {
         if !record.is(presented) {
             return Err(Unknown::WrongKey);
         }
+        if revocation.is_made() {
+            return Err(Unknown::RevokedKey);
+        }
         let validity = match record.expires_at {
             Some(at) if at <= clock.now() => return Err(Unknown::ExpiredKey),
             Some(at) => Validity::until(at, clock.clone()),
@@ -354,7 +360,8 @@ impl Authenticator {
     }
 }
 
-/// `validity`, but no longer than that of each of `makers`. A key that there is no more was revoked.
+/// `validity`, but no longer than that of each of `makers`. A key that there is no more was
+/// revoked.
 fn with_makers(
     mut validity: Validity,
     makers: &[String],
@@ -363,7 +370,10 @@ fn with_makers(
 ) -> Result<Validity, Unknown> {
     for maker in makers {
         let revocation = match key::made_by(maker) {
-            Some(id) => keys.get(id).ok_or(Unknown::RevokedMaker)?.revocation.clone(),
+            Some(id) => {
+                let held = keys.get(id).filter(|held| !held.revocation.is_made());
+                held.ok_or(Unknown::RevokedMaker)?.revocation.clone()
+            }
             None if revoked.contains(maker) => return Err(Unknown::RevokedMaker),
             None => revoked.use_of_maker(maker.as_str().into()),
         };

@@ -7,7 +7,7 @@ use std::{
 
 use descartes_core::{
     Descartes,
-    store::{Batch, Expect, Key, Put},
+    store::{Batch, Expect, Put},
     time::Timestamp,
 };
 
@@ -117,9 +117,7 @@ impl Authenticator {
         let batch = over
             .iter()
             .fold(Batch::control().put(put), |batch, name| batch.delete(revoked::place(name)));
-        let batch = self.disown(&name).into_iter().fold(batch, Batch::delete);
-        descartes.journal().commit(batch).await?;
-        Ok(())
+        self.commit_without(descartes, batch, self.disown(&name)).await
     }
 
     /// Makes a key. Its text is in the answer and nowhere else.
@@ -147,7 +145,8 @@ impl Authenticator {
         Ok((record, key))
     }
 
-    /// All keys that can be used, oldest first.
+    /// All keys that the store has, oldest first: also one that was revoked where that could not be
+    /// written down.
     pub(crate) async fn keys(&self, descartes: &Descartes) -> Result<Vec<KeyRecord>, RpcError> {
         self.load(descartes).await?;
         let keys = self.0.keys.read().unwrap_or_else(PoisonError::into_inner);
@@ -156,33 +155,52 @@ impl Authenticator {
         Ok(all)
     }
 
-    /// Revokes a key with all that was made through it, and ends what that is in use for; false when
-    /// there is none of that identifier.
+    /// Revokes a key with all that was made through it, and ends what that is in use for; false
+    /// when there is none of that identifier.
+    ///
+    /// In force first and written down then. Where that fails the key stays in the list, to be
+    /// revoked again: a restart would believe it.
     pub(crate) async fn revoke_key(
         &self,
         descartes: &Descartes,
         id: &str,
     ) -> Result<bool, RpcError> {
         self.load(descartes).await?;
-        let held = self.0.keys.write().unwrap_or_else(PoisonError::into_inner).remove(id);
-        let Some(held) = held else { return Ok(false) };
-        held.revocation.make();
-        let place = KeyRecord::place(Arc::clone(&held.record.id));
-        let batch = Batch::control().delete(place);
-        let batch = self.disown(&key::maker(id)).into_iter().fold(batch, Batch::delete);
-        descartes.journal().commit(batch).await?;
+        match self.keys_in_use().get(id) {
+            Some(held) => held.revocation.make(),
+            None => return Ok(false),
+        }
+        let mut ended = self.disown(&key::maker(id));
+        ended.push(id.into());
+        self.commit_without(descartes, Batch::control(), ended).await?;
         Ok(true)
     }
 
-    /// Takes the keys out of use that were made through `maker`, which is over, and tells where they
-    /// are kept. Tokens that were made through it know it by themselves.
-    fn disown(&self, maker: &str) -> Vec<Key> {
-        let mut keys = self.0.keys.write().unwrap_or_else(PoisonError::into_inner);
-        let made = keys.extract_if(|_, held| held.record.makers.iter().any(|one| one == maker));
-        let ended = made.map(|(id, held)| {
+    /// Takes the keys out of use that were made through `maker`, which is over, and tells which.
+    /// Tokens that were made through it know it by themselves.
+    fn disown(&self, maker: &str) -> Vec<Arc<str>> {
+        let keys = self.keys_in_use();
+        let made = keys.values().filter(|held| held.record.makers.iter().any(|one| one == maker));
+        let ended = made.map(|held| {
             held.revocation.make();
-            KeyRecord::place(id)
+            Arc::clone(&held.record.id)
         });
         ended.collect()
+    }
+
+    /// Commits `batch` and that the keys `ended` are gone, which are held until then.
+    async fn commit_without(
+        &self,
+        descartes: &Descartes,
+        batch: Batch,
+        ended: Vec<Arc<str>>,
+    ) -> Result<(), RpcError> {
+        let places = ended.iter().map(|id| KeyRecord::place(Arc::clone(id)));
+        descartes.journal().commit(places.fold(batch, Batch::delete)).await?;
+        let mut keys = self.0.keys.write().unwrap_or_else(PoisonError::into_inner);
+        for id in &ended {
+            keys.remove(id);
+        }
+        Ok(())
     }
 }

@@ -1,5 +1,5 @@
 use descartes_core::store::MemoryStore;
-use descartes_core::testing::FakeRunner;
+use descartes_core::testing::{FakeRunner, Fault, FaultyStore};
 use descartes_core::time::Timestamp;
 
 use super::*;
@@ -58,6 +58,32 @@ async fn a_made_key_is_its_principal_until_it_is_revoked_also_after_a_restart() 
     third.load(&first).await.unwrap();
     assert!(who(&third, &key).await.is_none());
     assert!(third.keys(&first).await.unwrap().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_revocation_that_could_not_be_written_holds_and_can_be_made_again() {
+    let (store, switch) = FaultyStore::new(MemoryStore::new());
+    let builder = Descartes::builder().store(Arc::new(store));
+    let descartes = builder.runner(Arc::new(FakeRunner::echo())).build().await.unwrap();
+    let auth = Authenticator::new(settings());
+    let new = |makers| NewKey { name: "ci".to_owned(), scopes: scopes(), expires_at: None, makers };
+    let (maker, key) = auth.make_key(&descartes, new(Vec::new()), "local").await.unwrap();
+    let makers = vec![key::maker(&maker.id)];
+    let (_, made) = auth.make_key(&descartes, new(makers), "key:ci").await.unwrap();
+    let in_use = who(&auth, &made).await.unwrap();
+
+    switch.set(Fault::Full);
+    auth.revoke_key(&descartes, &maker.id).await.unwrap_err();
+    assert_eq!(in_use.validity().is_over(), Some(Over::Revoked));
+    assert!(who(&auth, &key).await.is_none() && who(&auth, &made).await.is_none());
+    assert_eq!(auth.keys(&descartes).await.unwrap().len(), 2, "the store has them still");
+
+    switch.set(Fault::None);
+    assert!(auth.revoke_key(&descartes, &maker.id).await.unwrap());
+    assert!(auth.keys(&descartes).await.unwrap().is_empty());
+    let again = Authenticator::new(settings());
+    again.load(&descartes).await.unwrap();
+    assert!(who(&again, &key).await.is_none() && who(&again, &made).await.is_none());
 }
 
 #[tokio::test(start_paused = true)]
