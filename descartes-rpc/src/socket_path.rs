@@ -6,14 +6,16 @@
 use std::{
     fs::{self, DirBuilder, File, OpenOptions, Permissions},
     io,
+    os::fd::OwnedFd,
     os::unix::{
         fs::{DirBuilderExt, FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt},
-        net::{UnixListener, UnixStream},
+        net::UnixListener,
     },
     path::{Path, PathBuf},
 };
 
 use rustix::fs::{FlockOperation, OFlags, flock};
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 
 /// Others may neither put files into the directory nor take them away.
 const OTHERS_WRITE: u32 = 0o022;
@@ -160,7 +162,7 @@ fn remove_stale(path: &Path) -> Result<(), BindError> {
         }
         Ok(_) => {}
     }
-    match UnixStream::connect(path) {
+    match connect(path) {
         Ok(_) => Err(BindError::InUse { path: path.to_owned() }),
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
             Err(BindError::InUse { path: path.to_owned() })
@@ -172,9 +174,17 @@ fn remove_stale(path: &Path) -> Result<(), BindError> {
     }
 }
 
+/// Connects without waiting, as one would for a server whose backlog is full.
+fn connect(path: &Path) -> io::Result<OwnedFd> {
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let socket = rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
+    rustix::net::connect(&socket, &SocketAddrUnix::new(path)?)?;
+    Ok(socket)
+}
+
 #[cfg(test)]
 mod tests {
-    use std::os::unix::net::UnixDatagram;
+    use std::os::unix::net::{UnixDatagram, UnixStream};
 
     use super::*;
 
@@ -224,6 +234,24 @@ mod tests {
         let _foreign = UnixListener::bind(&path).unwrap();
         assert!(matches!(take(&path), Err(BindError::InUse { .. })));
         UnixStream::connect(&path).unwrap();
+    }
+
+    #[test]
+    fn a_server_that_lets_nobody_in_any_more_is_not_waited_for() {
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().join("s");
+        let stuck = rustix::net::socket(AddressFamily::UNIX, SocketType::STREAM, None).unwrap();
+        rustix::net::bind(&stuck, &SocketAddrUnix::new(&path).unwrap()).unwrap();
+        rustix::net::listen(&stuck, 1).unwrap();
+        let mut waiting = Vec::new();
+        let full = loop {
+            match connect(&path) {
+                Ok(socket) => waiting.push(socket),
+                Err(error) => break error,
+            }
+        };
+        assert_eq!(full.kind(), io::ErrorKind::WouldBlock);
+        assert!(matches!(take(&path), Err(BindError::InUse { .. })));
     }
 
     #[test]
