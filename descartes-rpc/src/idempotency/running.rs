@@ -43,7 +43,6 @@ fn name(by: &str, method: &str, key: &str) -> String {
 }
 
 /// What is needed to keep an outcome that nobody waited for.
-#[derive(Clone)]
 pub(super) struct Left {
     pub(super) host: Arc<Host>,
     pub(super) by: Arc<str>,
@@ -54,13 +53,6 @@ pub(super) struct Left {
 impl Left {
     fn name(&self) -> String {
         name(&self.by, self.method, &self.key)
-    }
-
-    /// Keeps `answer` for the caller that left, who may come back with the made key.
-    async fn keep<M: Method>(self, raw: Params, answer: Answer) {
-        if let Err(error) = self.try_keep::<M>(&raw, answer).await {
-            tracing::warn!(%error, "an outcome that nobody waited for is not kept");
-        }
     }
 
     async fn try_keep<M: Method>(&self, raw: &Params, answer: Answer) -> Result<(), RpcError> {
@@ -76,6 +68,33 @@ impl Left {
     }
 }
 
+/// An effect in the table: until its caller has the answer, or that is kept.
+struct Entry {
+    left: Left,
+    _done: watch::Sender<()>,
+}
+
+impl Entry {
+    fn new(left: Left) -> Self {
+        let (done, wait) = watch::channel(());
+        left.host.running.lock().insert(left.name(), wait);
+        Self { left, _done: done }
+    }
+
+    /// Keeps `answer` for the caller that left, who may come back with the made key.
+    async fn keep<M: Method>(self, raw: Params, answer: Answer) {
+        if let Err(error) = self.left.try_keep::<M>(&raw, answer).await {
+            tracing::warn!(%error, "an outcome that nobody waited for is not kept");
+        }
+    }
+}
+
+impl Drop for Entry {
+    fn drop(&mut self) {
+        self.left.host.running.lock().remove(&self.left.name());
+    }
+}
+
 /// Runs `effect` in a task of its own. If its caller leaves before the answer, that is kept under
 /// the made key.
 pub(super) async fn attended<M: Method>(
@@ -83,25 +102,25 @@ pub(super) async fn attended<M: Method>(
     raw: Params,
     effect: impl Future<Output = Answer> + Send + 'static,
 ) -> Answer {
-    let (done, wait) = watch::channel(());
-    left.host.running.lock().insert(left.name(), wait);
     let (answer, answered) = oneshot::channel();
-    let entry = Entry { left: left.clone(), _done: done };
+    let entry = Entry::new(left);
     let kept = raw.clone();
     let work = async move {
-        if let Err(answer) = answer.send(effect.await) {
-            entry.left.clone().keep::<M>(kept, answer).await;
+        let outcome = effect.await;
+        if let Err((outcome, entry)) = answer.send((outcome, entry)) {
+            entry.keep::<M>(kept, outcome).await;
         }
-        drop(entry);
     };
     tokio::spawn(work.in_current_span());
-    Attending::<M> { answered, late: Some((left, raw)), method: PhantomData }.await
+    Attending::<M> { answered, late: Some(raw), method: PhantomData }.await
 }
 
 /// A caller that waits for its effect.
 struct Attending<M: Method> {
-    answered: oneshot::Receiver<Answer>,
-    late: Option<(Left, Params)>,
+    /// With the answer comes its entry: whoever repeats the call waits until it is kept, if its
+    /// caller leaves in the moment in which it comes.
+    answered: oneshot::Receiver<(Answer, Entry)>,
+    late: Option<Params>,
     method: PhantomData<fn() -> M>,
 }
 
@@ -109,33 +128,24 @@ impl<M: Method> Future for Attending<M> {
     type Output = Answer;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Answer> {
-        let answer = ready!(Pin::new(&mut self.answered).poll(cx));
+        let answered = ready!(Pin::new(&mut self.answered).poll(cx));
         self.late = None;
-        Poll::Ready(answer.unwrap_or_else(|_| {
-            Err(RpcError::internal(&"the task of an effect ended without an answer"))
-        }))
+        Poll::Ready(answered.map_or_else(
+            |_| Err(RpcError::internal(&"the task of an effect ended without an answer")),
+            |(answer, _entry)| answer,
+        ))
     }
 }
 
 /// The answer may have come in the moment in which its caller left.
 impl<M: Method> Drop for Attending<M> {
     fn drop(&mut self) {
-        let Some((left, raw)) = self.late.take() else { return };
+        let Some(raw) = self.late.take() else { return };
         self.answered.close();
-        if let (Ok(answer), Ok(runtime)) = (self.answered.try_recv(), Handle::try_current()) {
-            runtime.spawn(left.keep::<M>(raw, answer));
+        if let (Ok((answer, entry)), Ok(runtime)) =
+            (self.answered.try_recv(), Handle::try_current())
+        {
+            runtime.spawn(entry.keep::<M>(raw, answer));
         }
-    }
-}
-
-/// A running effect in the table, until its task ends.
-struct Entry {
-    left: Left,
-    _done: watch::Sender<()>,
-}
-
-impl Drop for Entry {
-    fn drop(&mut self) {
-        self.left.host.running.lock().remove(&self.left.name());
     }
 }
