@@ -1,8 +1,8 @@
 //! What the daemon counts, as Prometheus reads it (text format 0.0.4).
 //!
 //! The registry is our own: what is counted belongs to one service and one host (several live in one
-//! process), the names and labels are a closed table, and the libraries for it bring a global recorder
-//! or a server of theirs.
+//! process), the names and labels are a closed table, and the libraries for it bring a global
+//! recorder or a server of theirs.
 
 mod families;
 mod process;

@@ -1,16 +1,16 @@
 //! Traces for a collector of OpenTelemetry: OTLP over HTTP, as protobuf.
 //!
 //! Spans are begun and ended by what happens to agents and calls ([`spans`]), not by scopes of
-//! `tracing`: a turn begins in one task, is heard of in another and lives for an hour, and its span must
-//! be known before the process that it is put into the environment of. So `tracing-opentelemetry`, which
-//! makes a span of every scope, has nothing to do here. What has ended waits in a bounded queue and is
-//! sent by one task of the runtime ([`export`]): the processor of the SDK has a thread of its own that no
-//! asynchronous client works on, and the exporter of `opentelemetry-otlp` reads the environment by
-//! itself and says what is wrong with it by not being built. What is left to write is one `POST`
-//! ([`collector`]).
+//! `tracing`: a turn begins in one task, is heard of in another and lives for an hour, and its span
+//! must be known before the process that it is put into the environment of. So
+//! `tracing-opentelemetry`, which makes a span of every scope, has nothing to do here. What has
+//! ended waits in a bounded queue and is sent by one task of the runtime ([`export`]): the
+//! processor of the SDK has a thread of its own that no asynchronous client works on, and the
+//! exporter of `opentelemetry-otlp` reads the environment by itself and says what is wrong with it
+//! by not being built. What is left to write is one `POST` ([`collector`]).
 //!
-//! The names are those of the semantic conventions 1.41.0, the last version that has them for generative
-//! AI in one place with all others.
+//! The names are those of the semantic conventions 1.41.0, the last version that has them for
+//! generative AI in one place with all others.
 
 mod collector;
 mod export;
@@ -36,8 +36,8 @@ use export::{Exporter, Lost};
 use settings::Settings;
 use spans::Spans;
 
-/// How long what waits may take to be sent when the daemon ends. It comes after everything else, and a
-/// collector that does not answer costs no more.
+/// How long what waits may take to be sent when the daemon ends. It comes after everything else,
+/// and a collector that does not answer costs no more.
 const LAST_SPANS: Duration = Duration::from_secs(2);
 
 /// Spans on their way to a collector.

@@ -235,8 +235,8 @@ pub const OPEN_ASKS: usize = 64;
 pub const ATTENDANTS: usize = 1024;
 /// How long after `approval.list` whoever asked is expected to decide.
 pub const ATTENDED_AFTER_LIST: Duration = Duration::from_secs(60);
-/// Bytes of a `tracestate`: what is longer is left out, as the W3C allows beyond so many (Trace Context,
-/// section 3.3.1.5). Every agent's environment has it.
+/// Bytes of a `tracestate`: what is longer is left out, as the W3C allows beyond so many (Trace
+/// Context, section 3.3.1.5). Every agent's environment has it.
 pub const TRACE_STATE_BYTES: usize = 512;
 /// How long a host that stops waits for its chats to say that their agents have ended.
 pub const CHATS_SETTLE: Duration = Duration::from_secs(5);

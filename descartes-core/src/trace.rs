@@ -1,9 +1,9 @@
 //! Traces: which one a piece of work belongs to, and who is told of work as spans.
 //!
 //! A caller's [`TraceContext`] comes with its [`Caller`](crate::Caller) and goes on to the programs
-//! that are started for it, as `TRACEPARENT` and `TRACESTATE` in their environment. Where the host was
-//! given a [`Tracer`] there are spans between the two, and the programs are below those. Nothing here
-//! knows a wire, a collector, or a library for spans.
+//! that are started for it, as `TRACEPARENT` and `TRACESTATE` in their environment. Where the host
+//! was given a [`Tracer`] there are spans between the two, and the programs are below those.
+//! Nothing here knows a wire, a collector, or a library for spans.
 
 mod context;
 mod traced;

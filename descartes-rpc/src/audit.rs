@@ -1,9 +1,9 @@
 //! What is written down of who did what: on the topic `audit`, in short, and without secrets.
 //!
 //! A call is never delayed by it: entries wait in a queue of their own and are written at once, in
-//! batches. Who reads the topic waits for what was noted before ([`Audit::written`]), so that everybody
-//! finds what they have done. Refusals of one kind are counted while they go on, so that a flood of
-//! them is a few entries.
+//! batches. Who reads the topic waits for what was noted before ([`Audit::written`]), so that
+//! everybody finds what they have done. Refusals of one kind are counted while they go on, so that
+//! a flood of them is a few entries.
 
 mod act;
 

@@ -91,8 +91,8 @@ impl Principal {
         self
     }
 
-    /// The keys and tokens through which is made what it makes: that by which it is known, behind those
-    /// that this was made through.
+    /// The keys and tokens through which is made what it makes: that by which it is known, behind
+    /// those that this was made through.
     pub(crate) fn lineage(&self) -> &[String] {
         self.lineage.as_deref().unwrap_or_default()
     }

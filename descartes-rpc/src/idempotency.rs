@@ -75,8 +75,8 @@ impl Effect {
         owner.unwrap_or_else(|| Arc::clone(principal.subject()))
     }
 
-    /// Whether the owner of what the call begins may spend more; that it may not is written down, with
-    /// what the call is `about`.
+    /// Whether the owner of what the call begins may spend more; that it may not is written down,
+    /// with what the call is `about`.
     pub(crate) fn afford(&self, about: impl FnOnce() -> Option<String>) -> Result<(), RpcError> {
         let spent = self.descartes().afford(&self.owner());
         spent.map_err(|reached| self.call.denied(about().as_deref(), reached.into()))

@@ -2,8 +2,9 @@
 //!
 //! [`CatchError`] turns what the others refuse into answers. The stack that
 //! [`Rpc`](crate::service::Rpc) uses is, from outside: [`Trace`], [`CatchError`], [`GiveUp`],
-//! [`Ordered`], [`LoadShed`], [`Timeout`]. All of them are for [`Request`](crate::message::Request)s and serve
-//! applications that put services of their own behind a transport as well.
+//! [`Ordered`], [`LoadShed`], [`Timeout`]. All of them are for
+//! [`Request`](crate::message::Request)s and serve applications that put services of their own
+//! behind a transport as well.
 
 mod catch_error;
 mod crowd;

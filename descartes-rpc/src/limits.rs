@@ -115,7 +115,8 @@ pub const KEYS: usize = 1000;
 /// Revoked tokens that are remembered until they expire.
 pub const REVOKED_TOKENS: usize = 10_000;
 /// Keys and tokens through which something may have been made, so that a token stays short enough for
-/// the password of a ZeroMQ client: each is named in what was made through it, and ends that with itself.
+/// the password of a ZeroMQ client: each is named in what was made through it, and ends that with
+/// itself.
 pub const MAKERS: usize = 4;
 /// Failed logins of one address that are answered at once, for people who mistype.
 pub const FREE_FAILURES: u32 = 8;

@@ -95,8 +95,8 @@ pub struct Declaration {
     pub audit: Option<Audited>,
     /// Whether its result has a secret in it, which is not kept for a call that is repeated.
     pub secret: bool,
-    /// Whether it begins work that may cost: then it is refused while its caller's owner has spent what
-    /// may be spent in a day.
+    /// Whether it begins work that may cost: then it is refused while its caller's owner has spent
+    /// what may be spent in a day.
     pub costs: bool,
     /// Whether a connection may call it on which nobody has said who it is.
     pub open: bool,

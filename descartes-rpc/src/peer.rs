@@ -106,8 +106,8 @@ impl Peer {
         self
     }
 
-    /// A peer of the same transport without any authority, of which nothing is known but its connection and
-    /// where it is counted.
+    /// A peer of the same transport without any authority, of which nothing is known but its
+    /// connection and where it is counted.
     #[must_use]
     pub fn stripped(&self) -> Self {
         let (connection_id, meter) = (self.connection_id, self.meter.clone());

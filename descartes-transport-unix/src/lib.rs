@@ -38,7 +38,8 @@ const OWNER_AND_GROUP: u32 = 0o660;
 pub struct UnixConfig {
     /// The socket; its directory is made if it is missing.
     pub path: PathBuf,
-    /// A socket that listens already; it is served in place of one at that path, and stays where it is.
+    /// A socket that listens already; it is served in place of one at that path, and stays where it
+    /// is.
     pub given: Option<Arc<UnixListener>>,
     /// A group whose users may connect as well, where the directory lets them pass; who they are is
     /// decided as for everybody. The owner alone when absent.

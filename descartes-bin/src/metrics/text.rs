@@ -1,4 +1,5 @@
-//! The text format 0.0.4 of Prometheus: <https://prometheus.io/docs/instrumenting/exposition_formats/>.
+//! The text format 0.0.4 of Prometheus:
+//! <https://prometheus.io/docs/instrumenting/exposition_formats/>.
 
 use std::fmt::{Display, Write as _};
 use std::time::Duration;

@@ -1,5 +1,5 @@
-//! Spans that have ended, on their way to the collector: queued, sent by and by, dropped when they are
-//! too many.
+//! Spans that have ended, on their way to the collector: queued, sent by and by, dropped when they
+//! are too many.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

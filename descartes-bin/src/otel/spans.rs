@@ -3,8 +3,8 @@
 //! (`docs/rpc/json-rpc.md`), for errors (`docs/general/recording-errors.md`). Names that begin with
 //! `descartes.` are ours.
 //!
-//! Prompts, answers, arguments and results are in none: the conventions leave them out unless somebody
-//! wants them, and here nobody can. What has no bound is cut or left out.
+//! Prompts, answers, arguments and results are in none: the conventions leave them out unless
+//! somebody wants them, and here nobody can. What has no bound is cut or left out.
 
 use std::borrow::Cow;
 use std::str::FromStr;
@@ -48,8 +48,8 @@ impl Spans {
         Self(tracer)
     }
 
-    /// The span of a call (`docs/rpc/json-rpc.md`, server span). What no method is called is a text of
-    /// its caller's and told nobody, where the conventions would have `rpc.method_original`.
+    /// The span of a call (`docs/rpc/json-rpc.md`, server span). What no method is called is a text
+    /// of its caller's and told nobody, where the conventions would have `rpc.method_original`.
     pub(super) fn call(
         &self,
         called: &Called,

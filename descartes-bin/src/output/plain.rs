@@ -16,8 +16,8 @@ pub(crate) fn width(text: &str) -> usize {
     text.width()
 }
 
-/// `text` on exactly `columns` columns: cut with an ellipsis, or filled up. What is not plain is shown as
-/// the sign for what cannot be shown; what has no width is left out.
+/// `text` on exactly `columns` columns: cut with an ellipsis, or filled up. What is not plain is
+/// shown as the sign for what cannot be shown; what has no width is left out.
 pub(crate) fn fitted(text: &str, columns: usize) -> String {
     let plain = |c: char| if is_plain(c) { c } else { char::REPLACEMENT_CHARACTER };
     let letters = text.chars().map(plain).map(|c| (c, c.width().unwrap_or(0)));

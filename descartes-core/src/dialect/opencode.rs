@@ -266,8 +266,8 @@ impl Dialect for OpenCode {
     }
 }
 
-/// The permissions of a program that nobody can be asked by: what would be asked is denied. None where
-/// everything is allowed.
+/// The permissions of a program that nobody can be asked by: what would be asked is denied. None
+/// where everything is allowed.
 fn fence(mode: ApprovalMode) -> Option<String> {
     let denied = || ASKING.replace(r#""ask""#, r#""deny""#);
     match mode {

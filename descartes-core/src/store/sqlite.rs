@@ -141,9 +141,9 @@ impl SqliteStore {
 
     /// Looks at every byte of the store in `dir`, which nobody may have open, and changes nothing.
     ///
-    /// Where `secrets` are given (the folder of [`Builder::secrets_dir`](crate::Builder::secrets_dir)),
-    /// values without an agent and agents without their values are noted. Blocks for as long as
-    /// it takes to read everything.
+    /// Where `secrets` are given (the folder of
+    /// [`Builder::secrets_dir`](crate::Builder::secrets_dir)), values without an agent and agents
+    /// without their values are noted. Blocks for as long as it takes to read everything.
     ///
     /// # Errors
     /// When there is no store, somebody has it open, or it is of another format. Damage is no

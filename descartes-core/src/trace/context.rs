@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use crate::limits::TRACE_STATE_BYTES;
 
-/// Where in a trace something was asked for: the trace, the span above, and what vendors add. Cheap to
-/// clone.
+/// Where in a trace something was asked for: the trace, the span above, and what vendors add. Cheap
+/// to clone.
 ///
 /// ```
 /// use descartes_core::trace::TraceContext;

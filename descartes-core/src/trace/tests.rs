@@ -15,7 +15,8 @@ use crate::{Caller, Descartes, PromptRequest, WaitFor};
 
 const PARENT: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
 
-/// Writes down each span when it ends: its number, that of the one above, what it was of, how it ended.
+/// Writes down each span when it ends: its number, that of the one above, what it was of, how it
+/// ended.
 #[derive(Clone, Default)]
 struct Notes(Arc<(AtomicU64, Mutex<Vec<String>>)>);
 

@@ -3,8 +3,8 @@
 use super::{Grants, Principal, Role};
 use crate::{decode::ParamFault, error::RpcError, limits::TOKEN_SCOPES};
 
-/// What `giver` gives to `subject`: what a role is for, or what is listed. What an agent gives it has only as that
-/// agent, and no token or key is bound to one: it gives nothing.
+/// What `giver` gives to `subject`: what a role is for, or what is listed. What an agent gives it
+/// has only as that agent, and no token or key is bound to one: it gives nothing.
 pub(crate) fn granted(
     (giver, subject): (&Principal, &str),
     listed: Option<&[String]>,

@@ -29,8 +29,9 @@ pub enum ClientError {
         /// What the system said, when it said something.
         source: Option<Arc<io::Error>>,
     },
-    /// There was no answer within the deadline ([`Client::with_deadline`](super::Client::with_deadline)).
-    /// What the call has begun goes on; repeating it with its key gives the outcome.
+    /// There was no answer within the deadline
+    /// ([`Client::with_deadline`](super::Client::with_deadline)). What the call has begun goes on;
+    /// repeating it with its key gives the outcome.
     #[error("no answer within {after:?}")]
     Timeout {
         /// The deadline.

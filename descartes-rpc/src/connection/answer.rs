@@ -61,8 +61,9 @@ pub async fn answer_streaming<S: RpcService>(service: S, peer: Peer, message: By
 }
 
 /// Answers one message as long as the transport is not going down: when `drain` completes first, or
-/// the credentials of `peer` are over, waiting calls end and say so, and what has begun to change goes
-/// on to its answer. Streams may follow if `streams` says so; ending those is left to the transport.
+/// the credentials of `peer` are over, waiting calls end and say so, and what has begun to change
+/// goes on to its answer. Streams may follow if `streams` says so; ending those is left to the
+/// transport.
 ///
 /// `drain` is not looked at for a message that is answered at once.
 pub async fn answer_until<S: RpcService>(

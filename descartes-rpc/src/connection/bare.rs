@@ -63,8 +63,8 @@ impl fmt::Debug for Outcome {
 }
 
 /// Calls a method as long as the transport is not going down: when `drain` completes first, or the
-/// credentials of `peer` are over, a waiting call ends and says so, and what has begun to change goes on
-/// to its answer.
+/// credentials of `peer` are over, a waiting call ends and says so, and what has begun to change
+/// goes on to its answer.
 ///
 /// Dropping the future ends a waiting call; what the call has begun to change goes on.
 pub async fn call_until<S: RpcService>(

@@ -82,8 +82,8 @@ impl ParamFault {
     }
 }
 
-/// The sentence without the text that was found where something else belongs: whoever puts a secret in
-/// the wrong place does not find it in errors and logs.
+/// The sentence without the text that was found where something else belongs: whoever puts a secret
+/// in the wrong place does not find it in errors and logs.
 fn without_text(sentence: &str) -> Cow<'_, str> {
     let found = ["invalid type: string \"", "invalid value: string \""];
     let found = found.into_iter().find(|found| sentence.starts_with(found));

@@ -16,11 +16,12 @@ pub type StartOutcome = Result<Spawned, ClientError>;
 ///
 /// A [`RemoteRunner`](super::RemoteRunner) that has one gives it the start of each agent
 /// ([`Builder::starts_through`](super::Builder::starts_through)), not those of later runs; without
-/// one a start fails when the remote does not answer. `ZmqClient` of `descartes-transport-zmq` is one.
+/// one a start fails when the remote does not answer. `ZmqClient` of `descartes-transport-zmq` is
+/// one.
 #[async_trait]
 pub trait StartQueue: Send + Sync + 'static {
-    /// Has `params` started, which carry an idempotency key; called once for each agent. `deadline` is
-    /// for the way and the remote's work, and begins when the start is sent.
+    /// Has `params` started, which carry an idempotency key; called once for each agent. `deadline`
+    /// is for the way and the remote's work, and begins when the start is sent.
     ///
     /// Dropped, a start that was not sent yet is sent no more; what was sent goes on.
     ///

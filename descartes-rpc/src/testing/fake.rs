@@ -11,7 +11,8 @@ use serde_json::{Value, json};
 use crate::service::Rpc;
 
 /// Every method, over agents that exist in memory: those of [`fake_agent`] echo what they are given,
-/// those of [`fake_chat`] converse. Peers that a transport vouches to run as `owner_uid` are the owner.
+/// those of [`fake_chat`] converse. Peers that a transport vouches to run as `owner_uid` are the
+/// owner.
 ///
 /// # Panics
 ///

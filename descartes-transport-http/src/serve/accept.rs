@@ -114,8 +114,9 @@ struct Connection<S> {
 
 impl HttpTransport {
     /// Serves until `shutdown` completes, then answers what has come by that time, ends event
-    /// streams with `ended`, and cuts what is left after the drain limit. Returns when nobody is connected
-    /// any more. Dropping the future stops accepting and leaves connections to the runtime.
+    /// streams with `ended`, and cuts what is left after the drain limit. Returns when nobody is
+    /// connected any more. Dropping the future stops accepting and leaves connections to the
+    /// runtime.
     pub async fn serve<S: RpcService>(self, rpc: S, shutdown: impl Future<Output = ()> + Send) {
         let (rule, opening) = (self.rule(), Opening::of(&self.config));
         let Self { listener, config, .. } = self;

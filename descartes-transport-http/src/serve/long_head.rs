@@ -1,5 +1,6 @@
-//! A head that is longer than is read: hyper answers it with a bare status. What is said instead has a
-//! body, and where it was a key or token that did not fit, it is what any other wrong one is told.
+//! A head that is longer than is read: hyper answers it with a bare status. What is said instead
+//! has a body, and where it was a key or token that did not fit, it is what any other wrong one is
+//! told.
 
 use bytes::Bytes;
 use descartes_rpc::{

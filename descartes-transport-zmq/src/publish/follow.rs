@@ -40,8 +40,8 @@ pub(super) struct Follow<S> {
     synced: bool,
     /// The reader follows something else than what is wanted by now.
     stale: bool,
-    /// Some of what is wanted is refused or is not there for this reader, so that all is read of which
-    /// it is shown what it may see.
+    /// Some of what is wanted is refused or is not there for this reader, so that all is read of
+    /// which it is shown what it may see.
     wide: bool,
     /// Everything committed by now is told, and then no more.
     finishing: bool,

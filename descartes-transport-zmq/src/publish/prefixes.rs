@@ -105,8 +105,8 @@ impl Wanted {
 }
 
 impl Wanted {
-    /// What covers the same and is refused to nobody: all topics that begin with a word, of which each
-    /// reader is shown those that it may read.
+    /// What covers the same and is refused to nobody: all topics that begin with a word, of which
+    /// each reader is shown those that it may read.
     pub(super) fn rooms(&self) -> Vec<String> {
         let room =
             |topic: String| format!("{}*", topic.split(['/', '*']).next().unwrap_or_default());

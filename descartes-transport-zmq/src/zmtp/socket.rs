@@ -140,15 +140,15 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> ZmtpSocket<IO> {
         Self::shake(io, Side::Client, kind, limits).await
     }
 
-    /// Shakes hands with a peer that has connected and must have credentials (PLAIN): `check` is given
-    /// them before the peer is told anything, and gives what it knows of their owner.
-    /// Must be called inside a runtime with a clock.
+    /// Shakes hands with a peer that has connected and must have credentials (PLAIN): `check` is
+    /// given them before the peer is told anything, and gives what it knows of their owner. Must be
+    /// called inside a runtime with a clock.
     ///
     /// # Errors
     ///
     /// [`HandshakeError`], also that of `check`; the connection is then closed, and only
-    /// [`Unauthenticated`](HandshakeError::Unauthenticated) is told the peer. Bounded by [`ZmtpLimits::handshake`], the
-    /// time of `check` included.
+    /// [`Unauthenticated`](HandshakeError::Unauthenticated) is told the peer. Bounded by
+    /// [`ZmtpLimits::handshake`], the time of `check` included.
     pub async fn accept_plain<F, T>(
         mut io: IO,
         kind: SocketType,

@@ -149,8 +149,8 @@ struct Columns {
 }
 
 impl Columns {
-    /// The name and the last event share what the others leave; where that is little, there is no last
-    /// event.
+    /// The name and the last event share what the others leave; where that is little, there is no
+    /// last event.
     fn of(columns: usize) -> Self {
         let between = if columns < ROOM { NARROW } else { WIDE };
         let fixed: usize = between.iter().map(|width| width + 1).sum();

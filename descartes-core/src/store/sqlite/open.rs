@@ -18,8 +18,8 @@ use crate::event::PreviousEnd;
 use crate::store::StoreIdentity;
 
 /// Bytes of a database whose structure and rows are checked whenever it is opened: that takes about
-/// 50 ms. In a larger one readers notice rows that are missing, as far as their keys tell, and `check`
-/// looks at everything.
+/// 50 ms. In a larger one readers notice rows that are missing, as far as their keys tell, and
+/// `check` looks at everything.
 const CHECKED_BYTES: u64 = 8 << 20;
 
 /// Why a store could not be opened.

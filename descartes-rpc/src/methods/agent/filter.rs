@@ -6,7 +6,8 @@ use crate::error::RpcError;
 use crate::router::Call;
 use crate::wire::agent::{Selection, StatusFilter as Wire};
 
-/// The filter of core that means the same, among what the caller reaches; live agents when no status was given.
+/// The filter of core that means the same, among what the caller reaches; live agents when no
+/// status was given.
 pub(crate) fn selection(call: &Call, select: Selection) -> Result<AgentFilter, RpcError> {
     let parent = select.parent_agent_id.map(|asked| call.agent(&asked, Want::Any));
     let mut filter = AgentFilter::default();
