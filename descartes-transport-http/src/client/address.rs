@@ -1,12 +1,15 @@
 //! Where a daemon is.
 
-use std::{io, time::Duration};
+use std::{io, net::SocketAddr, time::Duration};
 
 use descartes_rpc::auth::Secret;
 use http::{HeaderValue, Uri};
 #[cfg(feature = "tls")]
 use rustls::pki_types::ServerName;
-use tokio::{net::TcpStream, time::timeout};
+use tokio::{
+    net::{TcpStream, lookup_host},
+    time::timeout,
+};
 #[cfg(feature = "tls")]
 use tokio_rustls::client::TlsStream;
 #[cfg(feature = "tls")]
@@ -107,11 +110,21 @@ impl Address {
     }
 
     async fn open(&self) -> io::Result<Wire> {
-        let stream = TcpStream::connect((&*self.name, self.port)).await?;
+        let stream = TcpStream::connect(&*self.found().await?).await?;
         stream.set_nodelay(true)?;
         #[cfg(feature = "tls")]
         let stream = self.secured(stream).await?;
         Ok(stream)
+    }
+
+    /// The addresses of its name. Where it has none nothing was sent, which the kind of error says.
+    async fn found(&self) -> io::Result<Vec<SocketAddr>> {
+        let found = lookup_host((&*self.name, self.port)).await;
+        let nowhere = |error| {
+            let what = format!("no address of {} is known here: {error}", self.name);
+            io::Error::new(io::ErrorKind::NotFound, what)
+        };
+        Ok(found.map_err(nowhere)?.collect())
     }
 
     #[cfg(feature = "tls")]

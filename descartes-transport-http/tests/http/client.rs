@@ -125,3 +125,13 @@ async fn nobody_there_is_told_from_a_lost_connection() {
     let refused = client.exchange(echo(2)).await.unwrap_err();
     assert_eq!(refused.kind(), io::ErrorKind::ConnectionRefused);
 }
+
+#[tokio::test]
+async fn a_name_without_an_address_is_nobody_and_no_lost_connection() {
+    // A label of 64 letters is in no zone: nobody is asked for it.
+    let name = format!("{}.invalid", "x".repeat(64));
+    let client = HttpClient::new(&format!("http://{name}:8080")).unwrap();
+    let nowhere = client.exchange(echo(1)).await.unwrap_err();
+    assert_eq!(nowhere.kind(), io::ErrorKind::NotFound);
+    assert!(nowhere.to_string().contains(&name), "{nowhere}");
+}
