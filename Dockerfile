@@ -1,5 +1,5 @@
 # The daemon in a container: `docker build -t descartes-daemon .`, then
-# `docker run -p 8080:8080 -p 8081:8081 -p 9090:9090 -v descartes:/var/lib/descartes descartes-daemon`.
+# `docker run --stop-timeout 60 -p 8080:8080 -p 8081:8081 -p 9090:9090 -v descartes:/var/lib/descartes descartes-daemon`.
 # It listens on all addresses of the container, so everyone who calls needs a token or a key:
 # docs/deployment.md. Agent programs are added in an image of your own (`FROM descartes-daemon`).
 
@@ -9,7 +9,9 @@ COPY . .
 RUN cargo build --locked --release -p descartes-bin
 
 FROM debian:bookworm-slim
-RUN useradd --system --uid 10001 --home-dir /var/lib/descartes --shell /usr/sbin/nologin descartes \
+RUN groupadd --gid 10001 descartes \
+    && useradd --uid 10001 --gid 10001 --no-create-home --home-dir /var/lib/descartes \
+        --shell /usr/sbin/nologin descartes \
     && install -d -o descartes -g descartes -m 0700 /var/lib/descartes /run/descartes
 COPY --from=build /src/target/release/descartes-daemon /src/target/release/descartes /usr/local/bin/
 

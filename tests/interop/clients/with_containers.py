@@ -143,6 +143,9 @@ def the_image_gets_all_that_the_build_reads_and_no_build(stage):
 def the_image_says_where_it_listens_and_who_it_is(stage):
     same(rests("EXPOSE"), ["8080 8081 9090"])
     same(rests("USER"), ["10001:10001"])
+    (made,) = [rest for rest in rests("RUN") if "useradd" in rest]
+    for words in ["groupadd --gid 10001 descartes", "useradd --uid 10001 --gid 10001 "]:
+        holds(words in made, f"the user has a group of its own: {made}")
     same([json.loads(rest) for rest in rests("ENTRYPOINT")], [["descartes-daemon"]])
     given = environment()
     same([given[f"DESCARTES_SERVER__{name}_ADDR"] for name in ("HTTP", "WS", "METRICS")],
