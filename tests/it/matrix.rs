@@ -132,11 +132,15 @@ fn by_every_door_everybody_may_what_the_contract_says_and_refusals_have_no_effec
     let world = World::new(&daemon, &mut owner, &reader);
     let everybody = Who::all(&mut owner);
     let agent = Who::inside(&mut owner);
-    let (direct, (inside, _)) = (Places::of(&daemon), Places::inside(&daemon, &mut owner));
+    let (direct, (inside, own)) = (Places::of(&daemon), Places::inside(&daemon, &mut owner));
     let after = now(&mut owner);
     try_all((&direct, &world), &mut owner, &everybody);
     check_written(&mut owner, &after);
     try_all((&inside, &world), &mut owner, [&agent]);
+    let outside = everybody.iter().map(|who| Listener::new(who, &direct, &world, Vec::new()));
+    let agent = Listener::new(&agent, &inside, &world, vec![own]);
+    let mut listeners: Vec<Listener<'_>> = outside.chain([agent]).collect();
+    subscribers::check_all(&mut listeners, (&daemon, &mut owner), &world);
 }
 
 #[test]
@@ -149,6 +153,6 @@ fn a_process_of_an_agent_is_that_agent_by_every_door_where_nobody_needs_credenti
     let after = now(&mut owner);
     try_all((&inside, &world), &mut owner, [&process]);
     check_written(&mut owner, &after);
-    let mut listeners = Listener::both(&process, &inside, &world);
-    subscribers::check_all(&mut listeners, &mut owner, (&world, &own));
+    let mut listeners = [Listener::new(&process, &inside, &world, vec![own])];
+    subscribers::check_all(&mut listeners, (&daemon, &mut owner), &world);
 }

@@ -6,14 +6,17 @@ use super::World;
 use super::doors::{Door, doors};
 use super::places::{Held, Places};
 use super::table::{Call, OF_AGENTS, ROLES, SCOPES, needed, needed_to_read, nonsense};
+use crate::rig::agents::{spawn, text};
+use crate::rig::daemon::Daemon;
 use crate::rig::socket::Socket;
+use crate::rig::{Caller, parrot};
 
 /// Somebody with credentials, or without.
 pub(super) struct Who {
     pub(super) name: String,
     pub(super) held: Held,
     scopes: Vec<String>,
-    /// Holds them for its own things, of which there are none.
+    /// Holds them for its own things, of which there are none until [`Who::begin_own`].
     own: bool,
     /// Comes from inside of an agent.
     inside: bool,
@@ -60,14 +63,26 @@ impl Who {
         Self { name, held: Held::nothing(), scopes, own: false, inside: true }
     }
 
+    /// An agent and a chat begin that are its own, if it may read such: their identifiers, and that of
+    /// the chat's agent. Another token of its name does it.
+    pub(super) fn begin_own(&self, daemon: &Daemon, owner: &mut Socket) -> Vec<String> {
+        if !self.own || !["agent:read", "chat:read"].iter().any(|scope| self.has(Some(scope))) {
+            return Vec::new();
+        }
+        let scopes = ["agent:write:own", "chat:write:own"];
+        let made = owner.ok("auth.token.create", json!({"sub": self.name, "scopes": scopes}));
+        let mut maker = daemon.socket();
+        maker.ok("auth.login", json!({"token": made["token"]}));
+        let agent = spawn(&mut maker, &parrot::shell("exec sleep 1000"));
+        let chat = crate::chat::chat(&mut maker, &json!({}));
+        maker.ok("chat.prompt", json!({"session_id": chat, "prompt": "say a", "wait": true}));
+        let talks = owner.ok("chat.get", json!({"session_id": chat}));
+        vec![agent, chat, text(&talks["agent_id"]).to_owned()]
+    }
+
     /// Whether what others have made is not there for it.
     pub(super) fn is_foreign(&self) -> bool {
         self.own || self.inside
-    }
-
-    /// Whether it is an agent's process.
-    pub(super) fn is_inside(&self) -> bool {
-        self.inside
     }
 
     /// What it lacks of what is `needed`.

@@ -260,6 +260,11 @@ impl Zmtp {
         }
     }
 
+    /// Whether something more comes within `limit`, or the end.
+    pub(crate) fn hears_within(&self, limit: Duration) -> bool {
+        !self.stream.buffer().is_empty() || self.wire().readable_within(limit)
+    }
+
     fn frame(&mut self) -> io::Result<(u8, Vec<u8>)> {
         let mut head = [0; 2];
         self.stream.read_exact(&mut head)?;
