@@ -64,13 +64,9 @@ pub(super) fn requests(places: &Places, held: &Held) -> [Door; 2] {
 }
 
 /// Those where they are shown once.
-pub(super) fn connections(places: &Places, held: &Held) -> [Opened; 4] {
-    [
-        ws(places, held),
-        unix(places, held),
-        zmq(places, held, ("a DEALER", AT_ONCE)),
-        zmq(places, held, ("a REQ", 1)),
-    ]
+pub(super) fn connections(places: &Places, held: &Held) -> [Opened; 6] {
+    let [dealer, req, packed, batches] = SPEAKERS.map(|speaker| zmq(places, held, speaker));
+    [ws(places, held), unix(places, held), dealer, req, packed, batches]
 }
 
 /// Calls as messages, numbered from zero.
@@ -154,26 +150,74 @@ fn unix(places: &Places, held: &Held) -> Opened {
     Ok(Door::of("the Unix socket", move |calls| say(&messages(calls))))
 }
 
-/// As a socket of such a type, which sends so many requests before the first answer.
-fn zmq(places: &Places, held: &Held, (name, at_once): (&'static str, usize)) -> Opened {
-    let socket_type = name.rsplit(' ').next().unwrap_or(name);
-    let mut peer = held.zmtp(places.zmq(), socket_type)?;
-    Ok(Door::of(name, move |calls| {
+/// A client of ZeroMQ.
+#[derive(Clone, Copy)]
+struct Speaker {
+    name: &'static str,
+    socket_type: &'static str,
+    /// Messages that it sends before the first answer.
+    at_once: usize,
+    /// Calls that are one message.
+    batch: bool,
+    packs: bool,
+}
+
+const SPEAKERS: [Speaker; 4] = {
+    let dealer = Speaker {
+        name: "a DEALER",
+        socket_type: "DEALER",
+        at_once: AT_ONCE,
+        batch: false,
+        packs: false,
+    };
+    let req = Speaker { name: "a REQ", socket_type: "REQ", at_once: 1, ..dealer };
+    [
+        dealer,
+        req,
+        Speaker { name: "a DEALER in MessagePack", packs: true, ..dealer },
+        Speaker { name: "batches of a REQ in MessagePack", batch: true, packs: true, ..req },
+    ]
+};
+
+impl Speaker {
+    /// What stands for `calls` on the wire.
+    fn messages(self, calls: &[(&str, Value)]) -> Vec<Value> {
+        let all = messages(calls);
+        if self.batch { vec![all.into()] } else { all }
+    }
+
+    fn write(self, message: &Value) -> Vec<u8> {
+        if self.packs {
+            return rmp_serde::to_vec(message).expect("MessagePack has a form of all JSON");
+        }
+        message.to_string().into_bytes()
+    }
+
+    /// The answers of one message.
+    fn read(self, message: &[u8]) -> Vec<Value> {
+        let answer = if self.packs {
+            rmp_serde::from_slice(message).expect("MessagePack was asked in MessagePack")
+        } else {
+            serde_json::from_slice(message).expect("JSON was asked in JSON")
+        };
+        match answer {
+            Value::Array(answers) if self.batch => answers,
+            one => vec![one],
+        }
+    }
+}
+
+fn zmq(places: &Places, held: &Held, speaker: Speaker) -> Opened {
+    let mut peer = held.zmtp(places.zmq(), speaker.socket_type)?;
+    Ok(Door::of(speaker.name, move |calls| {
         let mut answers = Vec::new();
-        for some in messages(calls).chunks(at_once) {
+        for some in speaker.messages(calls).chunks(speaker.at_once) {
             for sent in some {
-                drop(peer.write(&message(&[b"", sent.to_string().as_bytes()])));
+                drop(peer.write(&message(&[b"", &speaker.write(sent)])));
             }
-            let mut next = || {
-                let frames = peer.receive().ok()?;
-                let last = frames.last().expect("a frame");
-                Some(serde_json::from_slice(last).expect("JSON was asked in JSON"))
-            };
-            let said: Vec<Value> = some.iter().map_while(|_| next()).collect();
-            let ended = said.len() < some.len();
-            answers.extend(said);
-            if ended {
-                break;
+            for _ in some {
+                let Ok(frames) = peer.receive() else { return answers };
+                answers.extend(speaker.read(frames.last().expect("a frame")));
             }
         }
         answers

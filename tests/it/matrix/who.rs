@@ -1,9 +1,11 @@
 //! Who comes: everybody there can be, and what each may.
 
+use std::thread::ScopedJoinHandle;
+
 use serde_json::{Value, json};
 
 use super::World;
-use super::doors::{Door, doors};
+use super::doors::{Door, Opened, doors};
 use super::places::{Held, Places};
 use super::table::{Call, OF_AGENTS, ROLES, SCOPES, needed, needed_to_read, nonsense};
 use crate::rig::agents::{spawn, text};
@@ -97,31 +99,43 @@ impl Who {
         held && (!self.inside || OF_AGENTS.contains(&needed))
     }
 
-    /// Comes by every way there is.
+    /// Comes by every way there is, and is told the same.
     pub(super) fn try_all(&self, places: &Places, world: &World) {
-        std::thread::scope(|scope| {
-            for door in doors(places, &self.held) {
+        let by_doors = std::thread::scope(|scope| {
+            let try_door = |door: Opened| {
                 let mut door = door.unwrap_or_else(|said| panic!("{}: {said}", self.name));
                 scope.spawn(move || {
-                    self.try_methods(&mut door, world);
-                    self.try_topics(&mut door, world);
-                });
-            }
+                    let methods = self.try_methods(&mut door, world);
+                    let topics = self.try_topics(&mut door, world);
+                    (door.name, [methods, topics].concat())
+                })
+            };
+            let by_doors: Vec<_> = doors(places, &self.held).into_iter().map(try_door).collect();
             scope.spawn(|| self.try_streams(places, world));
             scope.spawn(|| self.try_routes(places, world));
             scope.spawn(|| self.try_protocol(places, world));
+            let tried =
+                |by_door: ScopedJoinHandle<'_, _>| by_door.join().expect("it has tried all");
+            by_doors.into_iter().map(tried).collect::<Vec<(&str, Vec<Value>)>>()
         });
+        let (first, errors) = &by_doors[0];
+        for (door, others) in &by_doors[1..] {
+            for (error, other) in errors.iter().zip(others) {
+                assert_eq!(error, other, "{} over {first} and over {door}", self.name);
+            }
+        }
     }
 
-    /// Calls every method: in earnest what it may not, and what names others' things.
-    fn try_methods(&self, door: &mut Door, world: &World) {
+    /// Calls every method: in earnest what it may not, and what names others' things. The errors.
+    fn try_methods(&self, door: &mut Door, world: &World) -> Vec<Value> {
         let harmless = |call: &Call| {
             self.has(needed(&call.method)) && !(self.is_foreign() && call.names_something())
         };
         let params = |call| if harmless(call) { nonsense() } else { call.in_earnest.clone() };
         let said: Vec<(&str, Value)> =
             world.calls.iter().map(|call| (&*call.method, params(call))).collect();
-        for (call, answer) in world.calls.iter().zip(door.answers(&said)) {
+        let answers = door.answers(&said);
+        for (call, answer) in world.calls.iter().zip(&answers) {
             let told = format!("{} by {} over {}: {answer}", call.method, self.name, door.name);
             let kind = answer["error"]["data"]["kind"].as_str();
             match self.lacks(needed(&call.method)) {
@@ -130,23 +144,26 @@ impl Who {
                 None => assert!(kind.is_some_and(|kind| kind.ends_with(NOT_FOUND)), "{told}"),
             }
         }
+        errors(answers)
     }
 
-    /// Reads every topic.
-    fn try_topics(&self, door: &mut Door, world: &World) {
+    /// Reads every topic. The errors.
+    fn try_topics(&self, door: &mut Door, world: &World) -> Vec<Value> {
         let read = |topic: &String| ("event.read", json!({"topics": [topic], "limit": 1}));
         let said: Vec<(&str, Value)> = world.topics.iter().map(read).collect();
-        for (topic, answer) in world.topics.iter().zip(door.answers(&said)) {
+        let answers = door.answers(&said);
+        for (topic, answer) in world.topics.iter().zip(&answers) {
             let told = format!("{topic} by {} over {}: {answer}", self.name, door.name);
             match self.lacks(needed_to_read(topic)) {
                 Some(scope) => self.check_refused(scope, &answer["error"], &told),
                 // What is somebody else's is not there.
                 None if self.is_foreign() && topic.contains('/') => {
-                    assert!(shows_nothing(&answer), "{told}");
+                    assert!(shows_nothing(answer), "{told}");
                 }
                 None => assert!(answer["result"].is_object(), "{told}"),
             }
         }
+        errors(answers)
     }
 
     /// It is refused for the want of `scope`, in the words that everybody hears.
@@ -163,6 +180,18 @@ impl Who {
             assert_eq!(error["message"], format!("the scope {scope} is needed"), "{told}");
         }
     }
+}
+
+/// What each was refused with; nothing where it was not. A key and a token of one name count as one.
+fn errors(answers: Vec<Value>) -> Vec<Value> {
+    let error = |mut answer: Value| {
+        if let Some(name) = answer["error"]["data"]["principal"].as_str() {
+            let name = name.strip_prefix("key:").unwrap_or(name).to_owned();
+            answer["error"]["data"]["principal"] = name.into();
+        }
+        answer["error"].take()
+    };
+    answers.into_iter().map(error).collect()
 }
 
 fn shows_nothing(answer: &Value) -> bool {
