@@ -169,9 +169,10 @@ def guesses(stage, luck):
                 raise Wrong("a guess was let in")
     options = {"plain_username": b"key", "plain_password": b"x" * 30}
     with opened(zmq.REQ, stage.daemon.zmq[0], **options) as socket_:
-        socket_.rcvtimeo = 300
-        socket_.send(body)
+        socket_.sndtimeo = socket_.rcvtimeo = 300
+        # Once it has been refused there is nobody to whom it could be sent.
         with contextlib.suppress(zmq.Again):
+            socket_.send(body)
             raise Wrong(f"a wrong password was answered: {socket_.recv()!r}")
 
 
