@@ -27,7 +27,7 @@ fn ask(mut child: Child) -> Option<i32> {
 }
 
 /// What makes `open` of a file wait for ever.
-fn fifo(path: &Path) {
+pub(crate) fn fifo(path: &Path) {
     let made = std::process::Command::new("mkfifo").arg(path).status().expect("mkfifo is there");
     assert!(made.success());
 }

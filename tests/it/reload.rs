@@ -5,11 +5,12 @@ use std::fs;
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
+use crate::asked::fifo;
 use crate::rig::Caller;
 use crate::rig::agents::{await_output, events, spawn, spawn_with, text, wait};
 use crate::rig::daemon::{Daemon, Setup};
 use crate::rig::http::Http;
-use crate::rig::parrot::parrot;
+use crate::rig::parrot::{parrot, shell};
 use crate::rig::processes::eventually;
 use crate::rig::socket::Socket;
 
@@ -53,6 +54,26 @@ fn a_broken_file_is_refused_with_its_place_and_changes_nothing() {
     });
     assert_eq!(socket.ok("system.health", json!({}))["status"], "healthy");
     assert_eq!(events(&mut socket, "system", "start").len(), 1, "only that it started");
+}
+
+#[test]
+fn a_file_that_is_never_read_to_its_end_holds_up_nobody_and_no_later_reload() {
+    let daemon = Setup::new().only_config(ALWAYS).start();
+    let (mut asks, mut other) = (daemon.socket(), daemon.socket());
+    let path = daemon.home.path().join("daemon.toml");
+    fs::remove_file(&path).expect("the home is writable");
+    fifo(&path);
+    let asked = asks.begin("system.reload", json!({}));
+    let agent = spawn(&mut other, &shell("echo done"));
+    assert_eq!(wait(&mut other, &agent)["status"], "completed");
+    let told = asks.answer(asked).expect("it says what is wrong");
+    assert_eq!(told["status"], "refused", "{told}");
+    assert!(text(&told["errors"][0]).contains("not read to their end"), "{told}");
+    fs::remove_file(&path).expect("the home is writable");
+    let told = reload(&daemon, &mut asks, "[agents]\nstop_grace_secs = 3\n");
+    assert_eq!(told["applied"], json!(["agents.stop_grace_secs"]), "{told}");
+    let (ended, _) = daemon.stop();
+    assert!(ended.status.success(), "{}", ended.log);
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! Where logs go and what they look like.
 
+mod console;
 mod file;
 mod line;
 mod sink;
@@ -13,9 +14,10 @@ use tracing_subscriber::reload;
 use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::config::{LogLevel, Logging, Surroundings};
+use console::Console;
 use file::{LogFile, Rotation};
 use line::{Lines, Shape};
-use sink::{Console, Sink};
+use sink::Sink;
 
 /// What can be changed of the logs while they are written.
 pub(super) struct Logs {
@@ -34,7 +36,7 @@ impl Logs {
         let file = logging.file.clone().map(open).transpose()?;
         let file = file.map(|file| Arc::new(Sink::new(file, shape)));
         let colours = io::stdout().is_terminal() && surroundings.var("NO_COLOR").is_none();
-        let console = logging.stdout.then(|| Sink::new(Console, shape));
+        let console = logging.stdout.then(|| Sink::new(Console::new(io::stdout()), shape));
         if file.is_none() && console.is_none() {
             return Ok(Self { set_level: Box::new(|_| {}), file });
         }

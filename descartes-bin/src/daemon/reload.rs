@@ -2,25 +2,33 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use descartes_core::event;
-use descartes_rpc::auth::Authenticator;
+use descartes_rpc::auth::{AuthSettings, Authenticator};
 use descartes_rpc::router::ReloadHook;
 use descartes_rpc::wire::audit::AuditEntry;
 use descartes_rpc::wire::system::Reloaded;
 use futures_util::FutureExt;
 use tokio::signal::unix::Signal;
 use tokio::sync::{mpsc, oneshot};
+use tokio::task::{JoinHandle, spawn_blocking};
+use tokio::time::timeout;
 
 use super::host::Host;
 use super::logs::Logs;
 use super::manager::Manager;
 use super::{credentials, descriptors};
-use crate::config::{Config, Flags, Surroundings};
-use crate::transports::Change;
+use crate::config::{self, Config, Flags, Surroundings};
+use crate::transports::{Change, Prepared};
 
 /// Reloads that may be asked for while one is under way; who asks then waits.
 const WAITING: usize = 1;
+/// How long files may take to be read: on a disk that hangs, or a pipe that nobody writes into, they
+/// take for ever.
+const READ: Duration = Duration::from_secs(5);
+/// Readings that may hang; each holds a thread.
+const HANGING: usize = 4;
 
 /// In whose name a signal is heeded, as events and audit name it.
 const SYSTEM: &str = "system";
@@ -51,24 +59,52 @@ pub(super) fn hook() -> (ReloadHook, mpsc::Receiver<Asked>) {
     (Arc::new(hook), asked)
 }
 
-/// Reads the configuration anew, one time after the other.
-pub(super) struct Reloader {
-    /// What the daemon was started with, which is said again each time.
+/// Where the configuration comes from, each time anew.
+pub(super) struct Sources {
+    /// What the daemon was started with.
     pub(super) flags: Flags,
     pub(super) surroundings: Surroundings,
+    /// Where a secret lies that was made here.
+    pub(super) secrets: PathBuf,
+    /// One of each transport.
+    pub(super) changes: Vec<Change>,
+}
+
+/// What the files say.
+pub(super) struct Read {
+    change: config::Change,
+    auth: AuthSettings,
+    prepared: Vec<Prepared>,
+}
+
+impl Sources {
+    /// Reads what is to be in the place of `config`. Nothing has changed by that.
+    fn read(&self, config: &Config) -> Result<Read, String> {
+        let new = Config::load(&self.flags, &self.surroundings);
+        let change = config.changed_to(new.map_err(|error| error.to_string())?);
+        let auth = credentials::settings(&change.config.auth, &self.secrets);
+        let auth = auth.map_err(|error| error.to_string())?;
+        let prepared = self.changes.iter().map(|prepare| prepare(&change.config));
+        let prepared = prepared.collect::<Result<_, _>>().map_err(|error| error.to_string())?;
+        Ok(Read { change, auth, prepared })
+    }
+}
+
+/// Reads the configuration anew, one time after the other.
+pub(super) struct Reloader {
+    pub(super) sources: Arc<Sources>,
     /// What is in force.
     pub(super) config: Config,
     /// How many connections there may be.
     pub(super) connections: u64,
     pub(super) host: Arc<Host>,
-    /// What callers are known by, and where a secret lies that was made here.
+    /// What callers are known by.
     pub(super) auth: Authenticator,
-    pub(super) secrets: PathBuf,
-    pub(super) logs: Logs,
+    pub(super) logs: Arc<Logs>,
     /// Who is told while it reloads.
     pub(super) manager: Option<Arc<Manager>>,
-    /// One of each transport.
-    pub(super) changes: Vec<Change>,
+    /// Readings that were not waited for any longer.
+    pub(super) hanging: Vec<JoinHandle<Result<Read, String>>>,
 }
 
 impl Reloader {
@@ -96,8 +132,6 @@ impl Reloader {
         if let Some(manager) = &manager {
             manager.reloading();
         }
-        // Whatever the configuration is worth: who has moved the log wants another one.
-        self.logs.reopen();
         let reloaded = self.read_anew(by).await;
         if let Some(manager) = &manager {
             manager.ready();
@@ -105,23 +139,36 @@ impl Reloader {
         reloaded
     }
 
+    /// Reads the files where that keeps nobody from anything, and waits so long for them.
+    async fn read(&mut self) -> Result<Read, String> {
+        self.hanging.retain(|reading| !reading.is_finished());
+        if self.hanging.len() >= HANGING {
+            return Err("files of earlier reloads are still being read".to_owned());
+        }
+        let (sources, logs) = (Arc::clone(&self.sources), Arc::clone(&self.logs));
+        let config = self.config.clone();
+        let mut reading = spawn_blocking(move || {
+            // Whatever the configuration is worth: who has moved the log wants another one.
+            logs.reopen();
+            sources.read(&config)
+        });
+        match timeout(READ, &mut reading).await {
+            Ok(read) => read.unwrap_or_else(|error| Err(error.to_string())),
+            Err(_) => {
+                self.hanging.push(reading);
+                Err(format!("its files were not read to their end in {} s", READ.as_secs()))
+            }
+        }
+    }
+
     async fn read_anew(&mut self, by: Arc<str>) -> Reloaded {
         let refused = |error: String| {
             tracing::warn!(%error, "the configuration was not reloaded");
             Reloaded::refused(vec![error])
         };
-        let mut change = match Config::load(&self.flags, &self.surroundings) {
-            Ok(new) => self.config.changed_to(new),
-            Err(error) => return refused(error.to_string()),
-        };
-        let auth = match credentials::settings(&change.config.auth, &self.secrets) {
-            Ok(auth) => auth,
-            Err(error) => return refused(error.to_string()),
-        };
-        let prepared = self.changes.iter().map(|prepare| prepare(&change.config));
-        let prepared: Vec<_> = match prepared.collect::<Result<_, _>>() {
-            Ok(prepared) => prepared,
-            Err(error) => return refused(error.to_string()),
+        let Read { mut change, auth, prepared } = match self.read().await {
+            Ok(read) => read,
+            Err(error) => return refused(error),
         };
         if let Err(error) = self.host.reconfigure(&change.config, self.connections) {
             return refused(error.to_string());

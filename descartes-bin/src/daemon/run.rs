@@ -22,7 +22,7 @@ use super::lock::InstanceLock;
 use super::logs::Logs;
 use super::manager::{self, Manager};
 use super::notice;
-use super::reload::{self, Reloader};
+use super::reload::{self, Reloader, Sources};
 use super::signals::{Signals, Step, StopSignals};
 use super::stop::{DRAIN, Served, Stop, TRANSPORTS_DRAIN};
 use super::traces::Traces;
@@ -229,17 +229,21 @@ impl Plan {
     }
 
     fn reloader(&self, host: &Arc<Host>, logs: Logs, changes: Vec<Change>) -> Reloader {
-        Reloader {
+        let sources = Sources {
             flags: self.flags.clone(),
             surroundings: self.surroundings.clone(),
+            secrets: self.directories.secrets(),
+            changes,
+        };
+        Reloader {
+            sources: Arc::new(sources),
             config: self.config.clone(),
             connections: self.connections,
             host: Arc::clone(host),
             auth: self.auth.clone(),
-            secrets: self.directories.secrets(),
-            logs,
+            logs: Arc::new(logs),
             manager: None,
-            changes,
+            hanging: Vec::new(),
         }
     }
 

@@ -2,6 +2,7 @@
 //! move a cursor or be taken for another field, whoever made it up.
 
 use std::fmt::{self, Write as _};
+use std::io::Stdout;
 use std::sync::Arc;
 
 use tracing::field::{Field, Visit};
@@ -11,8 +12,9 @@ use tracing_subscriber::Layer;
 use tracing_subscriber::layer::Context;
 use tracing_subscriber::registry::LookupSpan;
 
+use super::console::Console;
 use super::file::LogFile;
-use super::sink::{Console, Sink};
+use super::sink::Sink;
 use crate::config::LogFormat;
 use crate::output::is_plain;
 
@@ -78,7 +80,7 @@ const fn colour(level: Level) -> &'static str {
 pub(super) struct Lines {
     pub(super) shape: Shape,
     pub(super) colours: bool,
-    pub(super) console: Option<Sink<Console>>,
+    pub(super) console: Option<Sink<Console<Stdout>>>,
     pub(super) file: Option<Arc<Sink<LogFile>>>,
 }
 

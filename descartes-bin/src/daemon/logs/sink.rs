@@ -1,6 +1,6 @@
 //! Something that takes lines; what it cannot take is counted and told later.
 
-use std::io::{self, Write};
+use std::io;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::line::Shape;
@@ -16,18 +16,6 @@ pub(super) trait Output {
     /// What has gone wrong since this was last asked, beside lost lines.
     fn trouble(&mut self) -> Option<String> {
         None
-    }
-}
-
-/// Standard output.
-#[derive(Debug)]
-pub(super) struct Console;
-
-impl Output for Console {
-    fn put(&mut self, line: &str) -> io::Result<()> {
-        let mut stdout = io::stdout().lock();
-        stdout.write_all(line.as_bytes())?;
-        stdout.flush()
     }
 }
 
