@@ -75,8 +75,10 @@ macro_rules! member_keys {
         &[$(crate::config::family::Key {
             name: concat!(stringify!($name) $(, ".", stringify!($inner))?),
             set: |config, name, value| {
+                let read = crate::config::setting::Setting::read(value)?;
+                crate::config::setting::countable(stringify!($name), value)?;
                 let member = config.$members.get_mut(name).expect("it has begun");
-                member.$name$(.$inner)? = crate::config::setting::Setting::read(value)?;
+                member.$name$(.$inner)? = read;
                 Ok(())
             },
             show: |config, name| {

@@ -1,7 +1,7 @@
 //! The table of keys: which there are, and where in the configuration each lives.
 
 use super::family::FAMILIES;
-use super::setting::{Expected, Setting, Value};
+use super::setting::{Expected, Setting, Value, countable};
 use super::{Config, FEATURES};
 
 /// One key of a section.
@@ -48,7 +48,9 @@ macro_rules! keys {
             name: stringify!($name),
             needs: &[$($feature)?],
             set: |config, value| {
-                config.$section.$name = Setting::read(value)?;
+                let read = Setting::read(value)?;
+                countable(stringify!($name), value)?;
+                config.$section.$name = read;
                 Ok(())
             },
             show: |config| Setting::show(&config.$section.$name),

@@ -16,6 +16,8 @@ The daemon reads `daemon.toml`: the file of `--config`, else of `DESCARTES_CONFI
 optional. What is said later wins: defaults, the file, `DESCARTES_<SECTION>__<KEY>` in the environment,
 flags. A key that there is not is refused with its line, column and the nearest name (exit code 78).
 
+Durations are in the unit that ends the name of their key, and at most a hundred years.
+
 `descartes-daemon --print-config` prints what would be used, `--check-config` only looks whether it is
 right.
 

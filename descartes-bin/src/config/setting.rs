@@ -43,6 +43,23 @@ impl Value {
 /// What would have done instead.
 pub(super) type Expected = &'static str;
 
+/// Days that anything may take, wait or be kept: a hundred years, beyond which a clock cannot be asked.
+const MOST_DAYS: u64 = 36_525;
+/// The same in seconds, as the API has it.
+const MOST_SECS: u64 = MOST_DAYS * 24 * 3600;
+
+/// Refuses a duration that no clock can count; that it is one is told by the name of its key.
+pub(super) fn countable(name: &str, value: &Value) -> Result<(), Expected> {
+    let (most, expected) = if name.ends_with("_secs") {
+        (MOST_SECS, "at most 3155760000 (a hundred years)")
+    } else if name.ends_with("_days") {
+        (MOST_DAYS, "at most 36525 (a hundred years)")
+    } else {
+        return Ok(());
+    };
+    u64::read(value).ok().filter(|number| *number <= most).map(drop).ok_or(expected)
+}
+
 /// A kind of value.
 pub(super) trait Setting: Sized {
     /// Reads it.

@@ -8,6 +8,14 @@ use crate::daemon::Failure;
 /// A file, where it is wrong, and a part of the reason.
 type Broken = (String, (usize, usize), &'static str);
 
+/// How the names of durations end.
+const DURATIONS: [&str; 2] = ["secs", "days"];
+
+/// Whether a duration is one of half a day at most.
+fn short(name: &str) -> bool {
+    ["stall_secs", "idle_stop_secs", "deadline_secs"].contains(&name)
+}
+
 /// Where `needle` begins in `file`, as line and column.
 fn place(file: &str, needle: &str) -> (usize, usize) {
     let at = file.find(needle).expect("the needle is in the file");
@@ -40,6 +48,15 @@ fn of_every_key() -> Vec<Broken> {
         let misspelt = format!("{head}{}z = 1\n", key.name);
         let at = place(&misspelt, &format!("{}z", key.name));
         all.push((misspelt, at, "did you mean"));
+        // What is so long that a clock cannot count it.
+        if let Some(unit) = key.name.rsplit('_').next().filter(|unit| DURATIONS.contains(unit)) {
+            let reason = if key.name == "token_expiry_secs" { "31622400" } else { "a hundred years" };
+            for long in [i64::MAX, if unit == "days" { 36_526 } else { 3_155_760_001 }] {
+                let file = format!("{head}{} = {long}\n", key.name);
+                let at = place(&file, &long.to_string());
+                all.push((file, at, if short(key.name) { "from 1 to 43200" } else { reason }));
+            }
+        }
     }
     all
 }
@@ -53,6 +70,11 @@ fn of_every_member() -> Vec<Broken> {
             let at = place(&time, "1979");
             let found = if key.is_secret() { "not what it is" } else { "not a time" };
             all.push((time, at, found));
+            if key.name == "lost_after_secs" {
+                let long = format!("[remotes.mine]\n{} = {}\n", key.name, i64::MAX);
+                let at = place(&long, "9223");
+                all.push((long, at, "at most 3155760000 (a hundred years)"));
+            }
         }
     }
     all
