@@ -33,7 +33,7 @@ pub use flags::Flags;
 pub use group::Group;
 pub use remote::Remote;
 pub use setting::{
-    ApprovalDefault, ApprovalMode, CommandLine, Durability, Endpoint, Kept, LogFormat, LogLevel,
+    ApprovalDefault, ApprovalMode, CommandLine, Durability, Endpoint, Hosts, Kept, LogFormat, LogLevel,
     Origins, Patience, Patterns, Port, QueueSize, Usd, Variables,
 };
 
@@ -123,7 +123,7 @@ pub struct Server {
     /// Connections of one address that is not loopback.
     pub max_connections_per_address: u64,
     /// `Host` names that are served beside loopback.
-    pub allowed_hosts: Vec<String>,
+    pub allowed_hosts: Hosts,
     /// Origins whose pages may call and read answers.
     pub allowed_origins: Origins,
     /// The certificate that HTTP and WebSockets show, with the intermediate ones behind it (PEM):
@@ -210,7 +210,7 @@ impl Default for Server {
             metrics_public: false,
             max_connections: 4096,
             max_connections_per_address: 64,
-            allowed_hosts: Vec::new(),
+            allowed_hosts: Hosts::default(),
             allowed_origins: Origins::default(),
             tls_cert: None,
             tls_key: None,
@@ -234,7 +234,7 @@ pub(crate) struct TcpDoor {
 /// How many calls are at work at once.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pool {
-    /// Slots that only control calls may take.
+    /// Slots that only control calls may take, beside those of `max_size`.
     pub min_size: u64,
     /// Calls at work at once.
     pub max_size: u64,

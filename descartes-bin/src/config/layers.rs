@@ -1,7 +1,9 @@
 //! The layers and their order: defaults < file < environment < flags.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
+
+use descartes_core::backend::Backend;
 
 use super::error::{ConfigError, Place};
 use super::family::{self, Family};
@@ -157,6 +159,7 @@ impl Layers {
         self.check_tls()?;
         self.check_remotes()?;
         self.check_backends()?;
+        self.check_defaults()?;
         let server = &self.config.server;
         // These listen in the runtime directory in any case.
         let mut listens = FEATURES.contains(&"unix") || FEATURES.contains(&"zmq");
@@ -249,6 +252,31 @@ impl Layers {
                 let (place, found) = self.said_in[&key].clone();
                 return Err(ConfigError::Value { place, key, expected, found });
             }
+        }
+        Ok(())
+    }
+
+    /// Who names no backend is given one that there is.
+    fn check_defaults(&self) -> Result<(), ConfigError> {
+        let Config { agents, chats, backends, remotes, .. } = &self.config;
+        let of_agents = agents.default_backend.as_deref().map(|name| ("agents", name));
+        for (section, name) in of_agents.into_iter().chain([("chats", &*chats.default_backend)]) {
+            let is_own = backends.contains_key(name) || remotes.contains_key(name);
+            if is_own || Backend::known_as(name).is_some() {
+                continue;
+            }
+            let place = self.said[&(section, "default_backend")].clone();
+            let known = Backend::known();
+            let known = ["basic", "process"].into_iter().chain(known.iter().map(|one| &**one.name()));
+            let own = backends.keys().chain(remotes.keys()).map(String::as_str);
+            let there: BTreeSet<_> = known.chain(own).collect();
+            let there = there.into_iter().collect::<Vec<_>>().join(", ");
+            return Err(ConfigError::Value {
+                place,
+                key: format!("{section}.default_backend"),
+                expected: format!("one that there is ({there})"),
+                found: format!("{name:?}"),
+            });
         }
         Ok(())
     }

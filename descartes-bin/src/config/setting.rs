@@ -1,7 +1,7 @@
 //! The kinds of values that a key can have: how each is read and written.
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 
 /// A value as it was written, before its key has looked at it.
@@ -300,7 +300,10 @@ impl Setting for Patterns {
     fn read(value: &Value) -> Result<Self, Expected> {
         let is_pattern = |text: &String| {
             let name = text.strip_suffix('*').unwrap_or(text);
-            !text.is_empty() && !name.contains(['*', '=', '\0'])
+            let is_letter = |letter: char| {
+                !matches!(letter, '*' | '=') && !letter.is_whitespace() && !letter.is_control()
+            };
+            !text.is_empty() && name.chars().all(is_letter)
         };
         let names = Vec::read(value).ok().filter(|all| all.iter().all(is_pattern));
         names.map(Self).ok_or("an array of names of variables, or of beginnings such as \"MY_*\"")
@@ -309,6 +312,40 @@ impl Setting for Patterns {
     fn show(&self) -> Option<String> {
         self.0.show()
     }
+}
+
+/// Names that may stand in `Host`, so that none is configured in vain.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Hosts(pub Vec<String>);
+
+impl Setting for Hosts {
+    fn read(value: &Value) -> Result<Self, Expected> {
+        let hosts = Vec::read(value).ok();
+        hosts.filter(|all| all.iter().all(|text| is_host(text))).map(Self).ok_or(
+            "an array of names of hosts, each alone or with a port: no scheme, no path and no \
+             pattern",
+        )
+    }
+
+    fn show(&self) -> Option<String> {
+        self.0.show()
+    }
+}
+
+/// Whether `text` could be a `Host`: a name or an address, with a port or without.
+fn is_host(text: &str) -> bool {
+    let (name, port) = match text.rsplit_once(':') {
+        // In brackets there are colons as well.
+        Some((name, port)) if !port.ends_with(']') => (name, Some(port)),
+        _ => (text, None),
+    };
+    let address = name.strip_prefix('[').and_then(|name| name.strip_suffix(']'));
+    let is_name = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
+    let named = match address {
+        Some(address) => address.parse::<Ipv6Addr>().is_ok(),
+        None => !name.is_empty() && name.bytes().all(is_name),
+    };
+    named && port.is_none_or(|port| port.parse::<u16>().is_ok())
 }
 
 /// Origins of web pages, just as browsers write them, so that none is configured in vain.

@@ -121,7 +121,7 @@ fn read(certificate: &Path) -> io::Result<Vec<u8>> {
 }
 
 fn allowed(server: &Server) -> Allowed {
-    let (hosts, origins) = (server.allowed_hosts.clone(), server.allowed_origins.0.clone());
+    let (hosts, origins) = (server.allowed_hosts.0.clone(), server.allowed_origins.0.clone());
     Allowed { hosts, origins }
 }
 

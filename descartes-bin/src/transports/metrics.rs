@@ -83,7 +83,7 @@ fn door(ground: &Ground<'_>, listener: TcpListener) -> io::Result<Door> {
 
 fn named(server: &Server) -> Named {
     Named {
-        hosts: server.allowed_hosts.clone(),
+        hosts: server.allowed_hosts.0.clone(),
         origins: server.allowed_origins.0.clone(),
         by_anyone: server.metrics_public,
     }

@@ -104,8 +104,8 @@ fn pages(config: &Config, findings: &mut Vec<Finding>) {
         let advice = "see that all of them are yours";
         findings.push(Finding::new(Grade::Note, "allowed origins", finding, advice));
     }
-    if !server.allowed_hosts.is_empty() {
-        let finding = format!("served under {}", server.allowed_hosts.join(", "));
+    if !server.allowed_hosts.0.is_empty() {
+        let finding = format!("served under {}", server.allowed_hosts.0.join(", "));
         let advice = "see that all of them are yours, and resolve to this machine alone";
         findings.push(Finding::new(Grade::Note, "allowed hosts", finding, advice));
     }
@@ -157,7 +157,7 @@ fn told<'a>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{Group, Origins, TokenAge};
+    use crate::config::{Group, Hosts, Origins, TokenAge};
 
     /// How bad each finding is, by its check.
     fn grades(contained: bool, change: impl FnOnce(&mut Config)) -> Vec<(String, Grade)> {
@@ -212,7 +212,7 @@ mod tests {
     #[test]
     fn what_lets_more_in_than_usual_is_told() {
         let found = grades(false, |config| {
-            config.server.allowed_hosts = vec!["a.example".to_owned()];
+            config.server.allowed_hosts = Hosts(vec!["a.example".to_owned()]);
             config.server.allowed_origins = Origins(vec!["http://a.example".to_owned()]);
             config.server.unix_socket_group = Group::of_number(0);
             config.auth.token_expiry_secs = TokenAge(LONG_SECS + 1);

@@ -69,6 +69,32 @@ fn an_origin_that_no_browser_sends_is_refused() {
 
 #[test]
 #[cfg(feature = "http")]
+fn a_host_that_no_request_names_is_refused() {
+    for host in ["*", "https://a.example", "a b", "a.example/", "a.example:x", ":80", "[::1", "::1"] {
+        let env = Surroundings::with(&[("DESCARTES_SERVER__ALLOWED_HOSTS", host)]);
+        let refused = Config::load(&Flags::default(), &env).expect_err(host).to_string();
+        assert!(refused.contains("should be an array of names of hosts"), "{refused}");
+    }
+    let file = "[server]\nallowed_hosts = ['a.example', 'b_c.:8443', '10.0.0.1', '[fd00::1]:80']\n";
+    let hosts = Case::file(file).config().server.allowed_hosts;
+    assert_eq!(hosts.0, ["a.example", "b_c.:8443", "10.0.0.1", "[fd00::1]:80"]);
+}
+
+#[test]
+fn a_backend_that_is_given_to_those_who_name_none_is_there() {
+    for section in ["agents", "chats"] {
+        let with = |more: &str| Case::file(format!("[{section}]\ndefault_backend = {more}").leak());
+        let refused = with("'nosuch'\n").refusal();
+        let expected = format!("daemon.toml:2:19: `{section}.default_backend` should be one that ");
+        assert!(refused.starts_with(&expected) && refused.contains("codex"), "{refused}");
+        for fine in ["'basic'\n", "'claude'\n", "'mine'\n[backends.mine]\ncommand = 'x'\n"] {
+            with(fine).config();
+        }
+    }
+}
+
+#[test]
+#[cfg(feature = "http")]
 fn each_layer_wins_over_the_one_before() {
     let file = "[server]\nhttp_port = 1001\nrequest_timeout_secs = 5\n[logging]\nlevel = 'warn'\n";
     let config = Case::file(file).config();
@@ -428,7 +454,7 @@ fn the_configuration_of_the_guide_is_one() {
 
 #[test]
 fn what_is_printed_reads_back_as_the_same() {
-    let file = "[agents]\nmax_running = 7\ndefault_backend = 'a \"b\"'\n\
+    let file = "[agents]\nmax_running = 7\ndefault_backend = 'my.own'\n\
                 [backends.'my.own']\ncommand = ['x', \"a 'b'\"]\nenv = { 'A.B' = '\"' }\n\
                 pass_env = ['C*']\ncapabilities = { pause = true, models = ['m'] }\n\
                 [backends.codex]\n";
@@ -439,7 +465,7 @@ fn what_is_printed_reads_back_as_the_same() {
     )
     .leak();
     let config = Case::file(file).config();
-    assert_eq!(config.agents.default_backend.as_deref(), Some("a \"b\""));
+    assert_eq!(config.agents.default_backend.as_deref(), Some("my.own"));
 
     let printed = config.to_toml();
     assert!(printed.contains("# env is set, and not shown") && !printed.contains("A.B"));

@@ -140,6 +140,8 @@ fn by_hand() -> Vec<Broken> {
         ("[backends.mine]\ncommand = 'x'\nenv = ['A']\n", (3, 7), "a table of texts"),
         ("[backends.mine]\ncommand = 'x'\nenv = { A = 1 }\n", (3, 7), "a table of texts"),
         ("[backends.mine]\ncommand = 'x'\npass_env = ['A*B']\n", (3, 12), "names of variables"),
+        ("[backends.mine]\ncommand = 'x'\npass_env = ['A B']\n", (3, 12), "names of variables"),
+        ("[backends.mine]\ncommand = 'x'\npass_env = ['A=B']\n", (3, 12), "names of variables"),
         ("[backends.mine]\ncommand = 'x'\nrunner = 'farm'\n", (3, 10), "one that there is"),
         ("[backends.mine]\ncapabilities = 7\n", (2, 16), "a table"),
         ("[backends.mine.capabilities]\nturn = true\n", (2, 1), "did you mean `turns`?"),
