@@ -28,7 +28,7 @@ use std::path::{Path, PathBuf};
 pub use auth::{Auth, Secrets, TokenAge};
 pub use backend::{BackendConfig, CapabilitiesConfig};
 pub use change::Change;
-pub use error::{ConfigError, Place};
+pub use error::{ConfigError, Place, Places};
 pub use flags::Flags;
 pub use group::Group;
 pub use remote::Remote;
@@ -82,6 +82,8 @@ pub struct Config {
     pub file: Option<PathBuf>,
     /// The keys of ports that somebody has chosen: these must be free.
     pub chosen_ports: BTreeSet<&'static str>,
+    /// Where each key was said.
+    pub places: Places,
 }
 
 /// Where the daemon listens and how long it lets a request take.
@@ -498,6 +500,23 @@ impl Config {
     /// The first thing that is wrong, with the place where it was said.
     pub fn load(flags: &Flags, surroundings: &Surroundings) -> Result<Self, ConfigError> {
         layers::load(flags, surroundings)
+    }
+
+    /// The secrets of `[auth]`, wherever they are.
+    ///
+    /// # Errors
+    /// When a file cannot be read or others can, and when a secret is none.
+    pub fn secrets(&self) -> Result<Secrets, ConfigError> {
+        self.auth.secrets().map_err(|error| error.at(&self.places))
+    }
+
+    /// Reads what each remote is shown.
+    ///
+    /// # Errors
+    /// When a file cannot be read, or others can.
+    pub fn check_tokens(&self) -> Result<(), ConfigError> {
+        let mut tokens = self.remotes.iter().map(|(name, remote)| remote.token(name).map(drop));
+        tokens.try_for_each(|token| token.map_err(|error| error.at(&self.places)))
     }
 
     /// The whole configuration as a file that would give it.

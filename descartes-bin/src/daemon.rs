@@ -108,7 +108,7 @@ fn prepare(
     }
     let directories = Directories::find(flags.data_dir.as_deref(), &surroundings)?;
     if flags.check_config {
-        config.auth.secrets()?;
+        config.secrets()?;
         transports::check(&config)?;
         output.line("the configuration is fine").map_err(Failure::internal("print"))?;
         return Ok(None);
@@ -127,7 +127,7 @@ fn prepare(
         tracing::warn!("others can read --jwt-secret from the list of processes; use a file");
     }
     let meter = Meter::default();
-    let auth = credentials::authenticator(&config.auth, &directories.secrets(), &meter)?;
+    let auth = credentials::authenticator(&config, &directories.secrets(), &meter)?;
     cores::forbid();
     let connections = descriptors::connections(&config);
     let contained = container::found(&surroundings);

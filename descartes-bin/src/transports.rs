@@ -193,7 +193,7 @@ pub(crate) fn nothing() -> Change {
 /// Reads the files that transports are configured with, as [`open`] does.
 pub(crate) fn check(config: &Config) -> Result<(), ConfigError> {
     #[cfg(feature = "http")]
-    http::identity(&config.server)?;
+    http::checked(config)?;
     #[cfg(not(feature = "http"))]
     let _ = config;
     Ok(())

@@ -1,7 +1,12 @@
 //! What can be wrong with a configuration, and where it was said.
 
+use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
+
+/// Characters of what was written that are repeated.
+const REPEATED_CHARS: usize = 128;
 
 /// Where something was configured.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,9 +30,20 @@ impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::File { path, line, column } => write!(f, "{}:{line}:{column}", path.display()),
-            Self::Variable(name) => write!(f, "{name} in the environment"),
+            Self::Variable(name) => write!(f, "{} in the environment", cut(name)),
             Self::Flag(flag) => f.write_str(flag),
         }
+    }
+}
+
+/// Where each key was last said, by its name with its section.
+#[derive(Clone, Debug, Default)]
+pub struct Places(pub(super) BTreeMap<String, Place>);
+
+/// Where something was said makes no other configuration of it.
+impl PartialEq for Places {
+    fn eq(&self, _other: &Self) -> bool {
+        true
     }
 }
 
@@ -44,7 +60,7 @@ pub enum ConfigError {
         source: std::io::Error,
     },
     /// A file is not TOML.
-    #[error("{place}: {message}")]
+    #[error("{place}: {}", cut(message))]
     Syntax {
         /// Where.
         place: Place,
@@ -52,7 +68,7 @@ pub enum ConfigError {
         message: String,
     },
     /// Nothing is called so.
-    #[error("{place}: unknown {what} `{name}`{}", nearest_hint(nearest.as_deref()))]
+    #[error("{place}: unknown {what} `{}`{}", cut(name), nearest_hint(nearest.as_deref()))]
     Unknown {
         /// Where.
         place: Place,
@@ -64,7 +80,7 @@ pub enum ConfigError {
         nearest: Option<String>,
     },
     /// A value that the key cannot have.
-    #[error("{place}: `{key}` should be {expected}, not {found}")]
+    #[error("{place}: `{}` should be {expected}, not {}", cut(key), cut(found))]
     Value {
         /// Where.
         place: Place,
@@ -153,6 +169,14 @@ pub enum ConfigError {
         /// What is wrong with it.
         why: String,
     },
+    /// What is wrong with the value of a key is seen where it is used.
+    #[error("{place}: {error}")]
+    At {
+        /// Where it was said.
+        place: Place,
+        /// What is wrong.
+        error: Box<Self>,
+    },
     /// Nothing would listen.
     #[error("every transport is off; there would be no way to reach the daemon")]
     Unreachable,
@@ -162,13 +186,41 @@ fn nearest_hint(nearest: Option<&str>) -> String {
     nearest.map_or_else(String::new, |name| format!("; did you mean `{name}`?"))
 }
 
+/// The beginning of what was written, which somebody is to find and not to read again.
+fn cut(text: &str) -> Cow<'_, str> {
+    match text.char_indices().nth(REPEATED_CHARS) {
+        Some((end, _)) => format!("{}…", &text[..end]).into(),
+        None => text.into(),
+    }
+}
+
 impl ConfigError {
+    /// The same with the place where the key was said of which it is told, where that is known.
+    pub(crate) fn at(self, places: &Places) -> Self {
+        let (key, of_file) = match &self {
+            Self::WeakSecret { key, .. } | Self::TwoSecrets { key } => {
+                ((*key).to_owned(), Some(format!("{key}_file")))
+            }
+            Self::Certificate { key, .. } => ((*key).to_owned(), None),
+            Self::ExposedSecret { key, .. } | Self::SecretFile { key, .. } => (key.clone(), None),
+            _ => return self,
+        };
+        let place = places.0.get(&key).or_else(|| places.0.get(&of_file?));
+        match place.cloned() {
+            Some(place) => Self::At { place, error: Box::new(self) },
+            None => self,
+        }
+    }
+
     /// Whether the refusal is for safety rather than for a mistake.
     #[must_use]
     pub fn is_safety(&self) -> bool {
-        matches!(
-            self,
-            Self::BeyondLoopback { .. } | Self::WeakSecret { .. } | Self::ExposedSecret { .. }
-        )
+        match self {
+            Self::At { error, .. } => error.is_safety(),
+            Self::BeyondLoopback { .. } | Self::WeakSecret { .. } | Self::ExposedSecret { .. } => {
+                true
+            }
+            _ => false,
+        }
     }
 }

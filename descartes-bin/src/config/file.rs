@@ -16,12 +16,24 @@ use super::{Config, keys};
 
 /// Reads `path` into `layers`.
 pub(super) fn read(layers: &mut Layers, path: PathBuf) -> Result<(), ConfigError> {
-    match std::fs::read_to_string(&path) {
-        Ok(text) => apply(layers, &Source { path: &path, text: &text })?,
+    match std::fs::read(&path) {
+        Ok(bytes) => apply(layers, &Source { path: &path, text: text(&path, &bytes)? })?,
         Err(source) => return Err(ConfigError::Unreadable { path, source }),
     }
     layers.config.file = Some(path);
     Ok(())
+}
+
+/// The text of the file of that path, which is UTF-8.
+fn text<'a>(path: &Path, bytes: &'a [u8]) -> Result<&'a str, ConfigError> {
+    str::from_utf8(bytes).map_err(|error| {
+        let (good, _) = bytes.split_at(error.valid_up_to());
+        let text = str::from_utf8(good).unwrap_or_default();
+        let utf_16 = [[0xff, 0xfe], [0xfe, 0xff]].iter().any(|mark| bytes.starts_with(mark));
+        let is = if utf_16 { "the file is UTF-16" } else { "a byte that is not of UTF-8" };
+        let place = Source { path, text }.place(&(good.len()..good.len()));
+        ConfigError::Syntax { place, message: format!("{is}: it should be a text of UTF-8") }
+    })
 }
 
 /// A file and its text, to turn byte offsets into places.

@@ -4,6 +4,9 @@ use super::family::FAMILIES;
 use super::setting::{Expected, Setting, Value, countable};
 use super::{Config, FEATURES};
 
+/// Bytes of what may be a misspelt name.
+const NAME_BYTES: usize = 64;
+
 /// One key of a section.
 pub(super) struct Key {
     /// Its section.
@@ -169,6 +172,10 @@ pub(super) fn nearest<'a>(
     written: &str,
     names: impl IntoIterator<Item = &'a str>,
 ) -> Option<String> {
+    // No name is as long, and to compare it would take its time.
+    if written.len() > NAME_BYTES {
+        return None;
+    }
     let most = (written.chars().count() / 3).max(2);
     let near = names.into_iter().map(|name| (distance(written, name), name)).min()?;
     (near.0 <= most).then(|| near.1.to_owned())

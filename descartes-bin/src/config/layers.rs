@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use descartes_core::backend::Backend;
 
-use super::error::{ConfigError, Place};
+use super::error::{ConfigError, Place, Places};
 use super::family::{self, Family};
 use super::keys::{self, Key};
 use super::setting::Value;
@@ -40,6 +40,10 @@ pub(super) fn load(flags: &Flags, surroundings: &Surroundings) -> Result<Config,
     let ports = layers.config.server.ports().map(|door| door.port_key);
     let chosen = ports.into_iter().filter(|port| layers.said.contains_key(&("server", *port)));
     layers.config.chosen_ports = chosen.collect();
+    let of_sections = layers.said.into_iter();
+    let of_sections = of_sections.map(|((section, name), at)| (format!("{section}.{name}"), at));
+    let of_members = layers.said_in.into_iter().map(|(path, (at, _))| (path, at));
+    layers.config.places = Places(of_sections.chain(of_members).collect());
     Ok(layers.config)
 }
 

@@ -10,26 +10,26 @@ use descartes_rpc::auth::{AuthSettings, Authenticator, Renewed, Secret, TokenKey
 use descartes_rpc::meter::Meter;
 
 use super::Failure;
-use crate::config::Auth;
+use crate::config::{Auth, Config};
 
 /// The file of a secret that was made here, in the folder of secrets.
 const MADE: &str = "jwt_secret";
 
 /// What the daemon knows its callers by. Who is not believed is counted in `meter`.
 pub(super) fn authenticator(
-    auth: &Auth,
+    config: &Config,
     folder: &Path,
     meter: &Meter,
 ) -> Result<Authenticator, Failure> {
-    let mut settings = settings(auth, folder)?;
+    let mut settings = settings(config, folder)?;
     settings.meter = meter.clone();
     Ok(Authenticator::new(settings))
 }
 
 /// Reads the secrets of the configuration; where authentication is on and there is none for tokens,
 /// one is made and kept in `folder`.
-pub(super) fn settings(auth: &Auth, folder: &Path) -> Result<AuthSettings, Failure> {
-    let secrets = auth.secrets()?;
+pub(super) fn settings(config: &Config, folder: &Path) -> Result<AuthSettings, Failure> {
+    let (auth, secrets) = (&config.auth, config.secrets()?);
     let secret = match secrets.jwt {
         None if auth.enabled => {
             let kept = kept(folder).map_err(Failure::internal("keep the secret of tokens"))?;
@@ -88,15 +88,16 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let folder = dir.path().join("secrets");
         let meter = Meter::default();
-        authenticator(&Auth::default(), &folder, &meter).unwrap();
+        let mut config = Config::default();
+        authenticator(&config, &folder, &meter).unwrap();
         assert!(!folder.exists());
-        let auth = Auth { enabled: true, ..Auth::default() };
-        assert!(authenticator(&auth, &folder, &meter).unwrap().is_required());
+        config.auth.enabled = true;
+        assert!(authenticator(&config, &folder, &meter).unwrap().is_required());
         let made = std::fs::read_to_string(folder.join(MADE)).unwrap();
         assert_eq!(made.len(), 64);
         let mode = std::fs::metadata(folder.join(MADE)).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
-        authenticator(&auth, &folder, &meter).unwrap();
+        authenticator(&config, &folder, &meter).unwrap();
         assert_eq!(std::fs::read_to_string(folder.join(MADE)).unwrap(), made);
     }
 }

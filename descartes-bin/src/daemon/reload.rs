@@ -82,7 +82,7 @@ impl Sources {
     fn read(&self, config: &Config) -> Result<Read, String> {
         let new = Config::load(&self.flags, &self.surroundings);
         let change = config.changed_to(new.map_err(|error| error.to_string())?);
-        let auth = credentials::settings(&change.config.auth, &self.secrets);
+        let auth = credentials::settings(&change.config, &self.secrets);
         let auth = auth.map_err(|error| error.to_string())?;
         let prepared = self.changes.iter().map(|prepare| prepare(&change.config));
         let prepared = prepared.collect::<Result<_, _>>().map_err(|error| error.to_string())?;

@@ -27,8 +27,8 @@ pub(super) async fn added(
     use descartes_transport_zmq::ZmqClient;
 
     let mut queues = Queues::new();
+    config.check_tokens()?;
     for (name, remote) in &config.remotes {
-        remote.token(name)?;
         let settings = settings(remote, config);
         let connect = settings.connector().map_err(|error| refused(name, error.into()))?;
         let connect = showing(connect, name, remote);

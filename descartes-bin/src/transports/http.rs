@@ -15,7 +15,7 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 
 use super::{Change, Door, Ground, Listener, Prepared};
-use crate::config::{ConfigError, Server, private};
+use crate::config::{Config, ConfigError, Server, private};
 use crate::daemon::Failure;
 
 /// Opens the port, or serves the given ones.
@@ -58,7 +58,7 @@ pub(super) fn config(ground: &Ground<'_>, address: SocketAddr) -> Result<HttpCon
     config.trust_loopback = ground.trust_loopback;
     config.connections = Arc::clone(&ground.connections);
     config.closing = ground.closing.clone();
-    config.tls = identity(server)?.map(Swap::new);
+    config.tls = identity(ground.config)?.map(Swap::new);
     Ok(config)
 }
 
@@ -73,7 +73,7 @@ pub(super) fn change(config: &HttpConfig) -> Change {
     let (there, shown) = (config.options.allowed.clone(), config.tls.clone());
     Box::new(move |config| {
         let (there, allowed) = (there.clone(), allowed(&config.server));
-        let other = identity(&config.server)?;
+        let other = identity(config)?;
         let other = shown.clone().zip(other).filter(|(shown, other)| *shown.load() != *other);
         let anew = other.iter().flat_map(|_| ["server.tls_cert", "server.tls_key"]).collect();
         let take_over = Box::new(move || {
@@ -89,8 +89,25 @@ pub(super) fn change(config: &HttpConfig) -> Change {
 /// Bytes of a file with certificates; a longer one is none.
 const CERTIFICATE_BYTES: u64 = 1024 * 1024;
 
-/// What is shown over TLS, read from its files; nothing without TLS.
-pub(super) fn identity(server: &Server) -> Result<Option<Identity>, ConfigError> {
+/// What is shown over TLS, read from its files; nothing without TLS. What clients will not believe is
+/// told in the log.
+fn identity(config: &Config) -> Result<Option<Identity>, ConfigError> {
+    let identity = checked(config)?;
+    if let Some((identity, (certificate, _))) = identity.as_ref().zip(config.server.tls())
+        && let Some(why) = identity.out_of_date()
+    {
+        let path = certificate.display();
+        tracing::warn!(%path, "clients will not believe the certificate: {why}");
+    }
+    Ok(identity)
+}
+
+/// The same, in silence.
+pub(super) fn checked(config: &Config) -> Result<Option<Identity>, ConfigError> {
+    of_files(&config.server).map_err(|error| error.at(&config.places))
+}
+
+fn of_files(server: &Server) -> Result<Option<Identity>, ConfigError> {
     let Some((certificate, key)) = server.tls() else { return Ok(None) };
     let refused = |(key, path): (&'static str, &Path), why: String| ConfigError::Certificate {
         key,
@@ -105,10 +122,6 @@ pub(super) fn identity(server: &Server) -> Result<Option<Identity>, ConfigError>
         IdentityError::Certificate(_) => refused(of_certificate, error.to_string()),
         _ => refused(("server.tls_key", key), error.to_string()),
     })?;
-    if let Some(why) = identity.out_of_date() {
-        let path = certificate.display();
-        tracing::warn!(%path, "clients will not believe the certificate: {why}");
-    }
     Ok(Some(identity))
 }
 

@@ -185,8 +185,63 @@ fn a_file_that_is_none_is_refused_too() {
         assert_eq!(failure.code() as u8, 78, "{failure}");
     }
     let binary = dir.path().join("binary.toml");
-    std::fs::write(&binary, [0xff, 0xfe, 0]).unwrap();
-    assert_eq!(Failure::from(load(binary).unwrap_err()).code() as u8, 78);
+    for (bytes, told) in [
+        (&b"\xff\xfe[\0"[..], "binary.toml:1:1: the file is UTF-16"),
+        (b"# \xc3\xa4\n[logging] # \xe4\n", "binary.toml:2:13: a byte that is not of UTF-8"),
+    ] {
+        std::fs::write(&binary, bytes).unwrap();
+        let failure = Failure::from(load(binary.clone()).unwrap_err());
+        assert_eq!(failure.code() as u8, 78);
+        assert!(failure.to_string().contains(told), "{failure}");
+    }
     // What is right is not refused.
     assert!(Case::file("").load().0.is_ok());
+}
+
+#[test]
+fn of_what_is_very_long_the_beginning_is_repeated() {
+    let long = "a".repeat(1_000_000);
+    for (file, at) in [
+        (format!("[agents]\n{long} = 1\n"), "2:1: unknown key `aaa"),
+        (format!("[{long}]\n"), "1:2: unknown section `aaa"),
+        (format!("[agents]\nmax_running = '{long}'\n"), "2:15: `agents.max_running` should be"),
+        (format!("[backends.{long}]\n"), "1:11: `backends` should be called by"),
+        (format!("[backends]\n{long} = 1\n"), "`backends.aaa"),
+    ] {
+        let told = refusal(&file).to_string();
+        assert!(told.contains(at) && told.contains('…') && told.len() < 1000, "{}", told.len());
+    }
+}
+
+#[test]
+fn what_is_wrong_with_a_secret_is_told_with_its_place_and_not_repeated() {
+    const GOOD: &str = "a secret of more than thirty-two bytes";
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("daemon.toml");
+    let flags = Flags { config: Some(path.clone()), ..Flags::default() };
+    let short = dir.path().join("short");
+    std::fs::write(&short, "short\n").unwrap();
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+    std::fs::set_permissions(&short, mode).unwrap();
+    let short = short.display();
+    for (file, code, at, why) in [
+        ("jwt_secret = 'sh0rt'\n".to_owned(), 77, "2:14: `auth.jwt_secret`", "at least"),
+        ("api_key = 'change-me-change-me'\n".to_owned(), 77, "2:11: `auth.api_key`", "placeholder"),
+        (
+            format!("jwt_secret_file = '/nowhere'\njwt_secret = '{GOOD}'\n"),
+            78,
+            "3:14: `auth.jwt_secret`",
+            "are both set",
+        ),
+        ("\napi_key_file = '/nowhere'\n".to_owned(), 78, "3:16: ", "`auth.api_key_file`, /nowhere"),
+        (format!("jwt_secret_file = '{short}'\n"), 77, "2:19: `auth.jwt_secret`", "at least"),
+    ] {
+        std::fs::write(&path, format!("[auth]\n{file}")).unwrap();
+        let config = Config::load(&flags, &Surroundings::default()).expect("it can be read");
+        let refused = Failure::from(config.secrets().expect_err(&file));
+        let told = refused.to_string();
+        assert_eq!(refused.code() as u8, code, "{told}");
+        assert!(told.contains(&format!("daemon.toml:{at}")) && told.contains(why), "{told}");
+        assert!(!told.contains("sh0rt") && !told.contains("change-me") && !told.contains(GOOD));
+    }
 }
