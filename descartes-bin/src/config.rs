@@ -15,6 +15,7 @@ mod flags;
 mod group;
 mod keys;
 mod layers;
+mod paths;
 pub(crate) mod private;
 #[cfg(test)]
 mod reference;
@@ -508,6 +509,21 @@ impl Config {
     /// When a file cannot be read or others can, and when a secret is none.
     pub fn secrets(&self) -> Result<Secrets, ConfigError> {
         self.auth.secrets().map_err(|error| error.at(&self.places))
+    }
+
+    /// What became of it that the file of the log was opened.
+    pub(crate) fn no_log(&self, source: std::io::Error) -> ConfigError {
+        let path = self.logging.file.clone().unwrap_or_default();
+        ConfigError::Path { key: "logging.file", path, source }.at(&self.places)
+    }
+
+    /// Looks whether paths lead to what is needed there, without making anything; the folders `made`
+    /// are made by the daemon itself.
+    ///
+    /// # Errors
+    /// When one does not, with the place where it was said.
+    pub fn check_paths(&self, made: &[&Path]) -> Result<(), ConfigError> {
+        paths::check(self, made).map_err(|error| error.at(&self.places))
     }
 
     /// Reads what each remote is shown.

@@ -1,5 +1,6 @@
 //! `descartes-daemon`: configuration, one instance, signals, logs; composes everything else.
 
+mod checks;
 mod container;
 mod cores;
 mod credentials;
@@ -34,7 +35,6 @@ use crate::config::{Config, Flags, Surroundings};
 use crate::directories::Directories;
 use crate::exit::Code;
 use crate::output::Output;
-use crate::transports;
 pub(crate) use container::found as in_container;
 pub(crate) use failure::Failure;
 #[cfg(feature = "zmq")]
@@ -107,16 +107,17 @@ fn prepare(
         return Ok(None);
     }
     let directories = Directories::find(flags.data_dir.as_deref(), &surroundings)?;
+    let made = [&*directories.data, &*directories.runtime];
     if flags.check_config {
-        config.secrets()?;
-        transports::check(&config)?;
+        checks::files(&config, &made)?;
         output.line("the configuration is fine").map_err(Failure::internal("print"))?;
         return Ok(None);
     }
     let given = given?;
     directories.prepare()?;
-    let logs =
-        Logs::begin(&config.logging, &surroundings).map_err(Failure::internal("open the log"))?;
+    checks::files(&config, &made)?;
+    let logs = Logs::begin(&config.logging, &surroundings);
+    let logs = logs.map_err(|source| config.no_log(source))?;
     if flags.detached
         && let Err(error) = rustix::process::setsid()
     {

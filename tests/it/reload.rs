@@ -79,7 +79,12 @@ fn a_file_that_is_never_read_to_its_end_holds_up_nobody_and_no_later_reload() {
 #[test]
 fn a_daemon_does_not_start_with_a_broken_file() {
     for (file, place, reason) in broken() {
-        let ended = match Setup::new().only_config(file).try_start() {
+        let setup = Setup::new().only_config(file);
+        let checked = setup.command().arg("--check-config").output().expect("the program runs");
+        let told = String::from_utf8_lossy(&checked.stderr);
+        assert_eq!(checked.status.code(), Some(78), "{told}");
+        assert!(told.contains(&format!("daemon.toml:{place}")) && told.contains(reason), "{told}");
+        let ended = match setup.try_start() {
             Ok(daemon) => panic!("the daemon started with {file}:\n{}", daemon.log()),
             Err(ended) => ended,
         };
@@ -90,12 +95,25 @@ fn a_daemon_does_not_start_with_a_broken_file() {
 }
 
 /// A few files, each with where it is wrong and how; many more are in the tests of the program.
-fn broken() -> [(&'static str, &'static str, &'static str); 4] {
+fn broken() -> [(&'static str, &'static str, &'static str); 8] {
     [
         ("[limits]\nstate_keys = 7\n[agents\n", "3:8", ""),
         ("[limits]\nstate_keys = 7\nstate_kyes = 8\n", "3:1", "did you mean `state_keys`"),
         ("[limits]\nstate_keys = 'many'\n", "2:14", "a whole number"),
         ("[limits]\nstate_keys = 7\n[agents]\nmax_running = 0\n", "4:15", "1 or more"),
+        // Files that are read or opened, also those that take a restart.
+        (
+            "[server]\ntls_cert = '/nowhere/cert.pem'\ntls_key = '/nowhere/key.pem'\n",
+            "2:12",
+            "`server.tls_cert`, /nowhere/cert.pem",
+        ),
+        (
+            "[remotes.far]\nendpoint = 'ipc:///nowhere/zmq'\ntoken_file = '/nowhere/token'\n",
+            "3:14",
+            "`remotes.far.token_file`, /nowhere/token",
+        ),
+        ("[logging]\nfile = '/nowhere/log'\n", "2:8", "`logging.file`, /nowhere/log"),
+        ("[auth]\njwt_secret_file = '/nowhere'\n", "2:19", "`auth.jwt_secret_file`, /nowhere"),
     ]
 }
 

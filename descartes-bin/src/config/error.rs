@@ -169,6 +169,16 @@ pub enum ConfigError {
         /// What is wrong with it.
         why: String,
     },
+    /// A path that does not lead to what is needed there.
+    #[error("cannot use `{key}`, {}: {source}", path.display())]
+    Path {
+        /// The key with its section.
+        key: &'static str,
+        /// Where it leads.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
     /// What is wrong with the value of a key is seen where it is used.
     #[error("{place}: {error}")]
     At {
@@ -201,7 +211,7 @@ impl ConfigError {
             Self::WeakSecret { key, .. } | Self::TwoSecrets { key } => {
                 ((*key).to_owned(), Some(format!("{key}_file")))
             }
-            Self::Certificate { key, .. } => ((*key).to_owned(), None),
+            Self::Certificate { key, .. } | Self::Path { key, .. } => ((*key).to_owned(), None),
             Self::ExposedSecret { key, .. } | Self::SecretFile { key, .. } => (key.clone(), None),
             _ => return self,
         };

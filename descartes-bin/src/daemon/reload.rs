@@ -18,7 +18,7 @@ use tokio::time::timeout;
 use super::host::Host;
 use super::logs::Logs;
 use super::manager::Manager;
-use super::{credentials, descriptors};
+use super::{checks, credentials, descriptors};
 use crate::config::{self, Config, Flags, Surroundings};
 use crate::transports::{Change, Prepared};
 
@@ -80,7 +80,7 @@ pub(super) struct Read {
 impl Sources {
     /// Reads what is to be in the place of `config`. Nothing has changed by that.
     fn read(&self, config: &Config) -> Result<Read, String> {
-        let new = Config::load(&self.flags, &self.surroundings);
+        let new = checks::anew(&self.flags, &self.surroundings);
         let change = config.changed_to(new.map_err(|error| error.to_string())?);
         let auth = credentials::settings(&change.config, &self.secrets);
         let auth = auth.map_err(|error| error.to_string())?;
