@@ -52,6 +52,10 @@ use signals::Signals;
 /// Workers of a daemon that is not told otherwise by `TOKIO_WORKER_THREADS`: one thread writes the
 /// store, so more of them only cost memory.
 const WORKERS_MOST: usize = 8;
+/// Workers that one may ask for; each is a thread with a stack of its own.
+const WORKERS_TOLD_MOST: usize = 1024;
+/// Characters of another number that are repeated.
+const FOUND_CHARS: usize = 32;
 /// How long blocking work may go on when everything else has ended.
 const LAST_WORK: Duration = Duration::from_secs(1);
 
@@ -74,7 +78,8 @@ fn live(began: Instant) -> Result<ExitCode, Failure> {
     // Before anything is opened, and signals before anything that takes time.
     let given = Given::of(&surroundings);
     let signals = Signals::install().map_err(Failure::internal("handle signals"))?;
-    let runtime = runtime(&surroundings).map_err(Failure::internal("start the runtime"))?;
+    let workers = workers(&surroundings)?;
+    let runtime = runtime(workers).map_err(Failure::internal("start the runtime"))?;
     let flags = match Flags::try_parse() {
         Ok(flags) => flags,
         Err(error) => return Ok(cli::said_by_clap(&error)),
@@ -151,11 +156,34 @@ fn prepare(
     Ok(Some((plan, logs)))
 }
 
-fn runtime(surroundings: &Surroundings) -> std::io::Result<Runtime> {
+fn runtime(workers: usize) -> std::io::Result<Runtime> {
     let mut builder = Builder::new_multi_thread();
-    if surroundings.var("TOKIO_WORKER_THREADS").is_none() {
-        let cores = thread::available_parallelism().map_or(1, usize::from);
-        builder.worker_threads(cores.min(WORKERS_MOST));
+    builder.worker_threads(workers).thread_name("descartes").enable_all().build()
+}
+
+/// How many threads work: what the environment says, which the runtime would only believe.
+fn workers(surroundings: &Surroundings) -> Result<usize, Failure> {
+    let Some(found) = surroundings.var("TOKIO_WORKER_THREADS") else {
+        return Ok(thread::available_parallelism().map_or(1, usize::from).min(WORKERS_MOST));
+    };
+    let number = found.parse().ok().filter(|number| (1..=WORKERS_TOLD_MOST).contains(number));
+    let found = || found.chars().take(FOUND_CHARS).collect();
+    number.ok_or_else(|| Failure::Threads { found: found(), most: WORKERS_TOLD_MOST })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn as_many_threads_work_as_is_told_and_nonsense_is_refused() {
+        let told = |text| workers(&Surroundings::with(&[("TOKIO_WORKER_THREADS", text)]));
+        assert!((1..=WORKERS_MOST).contains(&workers(&Surroundings::with(&[])).unwrap()));
+        assert!((1..=WORKERS_MOST).contains(&told("").unwrap()));
+        assert_eq!((told("1").unwrap(), told("1024").unwrap()), (1, 1024));
+        for wrong in ["0", "x", "-1", "1025", "99999999999999999999", " 2"] {
+            let refused = told(wrong).unwrap_err();
+            assert_eq!(refused.code() as u8, 78, "{refused}");
+        }
     }
-    builder.thread_name("descartes").enable_all().build()
 }

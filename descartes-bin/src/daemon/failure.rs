@@ -4,6 +4,9 @@ use std::error::Error;
 use std::io;
 use std::path::PathBuf;
 
+use descartes_core::StartError;
+use descartes_core::store::{OpenError, StoreError};
+
 use super::lock::LockError;
 use crate::config::ConfigError;
 use crate::directories::DirectoryError;
@@ -35,6 +38,15 @@ pub(crate) enum Failure {
     #[error("could not use the queue of the remote {remote}, {}: {source}", path.display())]
     #[cfg_attr(not(feature = "zmq"), expect(dead_code, reason = "no remotes without it"))]
     RemoteQueue { remote: String, path: PathBuf, source: io::Error },
+    /// The store could not be opened.
+    #[error("could not open the store: {}", chain(.0))]
+    Store(OpenError),
+    /// What the store holds could not be taken up.
+    #[error("could not start: {}", chain(.0))]
+    Start(StartError),
+    /// More or fewer threads than there can be.
+    #[error("TOKIO_WORKER_THREADS should be a whole number from 1 to {most}, not {found:?}")]
+    Threads { found: String, most: usize },
     /// Anything that is not the user's doing.
     #[error("could not {what}: {cause}")]
     Internal { what: &'static str, cause: String },
@@ -50,7 +62,7 @@ impl Failure {
     pub(crate) fn code(&self) -> Code {
         match self {
             Self::Config(error) if error.is_safety() => Code::Refused,
-            Self::Config(_) | Self::Given { .. } => Code::Config,
+            Self::Config(_) | Self::Given { .. } | Self::Threads { .. } => Code::Config,
             Self::Directory(error) => error.code(),
             Self::Lock(LockError::Held { .. }) => Code::TryAgain,
             Self::Lock(LockError::Unusable { .. }) => Code::Directory,
@@ -61,7 +73,13 @@ impl Failure {
                 io::ErrorKind::PermissionDenied => Code::Refused,
                 _ => Code::Directory,
             },
-            Self::Internal { .. } => Code::Failed,
+            // Another start would find the same.
+            Self::Store(OpenError::TooNew { .. } | OpenError::Damaged { .. }) => Code::Directory,
+            Self::Start(StartError::Store(StoreError::Corrupt { .. }) | StartError::Format(_)) => {
+                Code::Directory
+            }
+            Self::Store(OpenError::InUse { .. }) => Code::TryAgain,
+            Self::Store(_) | Self::Start(_) | Self::Internal { .. } => Code::Failed,
         }
     }
 }
@@ -102,6 +120,13 @@ mod tests {
             (queue(io::ErrorKind::WouldBlock), 75),
             (queue(io::ErrorKind::PermissionDenied), 77),
             (queue(io::ErrorKind::NotFound), 73),
+            (Failure::Store(OpenError::TooNew { path: "/".into(), found: 9, known: 1 }), 73),
+            (Failure::Store(OpenError::Damaged { path: "/".into(), what: "x".into() }), 73),
+            (Failure::Store(OpenError::InUse { path: "/".into() }), 75),
+            (Failure::Store(OpenError::Io { path: "/".into(), source: io().into() }), 1),
+            (Failure::Start(StoreError::Corrupt { what: "x".into() }.into()), 73),
+            (Failure::Start(StoreError::Closed.into()), 1),
+            (Failure::Threads { found: "0".to_owned(), most: 8 }, 78),
             (Failure::internal("x")(io()), 1),
         ];
         for (failure, code) in table {

@@ -55,7 +55,7 @@ impl Host {
     ) -> Result<Self, Failure> {
         let (config, data) = (&plan.config, &plan.directories.data);
         let store = SqliteStore::open(data.join("store"), &store_options(config))
-            .map_err(Failure::internal("open the store"))?;
+            .map_err(Failure::Store)?;
         let runner = Arc::new(ProcessRunner::new().subreaper(true));
         let child_ended = signals::child_ended().map_err(Failure::internal("handle signals"))?;
         let reaper = tokio::spawn(reap(Arc::clone(&runner), child_ended));
@@ -68,7 +68,7 @@ impl Host {
         let builder = traces.of_agents(builder);
         #[cfg_attr(not(feature = "metrics"), expect(unused_variables, reason = "nobody asks"))]
         let (builder, queues) = remotes::added(builder, config).await?;
-        let descartes = builder.build().await.map_err(Failure::internal("start"))?;
+        let descartes = builder.build().await.map_err(Failure::Start)?;
         let load = plan.auth.load(&descartes).await;
         load.map_err(Failure::internal("read the keys"))?;
         let transports = Transports::default();
