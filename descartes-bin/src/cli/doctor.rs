@@ -24,13 +24,20 @@ use finding::{Finding, Grade};
 /// Looks at everything. Without a daemon it looks at what a daemon would find.
 pub(super) async fn doctor(reach: &Reach, output: &Output) -> Result<ExitCode, Failure> {
     let mut findings = Vec::new();
-    let config = reach.is_local().then(|| places::configuration(reach, &mut findings)).flatten();
+    // A daemon that runs says of which configuration it is.
+    let mut of_daemon = Vec::new();
+    let daemon = daemon::look(reach, &mut of_daemon).await;
+    let info = daemon.as_ref().and_then(|daemon| daemon.info.as_ref());
+    let file = info.and_then(|info| info.config_file.as_deref()).map(Path::new);
+    let config =
+        reach.is_local().then(|| places::configuration(reach, file, &mut findings)).flatten();
     if reach.is_local() {
         places::directories(reach, &mut findings);
         places::path(&mut findings);
     }
-    let client = daemon::look(reach, &mut findings).await;
-    match (&client, &config) {
+    findings.append(&mut of_daemon);
+    let client = daemon.as_ref().map(|daemon| &daemon.client);
+    match (client, &config) {
         (Some(client), _) => {
             let list = backends::of_daemon(client).await;
             backends::judge(list, config.as_ref(), &mut findings);
@@ -45,7 +52,11 @@ pub(super) async fn doctor(reach: &Reach, output: &Output) -> Result<ExitCode, F
     if let Some(config) = &config {
         remotes::look(config, &mut findings).await;
     }
-    security(reach, config.as_ref(), client.as_ref(), &mut findings).await;
+    let config = match (config, info) {
+        (Some(config), Some(info)) => Some(exposure::as_served(config, &info.transports)),
+        (config, _) => config,
+    };
+    security(reach, config.as_ref(), client, &mut findings).await;
     print(&findings, output)?;
     let broken = findings.iter().any(|finding| finding.status == Grade::Broken);
     Ok(if broken { Code::Failed } else { Code::Done }.into())

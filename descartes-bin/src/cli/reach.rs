@@ -1,6 +1,6 @@
 //! How the daemon is reached: at a URL, or where its `endpoints.json` says.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use descartes_rpc::auth::Secret;
 use descartes_rpc::client::Client;
@@ -45,7 +45,13 @@ impl Reach {
 
     /// The configuration of a daemon that is started from here.
     pub(super) fn config(&self) -> Result<Config, ConfigError> {
-        Config::load(&Flags::default(), &self.surroundings)
+        self.config_of(None)
+    }
+
+    /// The configuration of a daemon that reads `file`, where one is named.
+    pub(super) fn config_of(&self, file: Option<&Path>) -> Result<Config, ConfigError> {
+        let flags = Flags { config: file.map(Path::to_owned), ..Flags::default() };
+        Config::load(&flags, &self.surroundings)
     }
 
     /// Whether secrets stand in the file of `config`: those that no variable gave.

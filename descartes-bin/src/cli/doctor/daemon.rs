@@ -1,7 +1,7 @@
 //! The daemon: whether it is there, how it is, and where it listens.
 
 use descartes_rpc::client::{Client, ClientError};
-use descartes_rpc::wire::system::{Health, HealthStatus, NoParams};
+use descartes_rpc::wire::system::{Health, HealthStatus, Info, NoParams, TransportInfo};
 
 use super::finding::{Finding, Grade};
 use crate::cli::failure::{Failure, START_HINT};
@@ -10,8 +10,15 @@ use crate::cli::reach::Reach;
 /// The version of this program, and of daemons of its kind.
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
-/// Looks at the daemon; a client of it if it answers.
-pub(super) async fn look(reach: &Reach, findings: &mut Vec<Finding>) -> Option<Client> {
+/// A daemon that answers.
+pub(super) struct Seen {
+    pub(super) client: Client,
+    /// What it says of itself, to those whom it lets in.
+    pub(super) info: Option<Info>,
+}
+
+/// Looks at the daemon, if it answers.
+pub(super) async fn look(reach: &Reach, findings: &mut Vec<Finding>) -> Option<Seen> {
     let check = "daemon";
     let client = match reach.connect() {
         Ok(client) => client,
@@ -28,8 +35,18 @@ pub(super) async fn look(reach: &Reach, findings: &mut Vec<Finding>) -> Option<C
     match client.system_health(NoParams {}).await {
         Ok(health) => {
             findings.extend(healths(&health));
-            findings.extend(listens(&client).await);
-            Some(client)
+            let info = match client.system_info(NoParams {}).await {
+                Ok(info) => {
+                    findings.extend(listens(&info.transports));
+                    Some(info)
+                }
+                Err(error) => {
+                    let (finding, advice) = (error.to_string(), "check whether it lets you in");
+                    findings.push(Finding::new(Grade::Broken, "endpoints", finding, advice));
+                    None
+                }
+            };
+            Some(Seen { client, info })
         }
         Err(ClientError::Unreachable { .. } | ClientError::ConnectionLost { .. })
             if reach.is_local() =>
@@ -70,17 +87,10 @@ fn healths(health: &Health) -> Vec<Finding> {
 }
 
 /// Where it listens, and where it could not.
-async fn listens(client: &Client) -> Vec<Finding> {
-    let info = match client.system_info(NoParams {}).await {
-        Ok(info) => info,
-        Err(error) => {
-            let advice = "check whether it lets you in";
-            return vec![Finding::new(Grade::Broken, "endpoints", error.to_string(), advice)];
-        }
-    };
-    let each = info.transports.into_iter().map(|transport| {
+fn listens(transports: &[TransportInfo]) -> Vec<Finding> {
+    let each = transports.iter().map(|transport| {
         let check = format!("endpoint {}", transport.name);
-        match (transport.error, transport.address) {
+        match (transport.error.clone(), transport.address.clone()) {
             (Some(error), _) => {
                 let advice = "end who listens there, or choose another port, and start it anew";
                 Finding::new(Grade::Warning, check, error, advice)

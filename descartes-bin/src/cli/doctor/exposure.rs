@@ -1,9 +1,11 @@
 //! Who can reach what, as it is configured.
 
+use std::net::SocketAddr;
+
 use descartes_rpc::client::Client;
 use descartes_rpc::wire::agent::ListParams;
 use descartes_rpc::wire::chat::ApprovalMode as ModeOfAgent;
-use descartes_rpc::wire::system::NoParams;
+use descartes_rpc::wire::system::{NoParams, TransportInfo};
 
 use super::finding::{Finding, Grade};
 use crate::cli::which;
@@ -40,6 +42,31 @@ pub(super) fn configured(config: &Config, contained: bool, findings: &mut Vec<Fi
         let advice = "set it to \"ask\", and allow_all for those chats alone that need it";
         findings.push(Finding::new(Grade::Warning, "approvals", finding, advice));
     }
+}
+
+/// The configuration with each port where the daemon says that it listens: flags say otherwise than
+/// files.
+pub(super) fn as_served(mut config: Config, transports: &[TransportInfo]) -> Config {
+    let server = &mut config.server;
+    for (name, address, port) in [
+        ("http", &mut server.http_addr, &mut server.http_port),
+        ("ws", &mut server.ws_addr, &mut server.ws_port),
+        ("zmq", &mut server.zmq_addr, &mut server.zmq_port),
+        ("pub", &mut server.pub_addr, &mut server.pub_port),
+        ("metrics", &mut server.metrics_addr, &mut server.metrics_port),
+    ] {
+        let named = transports.iter().filter(|transport| transport.name == name);
+        match named.filter_map(|transport| socket(transport.address.as_deref()?)).next() {
+            Some(found) => (*address, *port) = (found.ip(), Port::Number(found.port())),
+            None => *port = Port::Off,
+        }
+    }
+    config
+}
+
+/// The socket of a URL; none where it is no port.
+fn socket(url: &str) -> Option<SocketAddr> {
+    url.split_once("://")?.1.split('/').next()?.parse().ok()
 }
 
 /// Each address, and who is served there.
@@ -195,6 +222,23 @@ mod tests {
         let inside = |config: &mut Config| config.auth.trust_loopback = true;
         finds(&grades(true, inside), "who reaches http", Grade::Warning);
         finds(&grades(false, inside), "who reaches http", Grade::Ok);
+    }
+
+    #[test]
+    fn of_a_daemon_that_runs_its_own_ports_are_told() {
+        let served = [
+            TransportInfo::listening("http", "http://127.0.0.1:81".to_owned()),
+            TransportInfo::failed("ws", "taken".to_owned()),
+            TransportInfo::listening("zmq", "ipc:///run/zmq.sock".to_owned()),
+            TransportInfo::listening("zmq", "tcp://[::1]:82".to_owned()),
+            TransportInfo::listening("metrics", "http://10.0.0.1:83/metrics".to_owned()),
+        ];
+        let served = as_served(Config::default(), &served).server;
+        let told = [served.http(), served.ws(), served.zmq(), served.publisher(), served.metrics()];
+        let socket = |text: &str| Some(text.parse().unwrap());
+        let expected =
+            [socket("127.0.0.1:81"), None, socket("[::1]:82"), None, socket("10.0.0.1:83")];
+        assert_eq!(told, expected);
     }
 
     #[test]

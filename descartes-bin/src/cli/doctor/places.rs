@@ -9,10 +9,15 @@ use crate::cli::reach::Reach;
 use crate::config::{Config, FEATURES, Port};
 use crate::directories::{DirectoryError, Seen};
 
-/// The configuration as a daemon that is started from here would read it.
-pub(super) fn configuration(reach: &Reach, findings: &mut Vec<Finding>) -> Option<Config> {
+/// The configuration of a daemon that runs with `file`, or as one would read it that is started from
+/// here.
+pub(super) fn configuration(
+    reach: &Reach,
+    file: Option<&Path>,
+    findings: &mut Vec<Finding>,
+) -> Option<Config> {
     let check = "configuration";
-    match reach.config() {
+    match reach.config_of(file) {
         Ok(config) => {
             let from = config.file.as_deref().map(|file| file.display().to_string());
             let from = from.unwrap_or_else(|| "no file; everything has its default".to_owned());
