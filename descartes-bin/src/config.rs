@@ -34,8 +34,8 @@ pub use flags::Flags;
 pub use group::Group;
 pub use remote::Remote;
 pub use setting::{
-    ApprovalDefault, ApprovalMode, CommandLine, Durability, Endpoint, Hosts, Kept, LogFormat, LogLevel,
-    Origins, Patience, Patterns, Port, QueueSize, Usd, Variables,
+    ApprovalDefault, ApprovalMode, CommandLine, Durability, Endpoint, Hosts, Kept, LogFormat,
+    LogLevel, Origins, Patience, Patterns, Port, QueueSize, Usd, Variables,
 };
 
 /// The cargo features of this build that bring a transport.
@@ -121,7 +121,8 @@ pub struct Server {
     /// Whether anyone who reaches it may read it; else who may be let in without credentials, and who
     /// has the scope `metrics`.
     pub metrics_public: bool,
-    /// Connections in all.
+    /// Connections in all. 32 of them are kept for the owner's Unix socket: of 40 all others have 8,
+    /// of 33 or fewer 1.
     pub max_connections: u64,
     /// Connections of one address that is not loopback.
     pub max_connections_per_address: u64,
@@ -524,6 +525,12 @@ impl Config {
     /// When one does not, with the place where it was said.
     pub fn check_paths(&self, made: &[&Path]) -> Result<(), ConfigError> {
         paths::check(self, made).map_err(|error| error.at(&self.places))
+    }
+
+    /// What is in force and probably not meant: to be told, and not to be refused.
+    #[must_use]
+    pub fn doubts(&self) -> Vec<String> {
+        paths::doubts(self)
     }
 
     /// Reads what each remote is shown.

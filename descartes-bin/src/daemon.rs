@@ -115,6 +115,9 @@ fn prepare(
     let made = [&*directories.data, &*directories.runtime];
     if flags.check_config {
         checks::files(&config, &made)?;
+        for doubt in config.doubts() {
+            output.note(format_args!("warning: {doubt}"));
+        }
         output.line("the configuration is fine").map_err(Failure::internal("print"))?;
         return Ok(None);
     }
@@ -123,6 +126,7 @@ fn prepare(
     checks::files(&config, &made)?;
     let logs = Logs::begin(&config.logging, &surroundings);
     let logs = logs.map_err(|source| config.no_log(source))?;
+    checks::doubt(&config);
     if flags.detached
         && let Err(error) = rustix::process::setsid()
     {

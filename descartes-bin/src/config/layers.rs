@@ -271,7 +271,8 @@ impl Layers {
             }
             let place = self.said[&(section, "default_backend")].clone();
             let known = Backend::known();
-            let known = ["basic", "process"].into_iter().chain(known.iter().map(|one| &**one.name()));
+            let known =
+                ["basic", "process"].into_iter().chain(known.iter().map(|one| &**one.name()));
             let own = backends.keys().chain(remotes.keys()).map(String::as_str);
             let there: BTreeSet<_> = known.chain(own).collect();
             let there = there.into_iter().collect::<Vec<_>>().join(", ");

@@ -2,11 +2,13 @@
 
 use std::fs;
 use std::io::{self, ErrorKind};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 
 use rustix::fs::{Access, access};
 
-use super::{Config, ConfigError};
+use super::private::is_private;
+use super::{Config, ConfigError, Place};
 
 /// Looks at the paths that a start would fail with.
 pub(super) fn check(config: &Config, made: &[&Path]) -> Result<(), ConfigError> {
@@ -23,6 +25,30 @@ pub(super) fn check(config: &Config, made: &[&Path]) -> Result<(), ConfigError> 
         return Err(ConfigError::Path { key: "agents.default_dir", path: path.clone(), source });
     }
     Ok(())
+}
+
+/// What may be meant, and is worth a word.
+pub(super) fn doubts(config: &Config) -> Vec<String> {
+    let of_dir = config.agents.default_dir.as_deref().filter(|path| !path.exists());
+    let of_dir = of_dir.map(|path| {
+        format!("`agents.default_dir`, {}, is not there: nothing starts in it", path.display())
+    });
+    of_dir.into_iter().chain(open_secrets(config)).collect()
+}
+
+/// A configuration that others can read, with a secret in it.
+fn open_secrets(config: &Config) -> Option<String> {
+    let file = config.file.as_deref()?;
+    let inside = |key: &&str| matches!(config.places.0.get(*key), Some(Place::File { .. }));
+    let key = ["auth.jwt_secret", "auth.api_key"].into_iter().find(inside)?;
+    let found = fs::metadata(file).ok()?;
+    let mode = found.permissions().mode() & 0o777;
+    (!is_private(mode, found.uid())).then(|| {
+        let file = file.display();
+        format!(
+            "others can read `{key}` in {file} (mode {mode:04o}); chmod 600 it, or use {key}_file"
+        )
+    })
 }
 
 /// Whether a file could be opened to be appended to, or made. Nothing is opened, so that nobody waits
@@ -45,6 +71,7 @@ fn appendable(path: &Path, made: &[&Path]) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::{Flags, Surroundings};
 
     #[test]
     fn what_a_start_could_not_use_is_told_before_and_nothing_is_made() {
@@ -72,5 +99,28 @@ mod tests {
             check(&config, &[])
         };
         assert!(default(&none).is_ok() && default(dir.path()).is_ok() && default(&file).is_err());
+    }
+
+    #[test]
+    fn a_secret_that_others_can_read_and_a_folder_that_is_not_there_are_told() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("daemon.toml");
+        let flags = Flags { config: Some(path.clone()), ..Flags::default() };
+        let told = |file: &str, env: &[(&str, &str)], mode| {
+            fs::write(&path, file).unwrap();
+            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+            Config::load(&flags, &Surroundings::with(env)).unwrap().doubts()
+        };
+        for key in ["jwt_secret", "api_key"] {
+            let file = format!("[auth]\n{key} = 'a secret of more than thirty-two bytes'\n");
+            let open = told(&file, &[], 0o644);
+            assert!(open[0].contains(key) && open[0].contains("0644"), "{open:?}");
+            assert!(!open[0].contains("thirty"), "{open:?}");
+            assert_eq!(told(&file, &[], 0o600), Vec::<String>::new());
+        }
+        let by_environment = [("DESCARTES_AUTH__API_KEY", "a key of more than twenty letters")];
+        assert_eq!(told("", &by_environment, 0o644), Vec::<String>::new());
+        let none = told("[agents]\ndefault_dir = '/nowhere'\n", &[], 0o644);
+        assert!(none.len() == 1 && none[0].contains("/nowhere"), "{none:?}");
     }
 }

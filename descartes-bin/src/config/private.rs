@@ -39,7 +39,7 @@ pub(crate) fn read(key: &str, path: &Path) -> Result<Secret, ConfigError> {
 }
 
 /// Whether nobody else can read a file. A group may, of a file that root has given to a service.
-fn is_private(mode: u32, owner: u32) -> bool {
+pub(super) fn is_private(mode: u32, owner: u32) -> bool {
     let others = if owner == 0 && rustix::process::geteuid().as_raw() != 0 { 0o037 } else { 0o077 };
     mode & others == 0
 }

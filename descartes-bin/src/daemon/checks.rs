@@ -18,5 +18,13 @@ pub(super) fn files(config: &Config, made: &[&Path]) -> Result<(), ConfigError> 
 pub(super) fn anew(flags: &Flags, surroundings: &Surroundings) -> Result<Config, ConfigError> {
     let config = Config::load(flags, surroundings)?;
     files(&config, &[])?;
+    doubt(&config);
     Ok(config)
+}
+
+/// Says in the log what is in force and probably not meant.
+pub(super) fn doubt(config: &Config) {
+    for doubt in config.doubts() {
+        tracing::warn!("{doubt}");
+    }
 }

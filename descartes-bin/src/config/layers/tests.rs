@@ -70,7 +70,8 @@ fn an_origin_that_no_browser_sends_is_refused() {
 #[test]
 #[cfg(feature = "http")]
 fn a_host_that_no_request_names_is_refused() {
-    for host in ["*", "https://a.example", "a b", "a.example/", "a.example:x", ":80", "[::1", "::1"] {
+    for host in ["*", "https://a.example", "a b", "a.example/", "a.example:x", ":80", "[::1", "::1"]
+    {
         let env = Surroundings::with(&[("DESCARTES_SERVER__ALLOWED_HOSTS", host)]);
         let refused = Config::load(&Flags::default(), &env).expect_err(host).to_string();
         assert!(refused.contains("should be an array of names of hosts"), "{refused}");

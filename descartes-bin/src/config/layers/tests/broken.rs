@@ -50,7 +50,8 @@ fn of_every_key() -> Vec<Broken> {
         all.push((misspelt, at, "did you mean"));
         // What is so long that a clock cannot count it.
         if let Some(unit) = key.name.rsplit('_').next().filter(|unit| DURATIONS.contains(unit)) {
-            let reason = if key.name == "token_expiry_secs" { "31622400" } else { "a hundred years" };
+            let reason =
+                if key.name == "token_expiry_secs" { "31622400" } else { "a hundred years" };
             for long in [i64::MAX, if unit == "days" { 36_526 } else { 3_155_760_001 }] {
                 let file = format!("{head}{} = {long}\n", key.name);
                 let at = place(&file, &long.to_string());
