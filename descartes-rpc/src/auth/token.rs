@@ -63,7 +63,7 @@ pub(crate) enum Flaw {
 #[serde(deny_unknown_fields)]
 struct Header {
     alg: String,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "claims::said")]
     typ: Option<String>,
 }
 

@@ -46,7 +46,8 @@ struct Written<'a> {
     made_with: &'a [String],
 }
 
-/// Members that are not known are ignored (RFC 7519, section 4); a known one twice is an error.
+/// Members that are not known are ignored (RFC 7519, section 4); a known one twice is an error, and
+/// so is `null`, which is not the same as a member that is missing.
 #[derive(Deserialize)]
 struct Read<'a> {
     #[serde(borrow)]
@@ -54,12 +55,12 @@ struct Read<'a> {
     aud: Texts,
     iat: Seconds,
     exp: Seconds,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "said")]
     nbf: Option<Seconds>,
     scope: Texts,
-    #[serde(borrow, default)]
-    jti: Option<Cow<'a, str>>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "said")]
+    jti: Option<String>,
+    #[serde(default, deserialize_with = "said")]
     made_with: Option<Texts>,
 }
 
@@ -112,13 +113,20 @@ impl Claims {
             issued_at: read.iat.0,
             begins_at: read.nbf.map_or(read.iat.0, |begins| begins.0.max(read.iat.0)),
             expires_at: read.exp.0,
-            id: read.jti.map(Cow::into_owned),
+            id: read.jti,
         })
     }
 }
 
 fn is_id(text: &str) -> bool {
     (1..=128).contains(&text.len()) && !text.contains(char::is_control)
+}
+
+/// A member that may be missing, but is no `null` where it is there.
+pub(super) fn said<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
+    input: D,
+) -> Result<Option<T>, D::Error> {
+    T::deserialize(input).map(Some)
 }
 
 /// A time as a number; a text that looks like one is none.

@@ -78,6 +78,7 @@ fn every_other_algorithm_is_refused_although_the_signature_fits() {
         "{",
         r#"{"alg":"HS256"} x"#,
         r#"{"alg":"HS256","typ":"at+jwt"}"#,
+        r#"{"alg":"HS256","typ":null}"#,
     ] {
         assert_eq!(headed(header), Err(Flaw::Header), "{header}");
     }
@@ -182,6 +183,17 @@ fn every_claim_is_needed_once_and_of_its_type() {
         assert_eq!(said(&with(name, Some("{}"))), Err(Flaw::Claims), "{name}: an object");
         let twice = with(name, Some(&format!(r#"{usual},"{name}":{usual}"#)));
         assert_eq!(said(&twice), Err(Flaw::Claims), "{name} twice");
+    }
+    for (name, usual) in [("nbf", "1795223000"), ("jti", r#""7""#), ("made_with", r#"["id:7"]"#)] {
+        let more = |value: &str| with("sub", Some(&format!(r#""ann","{name}":{value}"#)));
+        assert!(said(&more(usual)).is_ok(), "{name}");
+        assert_eq!(said(&more("null")), Err(Flaw::Claims), "{name}: null");
+        assert_eq!(said(&more("{}")), Err(Flaw::Claims), "{name}: an object");
+        let twice = more(&format!(r#"{usual},"{name}":{usual}"#));
+        assert_eq!(said(&twice), Err(Flaw::Claims), "{name} twice");
+    }
+    for value in [r#"["descartes",null]"#, "[null]"] {
+        assert_eq!(said(&with("aud", Some(value))), Err(Flaw::Claims), "aud: {value}");
     }
     for (name, value) in [
         ("exp", r#""1795223060""#),
