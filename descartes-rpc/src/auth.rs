@@ -4,6 +4,7 @@ mod authenticator;
 mod ceiling;
 pub(crate) mod grant;
 pub(crate) mod key;
+mod proven;
 mod revoked;
 mod scope;
 mod secret;

@@ -132,6 +132,9 @@ pub const FAILURES_WAITING: u32 = 16;
 pub const FAILURE_MEMORY: Duration = Duration::from_secs(60);
 /// Addresses whose failed logins are counted apart; those beyond share one count.
 pub const FAILURE_ADDRESSES: usize = 4096;
+/// Credentials that were good lately, of which it is remembered: those are looked at also while
+/// their address is slowed. At least so many that were used last, at most twice as many.
+pub const PROVEN_CREDENTIALS: usize = 1024;
 /// How long a connection on which nobody has logged in may wait for `auth.login`.
 pub const LOGIN_DEADLINE: Duration = Duration::from_secs(10);
 

@@ -19,6 +19,7 @@ use tokio::sync::OnceCell;
 use super::{
     Principal,
     key::{self, KeyRecord},
+    proven::Proven,
     revoked::{self, Revoked},
     secret::Secret,
     subject,
@@ -98,6 +99,8 @@ struct Inner {
     keys: RwLock<Keys>,
     revoked: Mutex<Revoked>,
     throttle: Throttle,
+    /// What is looked at also while its address is slowed.
+    proven: Proven,
     /// Who is told of those whom transports turned away.
     told: OnceLock<Box<TurnedAway>>,
 }
@@ -218,7 +221,9 @@ impl Authenticator {
     /// Who has `presented`, which came from `address` (with its port).
     ///
     /// What fails is answered late, the later the more of that address has failed, and the answer
-    /// never says why. Dropping the future lets the next one of that address wait as long.
+    /// never says why. Dropping the future lets the next one of that address wait as long. What was
+    /// good before is looked at however much of that address has failed: behind a proxy, or on one
+    /// machine, that is everybody's address.
     ///
     /// # Errors
     ///
@@ -234,7 +239,8 @@ impl Authenticator {
         }
     }
 
-    /// Who has `presented`, for somebody who is let in without it: a failure costs nothing.
+    /// Who has `presented`, at once: a failure is neither counted nor slowed, so this is for texts
+    /// that no stranger has chosen.
     #[must_use]
     pub fn known(&self, presented: &Secret) -> Option<Principal> {
         self.look(presented).ok()
@@ -256,12 +262,12 @@ impl Authenticator {
     /// What credentials of `address` are answered with that cannot be read, as late as others that
     /// do not fit.
     pub async fn refuse_unreadable(&self, address: Option<&str>) -> RpcError {
-        match self.check(address) {
+        match self.0.throttle.check(address) {
             Ok(()) => {
                 self.settings().meter.auth_failed(AuthFailure::Malformed);
                 self.refuse(Failed(()), address).await
             }
-            Err(busy) => busy,
+            Err(busy) => self.too_many(busy),
         }
     }
 
@@ -272,8 +278,16 @@ impl Authenticator {
         presented: &Secret,
         address: Option<&str>,
     ) -> Result<Result<Principal, Failed>, RpcError> {
-        self.check(address)?;
-        Ok(self.look(presented).map_err(|why| {
+        if let Err(busy) = self.0.throttle.check(address) {
+            // What was never good is not looked at, and what is no longer good hears the same.
+            let found = self.0.proven.has(presented).then(|| self.look(presented).ok()).flatten();
+            return found.map(Ok).ok_or_else(|| self.too_many(busy));
+        }
+        let found = self.look(presented);
+        if found.is_ok() {
+            self.0.proven.add(presented);
+        }
+        Ok(found.map_err(|why| {
             self.settings().meter.auth_failed(why.reason());
             tracing::debug!(?why, from = address, "a login has failed");
             Failed(())
@@ -293,9 +307,10 @@ impl Authenticator {
             .hint("use a key or token of this daemon that has neither expired nor been revoked")
     }
 
-    fn check(&self, address: Option<&str>) -> Result<(), RpcError> {
-        let checked = self.0.throttle.check(address);
-        checked.inspect_err(|_busy| self.settings().meter.auth_failed(AuthFailure::Throttled))
+    /// Counts one that was not looked at.
+    fn too_many(&self, busy: RpcError) -> RpcError {
+        self.settings().meter.auth_failed(AuthFailure::Throttled);
+        busy
     }
 
     fn look(&self, presented: &Secret) -> Result<Principal, Unknown> {

@@ -6,6 +6,7 @@ use super::*;
 use crate::auth::Scope;
 use crate::auth::key::NewKey;
 use crate::auth::validity::Over;
+use crate::limits::{FAILURES_WAITING, FREE_FAILURES};
 
 const API_KEY: &str = "a key of twenty letters or more";
 
@@ -150,6 +151,45 @@ async fn every_refusal_says_the_same() {
     assert_eq!(said.len(), 1, "{said:?}");
     let owner = who(&auth, &Secret::new(API_KEY)).await.unwrap();
     assert!(owner.has_scope(Scope::Admin));
+}
+
+#[tokio::test(start_paused = true)]
+async fn junk_from_an_address_does_not_keep_out_what_was_good_before() {
+    const HERE: Option<&str> = Some("192.0.2.1:1");
+    let descartes = descartes(&Arc::new(MemoryStore::new())).await;
+    let auth = Authenticator::new(settings());
+    let make = async |name: &str| {
+        let new = NewKey {
+            name: name.to_owned(),
+            scopes: scopes(),
+            expires_at: None,
+            makers: Vec::new(),
+        };
+        auth.make_key(&descartes, new, "local").await.unwrap()
+    };
+    let ((_, good), (gone, revoked), (_, unused)) =
+        (make("good").await, make("gone").await, make("unused").await);
+    for key in [&good, &revoked] {
+        // From anywhere: it is the credentials that were good.
+        auth.authenticate(key, Some("192.0.2.2:1")).await.unwrap();
+    }
+    assert!(auth.revoke_key(&descartes, &gone.id).await.unwrap());
+
+    let junk = Secret::new("junk");
+    let try_junk = || auth.authenticate(&junk, HERE);
+    for _ in 0..FREE_FAILURES {
+        try_junk().await.unwrap_err();
+    }
+    let mut waiting = futures_util::future::join_all((0..FAILURES_WAITING).map(|_| try_junk()));
+    assert!(futures_util::poll!(&mut waiting).is_pending());
+    let kind = async |key: &Secret| auth.authenticate(key, HERE).await.map_err(|error| error.kind());
+    assert_eq!(kind(&good).await.unwrap().name(), "key:good");
+    for key in [&unused, &revoked, &junk] {
+        assert_eq!(kind(key).await, Err(ErrorKind::ResourceExhausted));
+    }
+    waiting.await;
+    assert_eq!(kind(&unused).await.unwrap().name(), "key:unused");
+    assert_eq!(kind(&revoked).await, Err(ErrorKind::Unauthenticated));
 }
 
 #[tokio::test(start_paused = true)]
