@@ -63,6 +63,7 @@ impl Effect {
     pub(crate) fn caller(&mut self) -> Caller {
         let mut caller = Caller::new(self.call.by()).for_owner(self.owner());
         caller.trace = self.call.cx.peer.trace().cloned();
+        caller.reach = self.call.reach.clone();
         caller.ticket = self.ticket.take();
         caller
     }

@@ -18,7 +18,7 @@ pub use list::{AgentFilter, AgentPage, AgentView, PageRequest, StatusFilter};
 pub use resolve::Want;
 
 use super::supervisor::Command;
-use super::{AgentError, AgentId, AgentRecord};
+use super::{AgentError, AgentId, AgentRecord, Reach};
 
 /// Where a live agent is reached.
 #[derive(Clone)]
@@ -35,8 +35,8 @@ pub(crate) struct Registry(RwLock<Agents>);
 struct Agents {
     all: BTreeMap<AgentId, Arc<AgentRecord>>,
     live: HashMap<AgentId, Live>,
-    /// Agents that are being started, by name: they count, but cannot be seen.
-    reserved: Vec<Arc<str>>,
+    /// Agents that are being started: they count, but cannot be seen.
+    reserved: Vec<Newcomer>,
     names: HashMap<Arc<str>, Vec<AgentId>>,
     children: HashMap<AgentId, usize>,
     forgotten: reach::Forgotten,
@@ -45,15 +45,24 @@ struct Agents {
 /// A place for an agent that is being started; given back when dropped.
 pub(crate) struct Reservation {
     registry: Arc<Registry>,
-    name: Arc<str>,
+    newcomer: Newcomer,
+}
+
+/// An agent that is being started.
+#[derive(Clone, PartialEq)]
+pub(crate) struct Newcomer {
+    pub(crate) name: Arc<str>,
+    pub(crate) owner: Arc<str>,
+    pub(crate) parent: Option<AgentId>,
 }
 
 impl Registry {
-    /// Reserves a place for an agent called `name`.
+    /// Reserves a place for an agent, which shall be the only one of its name among those within
+    /// `unique`, if that is given.
     pub(crate) fn reserve(
         self: &Arc<Self>,
-        name: Arc<str>,
-        unique: bool,
+        newcomer: Newcomer,
+        unique: Option<&Reach>,
         max: usize,
     ) -> Result<Reservation, AgentError> {
         let mut agents = self.write();
@@ -62,14 +71,12 @@ impl Registry {
             let (limit, current, max) = ("agents.max_running", current as u64, max as u64);
             return Err(AgentError::Limit { limit, current, max });
         }
-        let taken = agents.reserved.contains(&name)
-            || agents.ids_of(&name).any(|id| agents.live.contains_key(&id));
-        if unique && taken {
-            return Err(AgentError::NameTaken { name: name.to_string() });
+        if unique.is_some_and(|reach| agents.is_taken(&newcomer.name, reach)) {
+            return Err(AgentError::NameTaken { name: newcomer.name.to_string() });
         }
-        agents.reserved.push(Arc::clone(&name));
+        agents.reserved.push(newcomer.clone());
         drop(agents);
-        Ok(Reservation { registry: Arc::clone(self), name })
+        Ok(Reservation { registry: Arc::clone(self), newcomer })
     }
 
     /// Adds a record that nobody has seen before, with where it is reached while it lives.
@@ -186,12 +193,19 @@ impl Agents {
     fn ids_of(&self, name: &str) -> impl Iterator<Item = AgentId> {
         self.names.get(name).into_iter().flatten().copied()
     }
+
+    /// Whether a live agent within `reach`, or one that is being started, has this name.
+    fn is_taken(&self, name: &str, reach: &Reach) -> bool {
+        let mut ids = self.ids_of(name);
+        ids.any(|id| self.live.contains_key(&id) && self.reaches_id(reach, id))
+            || self.reserved.iter().any(|one| *one.name == *name && self.reaches_new(reach, one))
+    }
 }
 
 impl Drop for Reservation {
     fn drop(&mut self) {
         let mut agents = self.registry.write();
-        if let Some(index) = agents.reserved.iter().position(|name| *name == self.name) {
+        if let Some(index) = agents.reserved.iter().position(|one| *one == self.newcomer) {
             agents.reserved.swap_remove(index);
         }
     }

@@ -41,7 +41,7 @@ pub struct AgentSpec {
     pub parent: Option<AgentId>,
     /// How it converses, for backends that have turns.
     pub chat: ChatOptions,
-    /// Refuse to spawn when a live agent has this name already.
+    /// Refuse to spawn when a live agent that the caller reaches has this name already.
     pub unique_name: bool,
 }
 

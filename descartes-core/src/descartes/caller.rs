@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::agent::Reach;
 use crate::idempotency::Ticket;
 use crate::trace::TraceContext;
 
@@ -16,6 +17,8 @@ pub struct Caller {
     pub ticket: Option<Ticket>,
     /// The trace that the call belongs to, which the programs that it starts are told.
     pub trace: Option<TraceContext>,
+    /// How far it reaches: what is beyond is not there for it, so a name there is free.
+    pub reach: Reach,
 }
 
 impl Caller {
@@ -29,13 +32,20 @@ impl Caller {
     #[must_use]
     pub fn new(by: impl Into<Arc<str>>) -> Self {
         let by = by.into();
-        Self { owner: Arc::clone(&by), by, ticket: None, trace: None }
+        Self { owner: Arc::clone(&by), by, ticket: None, trace: None, reach: Reach::all() }
     }
 
     /// The same, but what it makes belongs to `owner`.
     #[must_use]
     pub fn for_owner(mut self, owner: impl Into<Arc<str>>) -> Self {
         self.owner = owner.into();
+        self
+    }
+
+    /// The same, which reaches no further than this.
+    #[must_use]
+    pub fn reaching(mut self, reach: Reach) -> Self {
+        self.reach = reach;
         self
     }
 

@@ -7,9 +7,9 @@ use bytes::Bytes;
 use tokio::sync::oneshot;
 
 use super::{Caller, Core, Descartes, not_found};
-use crate::agent::registry::Live;
+use crate::agent::registry::{Live, Newcomer};
 use crate::agent::supervisor::{Answer, Command, Supervisor};
-use crate::agent::{AgentError, AgentId, AgentRecord, AgentStatus};
+use crate::agent::{AgentError, AgentId, AgentRecord, AgentStatus, Reach};
 use crate::chat::ChatRecord;
 use crate::runner::{Control, ControlError, ControlRequest, Signal};
 use crate::store::format::{OutputMark, decode_mark};
@@ -107,14 +107,14 @@ impl Descartes {
         caller: Caller,
     ) -> Result<Arc<AgentRecord>, AgentError> {
         self.core.check_open()?;
-        let Caller { by, trace, .. } = caller;
+        let Caller { by, trace, reach, .. } = caller;
         let grace = self.grace(Kill { grace, force: false });
         let (asker, within) = (Arc::clone(&by), trace.clone());
         let ask = |answer| Command::Restart { grace, by: asker, trace: within, answer };
         let asked = self.ask(id, ask).await;
         match asked {
             Err(AgentError::WrongStatus { status, .. }) if status.is_terminal() => {
-                self.revive(id, (by, trace)).await
+                self.revive(id, (by, trace), &reach).await
             }
             other => other,
         }
@@ -278,15 +278,19 @@ impl Descartes {
         &self,
         id: AgentId,
         (by, trace): (Arc<str>, Option<TraceContext>),
+        reach: &Reach,
     ) -> Result<Arc<AgentRecord>, AgentError> {
         let record = self.record(id)?;
         let core = &self.core;
         let backend = core.backend_for(Some(&record.backend))?;
-        let place = core.registry.reserve(
-            Arc::clone(&record.name),
-            record.spec.unique_name,
-            core.settings().limits.agents_running,
-        )?;
+        let newcomer = Newcomer {
+            name: Arc::clone(&record.name),
+            owner: Arc::clone(&record.owner),
+            parent: record.spec.parent,
+        };
+        let unique = record.spec.unique_name.then_some(reach);
+        let running = core.settings().limits.agents_running;
+        let place = core.registry.reserve(newcomer, unique, running)?;
         let env = self.env_of(&record).await?;
         let mark = core.mark_of(id).await?;
         core.tally.restarted(&record.backend);

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot};
 
 use super::{Caller, ChatOpened, Core, Descartes, PromptRequest};
-use crate::agent::registry::Reservation;
-use crate::agent::{AgentError, AgentRecord, AgentSpec};
+use crate::agent::registry::{Newcomer, Reservation};
+use crate::agent::{AgentError, AgentRecord, AgentSpec, Reach};
 use crate::approval::{Approval, ApprovalFilter};
 use crate::backend::{Backend, CHAT_APPROVALS};
 use crate::chat::{
@@ -276,7 +276,12 @@ impl Descartes {
         let spec = record.spec.agent.clone();
         let name: Arc<str> = agent_name(record).into();
         let running = self.core.settings().limits.agents_running;
-        let place = self.core.registry.reserve(name, spec.unique_name, running)?;
+        let (owner, parent) = (Arc::clone(&record.owner), spec.parent);
+        // Whoever has sent the prompt may reach no more than that.
+        let reach = Reach::all().owned_by(Arc::clone(&owner));
+        let unique = spec.unique_name.then_some(&reach);
+        let newcomer = Newcomer { name, owner, parent };
+        let place = self.core.registry.reserve(newcomer, unique, running)?;
         Ok((spec, place))
     }
 }

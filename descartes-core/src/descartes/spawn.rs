@@ -7,9 +7,9 @@ use tracing::Instrument;
 
 use super::recording::not_recorded;
 use super::{Caller, Core, Descartes, PromptRequest, Settings};
-use crate::agent::registry::{Live, Reservation};
+use crate::agent::registry::{Live, Newcomer, Reservation};
 use crate::agent::supervisor::{Supervisor, put_record, status_event};
-use crate::agent::{AgentError, AgentId, AgentRecord, AgentSpec};
+use crate::agent::{AgentError, AgentId, AgentRecord, AgentSpec, Reach};
 use crate::backend::{AGENT_APPROVALS, Backend};
 use crate::chat::{ChatId, ChatMode, ChatRecord, ChatSpec, put_chat};
 use crate::cursor::{Cursor, Position};
@@ -71,8 +71,8 @@ impl Descartes {
         spec: AgentSpec,
         caller: Caller,
     ) -> (Result<Spawned, AgentError>, Option<Ticket>) {
-        let Caller { by, owner, mut ticket, trace } = caller;
-        let mut plan = match self.plan(spec, by, owner) {
+        let Caller { by, owner, mut ticket, trace, reach } = caller;
+        let mut plan = match self.plan(spec, (by, owner), &reach) {
             Ok(plan) => plan,
             Err(error) => return (Err(error), ticket),
         };
@@ -123,7 +123,12 @@ impl Descartes {
         Ok(spawned)
     }
 
-    fn plan(&self, mut spec: AgentSpec, by: Arc<str>, owner: Arc<str>) -> Result<Plan, AgentError> {
+    fn plan(
+        &self,
+        mut spec: AgentSpec,
+        (by, owner): (Arc<str>, Arc<str>),
+        reach: &Reach,
+    ) -> Result<Plan, AgentError> {
         let core = &self.core;
         let settings = core.settings();
         core.check_open()?;
@@ -146,11 +151,10 @@ impl Descartes {
             Some(name) => name.as_str().into(),
             None => made_up_name(backend.name(), id).into(),
         };
-        let place = core.registry.reserve(
-            Arc::clone(&name),
-            spec.unique_name,
-            settings.limits.agents_running,
-        )?;
+        let newcomer =
+            Newcomer { name: Arc::clone(&name), owner: Arc::clone(&owner), parent: spec.parent };
+        let unique = spec.unique_name.then_some(reach);
+        let place = core.registry.reserve(newcomer, unique, settings.limits.agents_running)?;
         // The record shows the names; the values go their own way.
         let names = spec.env.keys().map(|name| (name.clone(), String::new())).collect();
         let env = std::mem::replace(&mut spec.env, names);

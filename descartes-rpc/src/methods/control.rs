@@ -70,6 +70,7 @@ async fn restarted(effect: &Effect, params: wire::StopParams) -> Result<wire::Re
     let id = effect.call.agent(&params.agent_id, Want::Any)?;
     let grace = params.grace_secs.map(Secs::duration);
     let caller = Caller::new(effect.by()).within(effect.call.cx.peer.trace().cloned());
+    let caller = caller.reaching(effect.call.reach.clone());
     let record = descartes.restart_with(id, grace, caller).await?;
     Ok(wire::Restarted {
         agent_id: id.to_string(),

@@ -192,7 +192,8 @@ params! {
         /// How to start it.
         #[serde(deserialize_with = "guard::object")]
         config?: SpawnConfig,
-        /// Whether a live agent of the same name is a conflict.
+        /// Whether a live agent of the same name is a conflict; who reaches only its own agents
+        /// meets only those.
         unique_name?: bool,
     }
 }

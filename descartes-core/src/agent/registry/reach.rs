@@ -3,7 +3,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
-use super::{Agents, Registry};
+use super::{Agents, Newcomer, Registry};
 use crate::agent::{AgentId, AgentRecord, Reach};
 use crate::limits::FORGOTTEN_AGENTS;
 
@@ -34,6 +34,12 @@ impl Agents {
     pub(super) fn reaches(&self, reach: &Reach, record: &AgentRecord) -> bool {
         reach.allows_owner(&record.owner)
             && reach.agent().is_none_or(|agent| self.descends(record.id, agent))
+    }
+
+    /// Whether an agent that is being started will be within `reach`.
+    pub(super) fn reaches_new(&self, reach: &Reach, newcomer: &Newcomer) -> bool {
+        let descends = |agent| newcomer.parent.is_some_and(|parent| self.descends(parent, agent));
+        reach.allows_owner(&newcomer.owner) && reach.agent().is_none_or(descends)
     }
 
     /// Whether `id`, kept or lately forgotten, is within `reach`. Of one that nobody remembers

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::{params, refused};
 use crate::auth::{Principal, Revocation, Validity};
 use crate::client::{Client, Update};
-use crate::error::ErrorKind;
+use crate::error::{ErrorKind, RpcError};
 use crate::service::Rpc;
 use crate::wire::event::{EndReason, Event, EventPage};
 
@@ -95,6 +95,36 @@ async fn for_who_holds_its_own_things_there_is_nothing_else() {
     assert_eq!(bob.agent_prune(params(prune.clone())).await.unwrap().count, 0);
     assert_eq!(ann.agent_prune(params(prune)).await.unwrap().agent_ids, [hers]);
     assert_eq!(names(&bob, json!({"status": "any"})).await.1, 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_name_that_is_to_be_the_only_one_is_so_among_those_within_reach() {
+    let rpc = rpc().await;
+    let (ann, bob, all) = (own(&rpc, "ann"), own(&rpc, "bob"), Client::in_memory(rpc.clone()));
+    let claim = async |client: &Client, name: &str| {
+        let asked = json!({"name": name, "unique_name": true});
+        let claimed = client.agent_spawn(params(asked)).await;
+        claimed.map(|agent| agent.agent_id).map_err(|error| refused(Err::<(), _>(error)))
+    };
+    let taken = |error: RpcError| {
+        assert_eq!((error.kind(), error.reason_text()), (ErrorKind::Conflict, Some("name_taken")));
+    };
+    let hers = claim(&ann, "worker").await.unwrap();
+    claim(&bob, "worker").await.unwrap();
+    for client in [&ann, &bob, &all] {
+        taken(claim(client, "worker").await.unwrap_err());
+    }
+    // An agent reaches itself and what it began.
+    spawn(&ann, "builder").await;
+    let agent = inside(&rpc, &hers);
+    taken(claim(&agent, "worker").await.unwrap_err());
+    claim(&agent, "builder").await.unwrap();
+    taken(claim(&agent, "builder").await.unwrap_err());
+
+    let restart = || params(json!({"agent_id": hers}));
+    ann.agent_kill(params(json!({"agent_id": hers, "force": true}))).await.unwrap();
+    taken(refused(all.agent_restart(restart()).await));
+    ann.agent_restart(restart()).await.unwrap();
 }
 
 #[tokio::test(start_paused = true)]
