@@ -6,7 +6,7 @@ use descartes_rpc::{
     message::{Id, Response as RpcResponse},
     meter::Rejection,
 };
-use http::{HeaderValue, Response, StatusCode, header};
+use http::{HeaderName, HeaderValue, Response, StatusCode, header};
 
 use crate::{
     alias::Alias,
@@ -138,9 +138,6 @@ impl Refusal {
             Self::Stranger(_) | Self::Credentials(_) => {
                 headers.insert(header::WWW_AUTHENTICATE, BEARER);
             }
-            Self::TooManyLogins(_) => {
-                headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
-            }
             Self::NotAllowed(allow) => {
                 headers.insert(header::ALLOW, HeaderValue::from_static(allow));
             }
@@ -169,9 +166,27 @@ pub(crate) fn full() -> RpcError {
 
 /// A JSON-RPC error that belongs to no call, under an HTTP status.
 pub(crate) fn error_response(status: StatusCode, error: RpcError) -> Response<ResponseBody> {
+    let retry = retry_after(&error);
     let mut response = json(RpcResponse::failed(Id::Null, error).encode());
     *response.status_mut() = status;
+    response.headers_mut().extend(retry);
     response
+}
+
+/// The error object alone, under the status of its kind.
+pub(crate) fn bare_error(error: &RpcError) -> Response<ResponseBody> {
+    let mut body = BytesMut::new();
+    error.encode_into(&mut body);
+    let mut response = json(body.freeze());
+    *response.status_mut() = status_of(error);
+    response.headers_mut().extend(retry_after(error));
+    response
+}
+
+/// When to come again, in whole seconds (RFC 9110 section 10.2.3), where the error says it.
+fn retry_after(error: &RpcError) -> Option<(HeaderName, HeaderValue)> {
+    let millis = error.detail("retry_after_ms")?.as_u64()?;
+    Some((header::RETRY_AFTER, millis.div_ceil(1000).into()))
 }
 
 /// A whole HTTP answer as bytes, for connections that are refused before hyper sees them.
@@ -219,5 +234,19 @@ mod tests {
             assert_eq!(refusal.status(), status, "{refusal:?}");
             assert_eq!(refusal.error().code(), code, "{refusal:?}");
         }
+    }
+
+    #[test]
+    fn when_to_come_again_is_said_in_whole_seconds_where_it_is_known() {
+        for (millis, expected) in [(1, "1"), (1000, "1"), (1001, "2"), (86_400_000, "86400")] {
+            let error = RpcError::exhausted("x", 1, 1).with("retry_after_ms", millis);
+            let status = StatusCode::TOO_MANY_REQUESTS;
+            for response in [bare_error(&error), error_response(status, error)] {
+                assert_eq!(response.status(), status);
+                assert_eq!(response.headers()[header::RETRY_AFTER], expected);
+            }
+        }
+        let unknown = bare_error(&RpcError::exhausted("x", 1, 1));
+        assert!(!unknown.headers().contains_key(header::RETRY_AFTER));
     }
 }

@@ -1,6 +1,6 @@
 //! Routes that stand for methods: the aliases, and each method under its own path.
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use descartes_rpc::{
     connection::{BareCall, Outcome, call_until},
     error::RpcError,
@@ -16,7 +16,7 @@ use crate::{
     alias::{Alias, AnswerAs, Asked},
     guard::Head,
     query::decode,
-    refusal::{Refusal, error_response, status_of},
+    refusal::{Refusal, bare_error, error_response, status_of},
     response_body::ResponseBody,
     sse::Framing,
 };
@@ -106,15 +106,6 @@ impl<S: RpcService> Server<S> {
         let drain = self.options.shutdown.cancelled();
         call_until(self.rpc.clone(), peer.clone(), call, drain).await
     }
-}
-
-/// The error object alone, under the status of its kind.
-fn bare_error(error: &RpcError) -> Response<ResponseBody> {
-    let mut body = BytesMut::new();
-    error.encode_into(&mut body);
-    let mut response = json(body.freeze());
-    *response.status_mut() = status_of(error);
-    response
 }
 
 /// The status of the error's kind; 204 tells an `EventSource` to stop coming back with a cursor
