@@ -182,7 +182,8 @@ async fn junk_from_an_address_does_not_keep_out_what_was_good_before() {
     }
     let mut waiting = futures_util::future::join_all((0..FAILURES_WAITING).map(|_| try_junk()));
     assert!(futures_util::poll!(&mut waiting).is_pending());
-    let kind = async |key: &Secret| auth.authenticate(key, HERE).await.map_err(|error| error.kind());
+    let kind =
+        async |key: &Secret| auth.authenticate(key, HERE).await.map_err(|error| error.kind());
     assert_eq!(kind(&good).await.unwrap().name(), "key:good");
     for key in [&unused, &revoked, &junk] {
         assert_eq!(kind(key).await, Err(ErrorKind::ResourceExhausted));
