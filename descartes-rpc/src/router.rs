@@ -81,7 +81,7 @@ impl Host {
 /// The methods of this interface, for one Descartes. Cheap to clone.
 #[derive(Clone)]
 pub struct Router {
-    host: Arc<Host>,
+    pub(crate) host: Arc<Host>,
 }
 
 impl Router {

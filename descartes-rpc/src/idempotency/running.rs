@@ -149,3 +149,41 @@ impl<M: Method> Drop for Attending<M> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use descartes_core::Descartes;
+    use descartes_core::store::MemoryStore;
+    use descartes_core::testing::FakeRunner;
+    use futures_util::FutureExt;
+
+    use super::*;
+    use crate::methods::typed::StatePut;
+    use crate::router::{About, Router};
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_that_comes_as_its_caller_leaves_is_waited_for_until_it_is_kept() {
+        let builder = Descartes::builder().runner(Arc::new(FakeRunner::echo()));
+        let descartes = builder.store(Arc::new(MemoryStore::new())).build().await.unwrap();
+        let host = Router::new(descartes, About::default()).host;
+        let (by, method, key) = (Arc::from("ann"), "state.put", "made".to_owned());
+        let left = Left { host: Arc::clone(&host), by, method, key };
+        let raw = Params::from_json(Bytes::from_static(br#"{"key":"a","value":1}"#));
+        let effect = std::future::ready(Ok(Bytes::from_static(b"{}")));
+
+        let mut waits = Box::pin(attended::<StatePut>(left, raw.clone(), effect));
+        assert!(waits.as_mut().now_or_never().is_none());
+        // The effect ends; then its caller leaves, before it looks for the answer.
+        tokio::task::yield_now().await;
+        drop(waits);
+        let mut repeated = Box::pin(host.running.wait("ann", method, "made"));
+        assert!(repeated.as_mut().now_or_never().is_none(), "it is not kept yet");
+        repeated.await;
+        let params: <StatePut as Method>::Params = decode(&raw).unwrap();
+        let digest = host.digest.of(&host.descartes, &params).await.unwrap();
+        let kept = host.descartes.idempotency().begin("ann", (method, "made"), &digest).await;
+        assert!(matches!(kept, Ok(Begin::Done(_))), "{kept:?}");
+        assert!(host.running.lock().is_empty());
+    }
+}
