@@ -69,6 +69,7 @@ impl<S: RpcService> Server<S> {
                 Admission::Login(link.caller.stranger().over(TRANSPORT))
             }
             Err(refusal) => {
+                self.note(link, &refusal);
                 let error = refusal.error();
                 self.options.meter.refused(TRANSPORT, refusal.reason(), &error);
                 let code = match refusal {

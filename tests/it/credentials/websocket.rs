@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{guarded, token};
+use crate::rig::Caller;
 use crate::rig::daemon::Daemon;
 use crate::rig::websocket::WebSocket;
 
@@ -28,6 +29,10 @@ fn a_websocket_is_closed_with_a_code_that_says_why() {
     let daemon = guarded();
     let (said, code) = talk(&daemon, Some("Bearer x"), &[call(1, "auth.whoami", &json!({}))]);
     assert_eq!((said.len(), code), (0, 4401));
+    let denied = json!({"topics": ["audit"], "types": ["audit.denied"]});
+    let page = daemon.socket().ok("event.read", denied);
+    let peer = page["events"][0]["data"]["peer"].as_str();
+    assert!(peer.is_some_and(|peer| peer.starts_with("http 127.0.0.1:")), "{page}");
 
     let short = || token(&daemon, json!({"sub": "ann", "scopes": ["agent:read"], "ttl_secs": 5}));
     let bearer = format!("Bearer {}", short());
