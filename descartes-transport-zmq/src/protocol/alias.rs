@@ -1,9 +1,14 @@
-//! The older flat form of `spawn_request.config`: one table of which member stands for what.
+//! The older flat form of a `spawn_request`, in its `config` or beside `request_id`: one table of
+//! which member stands for what.
+
+use std::collections::BTreeMap;
 
 use descartes_rpc::decode::ParamFault;
 use serde_json::{Value as Json, map::Entry};
 
 use super::caller::Members;
+use super::value::Value;
+use super::wire::ProtocolError;
 
 /// What a member of the flat form means.
 enum Means {
@@ -16,7 +21,10 @@ enum Means {
 }
 
 /// The member by which the flat form is known.
-const MARK: &str = "model_backend";
+pub(super) const MARK: &str = "model_backend";
+
+/// The members of a `spawn_request` that are none of the agent's.
+const OF_REQUEST: [&str; 4] = ["type", "request_id", "timeout_secs", "metadata"];
 
 /// What makes repeating a start safe; as in `agent.spawn`.
 pub(super) const KEY: &str = "idempotency_key";
@@ -43,6 +51,36 @@ pub(super) enum Form {
     Native,
     /// As the older clients do.
     Flat,
+}
+
+/// The message in which the members that stand beside `request_id` stand in `config`, where they are
+/// read; `None` where it is not even a map.
+pub(super) fn with_config(message: &[u8]) -> Option<Vec<u8>> {
+    let Ok(Value::Map(members)) = rmp_serde::from_slice(message) else { return None };
+    let is_of_request = |name: &str| OF_REQUEST.contains(&name);
+    let (mut request, config): (BTreeMap<_, _>, _) =
+        members.into_iter().partition(|(name, _)| is_of_request(name));
+    request.insert("config".to_owned(), Value::Map(config));
+    rmp_serde::to_vec_named(&Value::Map(request)).ok()
+}
+
+/// The same error about members that were sent beside `request_id`, and not in a `config`.
+pub(super) fn without_config(mut error: ProtocolError) -> ProtocolError {
+    let below = |text: &str| {
+        let rest = text.strip_prefix("config")?;
+        let said = rest.strip_prefix('.').or_else(|| rest.strip_prefix(": "));
+        said.or(rest.is_empty().then_some("")).map(str::to_owned)
+    };
+    if let Some(message) = below(&error.message) {
+        error.message = message;
+    }
+    if let Some(path) = error.path.as_deref().and_then(below) {
+        if let Value::Map(data) = &mut error.data {
+            data.insert("path".to_owned(), path.as_str().into());
+        }
+        error.path = Some(path);
+    }
+    error
 }
 
 /// The parameters of `agent.spawn` that `config` stands for.

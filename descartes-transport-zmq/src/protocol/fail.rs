@@ -4,6 +4,7 @@ use descartes_rpc::decode::ParamFault;
 use descartes_rpc::error::{ErrorKind, RpcError};
 use descartes_rpc::openrpc::API_VERSION;
 
+use super::alias;
 use super::scan::{Outline, ScanFault};
 use super::wire::{
     BatchControlResponse, CommandResponse, HealthCheckResponse, ListAgentsResponse,
@@ -20,6 +21,8 @@ pub(super) struct Asked {
     pub(super) request_id: Option<String>,
     /// The agent that it names, if it does.
     pub(super) agent_id: Option<String>,
+    /// Whether it starts an agent without a `config`.
+    pub(super) flat: bool,
 }
 
 impl Asked {
@@ -30,15 +33,17 @@ impl Asked {
             kind: outline.kind.unwrap_or_default().to_owned(),
             request_id: request_id.map(str::to_owned),
             agent_id: None,
+            flat: outline.is_flat_start(),
         }
     }
 
     /// The answer that it failed.
     pub(super) fn failed(self, error: &RpcError) -> ZmqMessage {
-        let Self { kind, request_id, agent_id } = self;
+        let Self { kind, request_id, agent_id, flat } = self;
         // What is longer is the name of no agent.
         let agent_id = agent_id.filter(|name| name.chars().count() <= TOLD_CHARS);
-        let error = Some(ProtocolError::from(error));
+        let error = ProtocolError::from(error);
+        let error = Some(if flat { alias::without_config(error) } else { error });
         match &*kind {
             "spawn_request" => {
                 SpawnResponse { request_id, error, ..SpawnResponse::default() }.into()

@@ -8,6 +8,7 @@ use serde::de::{DeserializeSeed, IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::Value as Json;
 
+use super::alias;
 use super::scan::{self, Outline};
 use super::value::Value;
 use super::wire::ZmqMessage;
@@ -30,6 +31,8 @@ fn checked(outline: &Outline<'_>, bytes: &[u8]) -> Result<ZmqMessage, ParamFault
     let Some(kind) = outline.kind else {
         return Err(ParamFault::at("type", "the name of a message, as text"));
     };
+    let moved = if outline.is_flat_start() { alias::with_config(bytes) } else { None };
+    let bytes = moved.as_deref().unwrap_or(bytes);
     ZmqMessage::read(kind, bytes).unwrap_or_else(|| {
         let shown: String = kind.chars().take(SHOWN).collect();
         let mut fault = ParamFault::at("type", "the name of a message");

@@ -1,6 +1,7 @@
 //! The outline of a message, before anything of it is kept: one pass, no recursion, no allocation
 //! that a sender can choose.
 
+use super::alias;
 use crate::limits::{MESSAGE_DEPTH, MESSAGE_NODES};
 
 /// What can be told of a message, also of a broken one.
@@ -10,6 +11,10 @@ pub(super) struct Outline<'a> {
     pub(super) kind: Option<&'a str>,
     /// The member `request_id`, if it is text.
     pub(super) request_id: Option<&'a str>,
+    /// Whether it has the member `config`.
+    pub(super) has_config: bool,
+    /// Whether it has the member by which the flat form of a start is known.
+    pub(super) has_backend: bool,
     /// Why it cannot be read, if so.
     pub(super) fault: Option<ScanFault>,
 }
@@ -148,6 +153,13 @@ impl<'a> Scanner<'a> {
     }
 }
 
+impl Outline<'_> {
+    /// Whether it starts an agent whose parameters stand beside `request_id`, and in no `config`.
+    pub(super) fn is_flat_start(&self) -> bool {
+        self.kind == Some("spawn_request") && self.has_backend && !self.has_config
+    }
+}
+
 /// Notes `item` of the outermost map; gives back the key that its next value belongs to.
 fn note<'a>(
     outline: &mut Outline<'a>,
@@ -157,6 +169,8 @@ fn note<'a>(
 ) -> Option<&'a str> {
     let Item::Leaf(text) = *item else { return None };
     if is_key {
+        outline.has_config |= text == Some("config");
+        outline.has_backend |= text == Some(alias::MARK);
         return text;
     }
     match key {

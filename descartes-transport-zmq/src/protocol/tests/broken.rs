@@ -44,6 +44,13 @@ spawn_response invalid_params config 1 {"type": "spawn_request", "request_id": "
 spawn_response invalid_params config.config.command[0] 1 {"type": "spawn_request", "request_id": "1", "config": {"agent_type": "process", "config": {"command": [1]}}}
 spawn_response invalid_params config.model 1 {"type": "spawn_request", "request_id": "1", "config": {"model_backend": "basic", "model": "big"}}
 spawn_response not_found - 1 {"type": "spawn_request", "request_id": "1", "config": {"model_backend": "nosuch"}}
+spawn_response invalid_params model 1 {"type": "spawn_request", "request_id": "1", "model_backend": "basic", "model": "big"}
+spawn_response invalid_params environment 1 {"type": "spawn_request", "request_id": "1", "model_backend": "basic", "environment": 5}
+spawn_response invalid_params . 1 {"type": "spawn_request", "request_id": "1", "model_backend": "basic", "color": 1}
+spawn_response invalid_params . 1 {"type": "spawn_request", "request_id": "1", "model_backend": "basic", "config": {}}
+spawn_response invalid_params . 1 {"type": "spawn_request", "request_id": "1", "name": "n", "task": "go"}
+spawn_response invalid_params timeout_secs 1 {"type": "spawn_request", "request_id": "1", "model_backend": "basic", "timeout_secs": -1}
+spawn_response not_found - 1 {"type": "spawn_request", "request_id": "1", "model_backend": "nosuch"}
 spawn_response invalid_params metadata.a 1 {"type": "spawn_request", "request_id": "1", "config": {}, "metadata": {"a": 1}}
 spawn_response invalid_params timeout_secs 1 {"type": "spawn_request", "request_id": "1", "config": {}, "timeout_secs": -1}
 list_agents_response invalid_params . 1 {"type": "list_agents_request", "request_id": "1", "color": 1}

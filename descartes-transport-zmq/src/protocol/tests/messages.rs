@@ -51,21 +51,30 @@ async fn the_older_flat_form_becomes_the_parameters_of_spawn() {
     });
     let request = SpawnRequest {
         request_id: "1".into(),
-        config: object(config),
+        config: object(config.clone()),
         metadata: Some([("a".to_owned(), "b".to_owned())].into()),
         ..SpawnRequest::default()
     };
-    let ZmqMessage::SpawnResponse(answer) = talk.ask(request).await else { panic!() };
-    assert!(answer.success && answer.agent_info.is_none());
-    assert_eq!(answer.server_id.as_deref(), Some("ab"));
-    let seen = seen.lock().unwrap();
-    assert_eq!(seen[0].0, "agent.spawn");
-    let params: Json = serde_json::from_slice(&seen[0].1).unwrap();
-    let expected = json!({
-        "name": "n", "agent_type": "basic",
-        "config": {"task": "kindly\n\ngo", "env": {"A": "1"}, "labels": {"a": "b"}},
-    });
-    assert_eq!(params, expected);
+    // The same beside `request_id`, and in no `config`.
+    let mut beside = config;
+    for (name, value) in [("type", json!("spawn_request")), ("request_id", json!("1"))] {
+        beside[name] = value;
+    }
+    beside["metadata"] = json!({"a": "b"});
+    for sent in [ZmqMessage::from(request).encode(), packed(beside)] {
+        talk.send_raw(sent).await;
+        let ZmqMessage::SpawnResponse(answer) = talk.next().await else { panic!() };
+        assert!(answer.success && answer.agent_info.is_none());
+        assert_eq!(answer.server_id.as_deref(), Some("ab"));
+        let seen = std::mem::take(&mut *seen.lock().unwrap());
+        assert_eq!(seen[0].0, "agent.spawn");
+        let params: Json = serde_json::from_slice(&seen[0].1).unwrap();
+        let expected = json!({
+            "name": "n", "agent_type": "basic",
+            "config": {"task": "kindly\n\ngo", "env": {"A": "1"}, "labels": {"a": "b"}},
+        });
+        assert_eq!(params, expected);
+    }
 }
 
 #[tokio::test(start_paused = true)]
