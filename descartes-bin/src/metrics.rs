@@ -13,6 +13,13 @@ use std::time::SystemTime;
 
 use descartes_core::Descartes;
 use descartes_rpc::service::Rpc;
+#[cfg(feature = "http")]
+use descartes_rpc::{
+    auth::Scope,
+    error::{ErrorKind, RpcError},
+};
+#[cfg(feature = "http")]
+use descartes_transport_http::Numbers;
 
 use crate::daemon::Queues;
 pub(crate) use text::Text;
@@ -37,6 +44,32 @@ impl Scrape {
         if self.0.set(source).is_err() {
             tracing::debug!("the numbers are those of the first host");
         }
+    }
+
+    /// The page, made where nothing else waits for it.
+    pub(crate) async fn made(&self) -> String {
+        let scrape = self.clone();
+        let made = tokio::task::spawn_blocking(move || scrape.text()).await;
+        made.unwrap_or_else(|error| {
+            tracing::error!(%error, "the numbers could not be read");
+            String::new()
+        })
+    }
+
+    /// The same as a route of HTTP, for whoever may have it.
+    #[cfg(feature = "http")]
+    pub(crate) fn route(&self) -> Numbers {
+        let scrape = self.clone();
+        Numbers::new(move |peer| {
+            let scrape = scrape.clone();
+            async move {
+                let source = scrape.0.get().ok_or_else(|| {
+                    RpcError::new(ErrorKind::Unavailable, "there are no numbers yet")
+                })?;
+                source.rpc.permits(&peer, Scope::Metrics).await?;
+                Ok(scrape.made().await)
+            }
+        })
     }
 
     /// All numbers; none while there is no host.

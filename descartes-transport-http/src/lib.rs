@@ -49,7 +49,7 @@ mod ws;
 pub use client::{AddressError, HttpClient};
 pub use descartes_rpc::same_user::{KernelLookup, PeerSocket, UidLookup};
 pub use limits::HttpLimits;
-pub use options::{Allowed, HttpOptions, Routes};
+pub use options::{Allowed, HttpOptions, Numbers, Routes};
 pub use response_body::{Interrupted, ResponseBody};
 pub use serve::{BindError, HttpConfig, HttpTransport};
 pub use service::{HttpService, service};

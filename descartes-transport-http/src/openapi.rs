@@ -11,15 +11,21 @@ use std::sync::{Mutex, PoisonError};
 use bytes::Bytes;
 use serde_json::{Map, Value, json};
 
-use crate::alias::ALIASES;
+use crate::{alias::ALIASES, route::NUMBERS};
 
 /// The last document that was made, and what from.
 #[derive(Debug, Default)]
 pub(crate) struct OpenApi {
+    /// Whether the page of numbers is served.
+    numbers: bool,
     made: Mutex<Option<(Bytes, Bytes)>>,
 }
 
 impl OpenApi {
+    pub(crate) fn new(numbers: bool) -> Self {
+        Self { numbers, made: Mutex::default() }
+    }
+
     /// The document that describes the methods of `openrpc`; made anew only when that has changed.
     pub(crate) fn of(&self, openrpc: &Bytes) -> serde_json::Result<Bytes> {
         let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
@@ -28,7 +34,7 @@ impl OpenApi {
         {
             return Ok(document.clone());
         }
-        let document = Bytes::from(document(openrpc)?.to_string());
+        let document = Bytes::from(document(openrpc, self.numbers)?.to_string());
         *made = Some((openrpc.clone(), document.clone()));
         Ok(document)
     }
@@ -59,9 +65,12 @@ impl Source {
     }
 }
 
-fn document(openrpc: &[u8]) -> serde_json::Result<Value> {
+fn document(openrpc: &[u8], numbers: bool) -> serde_json::Result<Value> {
     let source = Source { document: serde_json::from_slice(openrpc)? };
     let mut paths = routes::fixed();
+    if numbers {
+        paths.insert(NUMBERS.to_owned(), json!({ "get": routes::numbers() }));
+    }
     for alias in ALIASES {
         let operation = routes::alias(alias, &source);
         paths.insert(alias.path.to_owned(), json!({ "get": operation }));
@@ -115,7 +124,7 @@ mod tests {
     const SOURCE: &str = include_str!("../../descartes-rpc/golden/openrpc.json");
 
     fn now() -> Value {
-        document(SOURCE.as_bytes()).unwrap()
+        document(SOURCE.as_bytes(), true).unwrap()
     }
 
     #[test]
@@ -140,6 +149,12 @@ mod tests {
             found.unwrap()["schema"].clone()
         };
         assert_eq!(schema("stream"), json!({ "$ref": "#/components/schemas/StreamChoice" }));
+    }
+
+    #[test]
+    fn the_page_of_numbers_is_described_where_it_is_served() {
+        assert!(now()["paths"][NUMBERS]["get"].is_object());
+        assert!(document(SOURCE.as_bytes(), false).unwrap()["paths"].get(NUMBERS).is_none());
     }
 
     #[test]

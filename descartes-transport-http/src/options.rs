@@ -1,8 +1,11 @@
 //! How the routes behave, wherever they are mounted.
 
+use std::{fmt, pin::Pin, sync::Arc};
+
 use descartes_rpc::{
     Swap,
     auth::{Authenticator, Principal},
+    error::RpcError,
     meter::Meter,
     peer::Peer,
 };
@@ -30,6 +33,32 @@ pub struct Allowed {
     pub origins: Vec<String>,
 }
 
+type Page = Pin<Box<dyn Future<Output = Result<String, RpcError>> + Send>>;
+
+/// What `GET /metrics` answers, in the text format of Prometheus, and to whom.
+#[derive(Clone)]
+pub struct Numbers(Arc<dyn Fn(Peer) -> Page + Send + Sync>);
+
+impl Numbers {
+    /// The page that `page` makes for a caller, or why it is not for that one.
+    pub fn new<F>(page: impl Fn(Peer) -> F + Send + Sync + 'static) -> Self
+    where
+        F: Future<Output = Result<String, RpcError>> + Send + 'static,
+    {
+        Self(Arc::new(move |peer| Box::pin(page(peer))))
+    }
+
+    pub(crate) async fn page(&self, peer: Peer) -> Result<String, RpcError> {
+        (self.0)(peer).await
+    }
+}
+
+impl fmt::Debug for Numbers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Numbers")
+    }
+}
+
 /// Settings of [`crate::service`].
 #[derive(Clone, Debug)]
 #[non_exhaustive]
@@ -46,6 +75,8 @@ pub struct HttpOptions {
     /// Tells who has the key or token of a request; `None` knows no credentials. Where it says
     /// that they are required, being the same user is not enough.
     pub auth: Option<Authenticator>,
+    /// What is told at `GET /metrics`; with `None` nothing is served there.
+    pub numbers: Option<Numbers>,
     /// Cancelled, it ends every event stream with `ended`, and WebSockets with 1001; without that
     /// streams keep a server from shutting down.
     pub shutdown: CancellationToken,
@@ -63,6 +94,7 @@ impl Default for HttpOptions {
             routes: Routes::All,
             caller: None,
             auth: None,
+            numbers: None,
             shutdown: CancellationToken::new(),
             limits: HttpLimits::default(),
             meter: Meter::default(),

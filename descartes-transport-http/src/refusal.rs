@@ -33,6 +33,8 @@ pub(crate) enum Refusal {
     Credentials(RpcError),
     /// Too many of that address have failed.
     TooManyLogins(RpcError),
+    /// Who calls is known, and may not have what is asked for.
+    Denied(RpcError),
     NotFound,
     NotAllowed(&'static str),
     ContentType,
@@ -60,6 +62,7 @@ impl Refusal {
             Self::ForeignOrigin => StatusCode::FORBIDDEN,
             Self::Stranger(_) | Self::Credentials(_) => StatusCode::UNAUTHORIZED,
             Self::TooManyLogins(_) => StatusCode::TOO_MANY_REQUESTS,
+            Self::Denied(error) => status_of(error),
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::NotAllowed(_) => StatusCode::METHOD_NOT_ALLOWED,
             Self::ContentType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
@@ -75,6 +78,7 @@ impl Refusal {
             Self::Stranger(_) | Self::Credentials(_) | Self::TooManyLogins(_) => {
                 Rejection::Unauthenticated
             }
+            Self::Denied(_) => Rejection::Forbidden,
             Self::NotFound | Self::NotAllowed(_) | Self::ContentType | Self::Handshake(_) => {
                 Rejection::NotServed
             }
@@ -98,7 +102,9 @@ impl Refusal {
                     .hint("add the origin to [server] allowed_origins")
             }
             Self::Stranger(stranger) => stranger.error(),
-            Self::Credentials(error) | Self::TooManyLogins(error) => error.clone(),
+            Self::Credentials(error) | Self::TooManyLogins(error) | Self::Denied(error) => {
+                error.clone()
+            }
             Self::NotFound => invalid("nothing is served here").hint("send calls to POST /"),
             Self::NotAllowed(allow) => invalid("this path is not served for that HTTP method")
                 .hint(format!("allowed: {allow}")),
@@ -221,6 +227,7 @@ mod tests {
             (Refusal::Stranger(Stranger::Forwarded), 401, -32001),
             (Refusal::Credentials(RpcError::new(ErrorKind::Unauthenticated, "no")), 401, -32001),
             (Refusal::TooManyLogins(RpcError::exhausted("x", 1, 1)), 429, -32011),
+            (Refusal::Denied(RpcError::new(ErrorKind::Forbidden, "no")), 403, -32012),
             (Refusal::NotFound, 404, -32600),
             (Refusal::NotAllowed("POST"), 405, -32600),
             (Refusal::ContentType, 415, -32600),

@@ -19,6 +19,8 @@ pub(crate) enum Route<'a> {
     Information,
     Health,
     Ready,
+    /// The page of numbers, where there is one.
+    Numbers,
     WebSocket,
 }
 
@@ -31,6 +33,9 @@ pub(crate) enum NoRoute {
 }
 
 const READ: &str = "GET, HEAD";
+
+/// Where the page of numbers is.
+pub(crate) const NUMBERS: &str = "/metrics";
 
 /// Finds what `method` and `path` ask for; the path is relative to where the service is mounted.
 pub(crate) fn find<'a>(
@@ -46,6 +51,7 @@ pub(crate) fn find<'a>(
         "/rpc" => (None, Some(Route::Call), "POST"),
         "/health" => (Some(Route::Health), None, READ),
         "/ready" => (Some(Route::Ready), None, READ),
+        NUMBERS => (Some(Route::Numbers), None, READ),
         other => derived(other)?,
     };
     let found = match *method {
@@ -94,6 +100,8 @@ mod tests {
             (Method::HEAD, "/", Ok(Route::Information)),
             (Method::GET, "/health", Ok(Route::Health)),
             (Method::HEAD, "/ready", Ok(Route::Ready)),
+            (Method::GET, "/metrics", Ok(Route::Numbers)),
+            (Method::POST, "/metrics", Err(NoRoute::NotAllowed("GET, HEAD"))),
             (Method::GET, "/events", Ok(Route::Alias(&EVENTS, ""))),
             (Method::GET, "/openrpc.json", Ok(Route::Alias(&OPENRPC, ""))),
             (Method::HEAD, "/openrpc.json", Ok(Route::Alias(&OPENRPC, ""))),
@@ -131,6 +139,7 @@ mod tests {
             (Method::POST, "/", Err(NoRoute::NotAllowed("GET"))),
             (Method::POST, "/rpc", Err(NoRoute::NotFound)),
             (Method::GET, "/health", Err(NoRoute::NotFound)),
+            (Method::GET, "/metrics", Err(NoRoute::NotFound)),
         ] {
             assert_eq!(find(Routes::WebSocket, &method, path), expected, "{method} {path}");
         }

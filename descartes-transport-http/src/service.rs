@@ -53,6 +53,9 @@ const RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resour
 const SAME_ORIGIN: HeaderValue = HeaderValue::from_static("same-origin");
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
+/// The text format of Prometheus.
+const NUMBERS: HeaderValue = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
+const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 const EVENT_STREAM: HeaderValue = HeaderValue::from_static("text/event-stream");
 
 /// Makes a service of all routes of this transport.
@@ -168,7 +171,8 @@ pub(crate) struct Server<S> {
 
 impl<S> Server<S> {
     pub(crate) fn new(rpc: S, options: HttpOptions) -> Self {
-        Self { rpc, options, openapi: OpenApi::default() }
+        let openapi = OpenApi::new(options.numbers.is_some());
+        Self { rpc, options, openapi }
     }
 }
 
@@ -232,7 +236,7 @@ impl<S: RpcService> Server<S> {
         parts: &mut request::Parts,
         body: B,
     ) -> Result<Response<ResponseBody>, Refusal> {
-        let found = route::find(self.options.routes, &parts.method, parts.uri.path());
+        let found = self.find(&parts.method, parts.uri.path());
         match found {
             Ok(Route::WebSocket) if body.is_end_stream() => {
                 let upgrade = parts.extensions.remove::<OnUpgrade>();
@@ -283,9 +287,21 @@ impl<S: RpcService> Server<S> {
                 link.arrived();
                 Ok(self.information(peer).await)
             }
+            Route::Numbers => {
+                link.arrived();
+                self.numbers(peer).await
+            }
             Route::WebSocket => Err(Refusal::Handshake(NoHandshake::Malformed)),
             Route::Health | Route::Ready => Err(Refusal::NotFound),
         }
+    }
+
+    /// What `method` and `path` ask for, of what is served here.
+    fn find<'a>(&self, method: &Method, path: &'a str) -> Result<Route<'a>, NoRoute> {
+        if path == route::NUMBERS && self.options.numbers.is_none() {
+            return Err(NoRoute::NotFound);
+        }
+        route::find(self.options.routes, method, path)
     }
 
     /// Whether this server is meant, and by nobody's page but its own and configured ones.
@@ -320,8 +336,7 @@ impl<S: RpcService> Server<S> {
             && !content_type::is_json(head.content_type, head.credentials)
         {
             // A path that takes no POST says so whatever the type was.
-            route::find(self.options.routes, &parts.method, parts.uri.path())
-                .map_err(refuse_route)?;
+            self.find(&parts.method, parts.uri.path()).map_err(refuse_route)?;
             return Err(Refusal::ContentType);
         }
         Ok(peer)
@@ -425,7 +440,7 @@ fn event_stream(events: EventBody) -> Response<ResponseBody> {
     let mut response = Response::new(ResponseBody::events(events));
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, EVENT_STREAM);
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(header::CACHE_CONTROL, NO_STORE);
     response
 }
 

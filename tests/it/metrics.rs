@@ -198,6 +198,31 @@ fn the_page_is_not_for_pages_of_browsers_and_can_be_turned_off() {
 }
 
 #[test]
+fn the_port_of_http_shows_the_same_page_by_its_own_rules() {
+    let daemon = Daemon::start();
+    let reply = daemon.http().get("/metrics");
+    assert_eq!(reply.status, 200, "also where it has no port of its own");
+    let kind = reply.header("content-type").expect("a type");
+    assert_eq!(kind, "text/plain; version=0.0.4; charset=utf-8");
+    assert_eq!(value(&checked(reply.text()), "agents_active"), 0.0);
+    let ask = |daemon: &Daemon, method, headers: &[(&str, &str)]| {
+        daemon.http().request(method, "/metrics", headers, b"")
+    };
+    assert_eq!(ask(&daemon, "DELETE", &[]).header("allow"), Some("GET, HEAD"));
+    for (header, status) in [
+        (("Host", "evil.example"), 421),
+        (("Origin", "http://evil.example"), 403),
+        (("X-Forwarded-For", "192.0.2.1"), 401),
+    ] {
+        let refused = ask(&daemon, "GET", &[header]);
+        assert_eq!((refused.status, &refused.json()["id"]), (status, &json!(null)), "{header:?}");
+    }
+    let off = Setup::new().config("[server]\nenable_metrics = false\n").start();
+    assert_eq!(ask(&off, "GET", &[]).status, 404);
+    assert!(off.http().get("/openapi.json").json()["paths"].get("/metrics").is_none());
+}
+
+#[test]
 fn it_is_shown_at_its_own_address() {
     let setup = Setup::new().flag("--metrics-port=0");
     let daemon = setup.config("[server]\nmetrics_addr = '127.0.0.2'\n").start();

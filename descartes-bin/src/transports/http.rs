@@ -55,6 +55,10 @@ pub(super) fn config(ground: &Ground<'_>, address: SocketAddr) -> Result<HttpCon
     config.options.limits.newcomers = ground.newcomers();
     config.options.limits.websocket = ground.connection_limits();
     config.options.meter = ground.meter.clone();
+    #[cfg(feature = "metrics")]
+    if server.enable_metrics {
+        config.options.numbers = Some(ground.scrape.route());
+    }
     config.trust_loopback = ground.trust_loopback;
     config.connections = Arc::clone(&ground.connections);
     config.closing = ground.closing.clone();

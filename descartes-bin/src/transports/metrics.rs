@@ -1,4 +1,5 @@
-//! `GET /metrics` on a port of its own: one small page, and nothing else of HTTP.
+//! `GET /metrics` on a port of its own: one small page, and nothing else of HTTP. The port of HTTP
+//! has the same page, by its own rules.
 
 mod page;
 mod request;

@@ -97,6 +97,21 @@ pub(super) fn fixed() -> Map<String, Value> {
     paths
 }
 
+/// The page of numbers.
+pub(super) fn numbers() -> Value {
+    let page = content("text/plain", &json!({ "type": "string" }));
+    json!({
+        "operationId": "metrics",
+        "tags": ["http"],
+        "summary": "What is counted, as Prometheus reads it (text format 0.0.4).",
+        "description": "For whoever may have `system.metrics`: the scope `metrics`.",
+        "responses": {
+            "200": { "description": "The numbers.", "content": page },
+            "default": refused(),
+        },
+    })
+}
+
 fn websocket() -> Value {
     json!({
         "operationId": "websocket",

@@ -1,17 +1,17 @@
-//! What a person or a probe looks at: the front page and readiness.
+//! What a person or a probe looks at: the front page, readiness and numbers.
 //!
-//! All of it is asked from the service itself, so nothing here can disagree with it.
+//! All of it but the numbers is asked from the service itself, so nothing here can disagree with it.
 
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use descartes_rpc::{connection::answer, peer::Peer, service::RpcService};
-use http::{Response, StatusCode};
+use http::{Response, StatusCode, header};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::value::RawValue;
 
-use super::{Server, json, text};
-use crate::{caller::TRANSPORT, response_body::ResponseBody};
+use super::{NO_STORE, NUMBERS, Server, json, text};
+use crate::{caller::TRANSPORT, refusal::Refusal, response_body::ResponseBody};
 
 const READY: &str = r#"{"jsonrpc":"2.0","id":1,"method":"system.ready"}"#;
 const INFO: &str = r#"{"jsonrpc":"2.0","id":1,"method":"system.info"}"#;
@@ -77,6 +77,22 @@ impl<S: RpcService> Server<S> {
             transports: info.transports,
         };
         json(serde_json::to_vec(&page).unwrap_or_default().into())
+    }
+
+    /// The page of numbers, for whom it is.
+    pub(super) async fn numbers(&self, peer: &Peer) -> Result<Response<ResponseBody>, Refusal> {
+        let numbers = self.options.numbers.as_ref().ok_or(Refusal::NotFound)?;
+        let page = numbers.page(peer.clone()).await.map_err(|error| {
+            if let Some(auth) = &self.options.auth {
+                auth.turned_away(peer, &error);
+            }
+            Refusal::Denied(error)
+        })?;
+        let mut response = text(page);
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, NUMBERS);
+        headers.insert(header::CACHE_CONTROL, NO_STORE);
+        Ok(response)
     }
 
     async fn ask<T: DeserializeOwned>(&self, peer: &Peer, message: &'static str) -> Option<T> {

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use axum::Router;
 use bytes::Bytes;
 use descartes_rpc::{
-    auth::Principal,
+    auth::{Principal, Scope, authorize},
     testing::{fake_agent, fake_service},
 };
-use descartes_transport_http::{HttpOptions, service};
+use descartes_transport_http::{HttpOptions, Numbers, service};
 use http::{Request, StatusCode};
 use http_body_util::{BodyExt, Full};
 use tokio_util::sync::CancellationToken;
@@ -88,6 +88,29 @@ async fn the_application_ends_streams_with_its_token() {
     token.cancel();
     let rest = body.collect().await.unwrap().to_bytes();
     assert!(String::from_utf8_lossy(&rest).contains("event: ended"));
+}
+
+#[tokio::test]
+async fn the_page_of_numbers_is_for_whom_the_application_says() {
+    let get = |path: &str, scopes: &[&str]| {
+        let mut request = Request::get(path).body(Full::default()).unwrap();
+        request.extensions_mut().insert(Principal::new("ann", scopes.to_vec()));
+        request
+    };
+    let mut options = HttpOptions::default();
+    let (status, _) = answer(app(options.clone()), get("/descartes/metrics", &["metrics"])).await;
+    assert_eq!(status, 404, "there is none by itself");
+    options.numbers = Some(Numbers::new(|peer| async move {
+        authorize(peer.principal().as_ref(), Scope::Metrics).map(|_| "one 1\n".to_owned())
+    }));
+    let reader = get("/descartes/metrics", &["metrics"]);
+    assert_eq!(answer(app(options.clone()), reader).await, (StatusCode::OK, "one 1\n".to_owned()));
+    let (status, body) = answer(app(options.clone()), get("/descartes/metrics", &["audit"])).await;
+    assert_eq!(status, 403);
+    assert!(body.contains("-32012") && body.contains("metrics"), "{body}");
+    let unnamed = Request::get("/descartes/metrics").header("host", "localhost");
+    let unnamed = unnamed.body(Full::default()).unwrap();
+    assert_eq!(answer(app(options), unnamed).await.0, 401);
 }
 
 /// A service with one agent that has written a line, and the path at which its log is followed.

@@ -100,6 +100,7 @@ pub(super) fn needed_to_get(path: &str) -> Option<&'static str> {
     match path {
         "/" | "/health" | "/ready" | "/openrpc.json" | "/openapi.json" => None,
         "/agents/{agent}/logs" => Some("agent:read"),
+        "/metrics" => Some("metrics"),
         _ => Some("admin"),
     }
 }

@@ -58,6 +58,23 @@ fn with_authentication_on_a_scrape_needs_a_token_with_the_scope() {
     ] {
         assert_eq!(value(&page, key), expected, "{key}");
     }
+    check_port_of_http(&daemon, &reader, &other);
+}
+
+/// The port of HTTP lets the same in, and says so in its own words.
+fn check_port_of_http(daemon: &Daemon, reader: &str, other: &str) {
+    let ask =
+        |token: &str| daemon.http().request("GET", "/metrics", &[("Authorization", token)], b"");
+    assert_eq!(daemon.http().get("/metrics").status, 401);
+    let refused = ask(other);
+    assert_eq!((refused.status, &refused.json()["error"]["code"]), (403, &json!(-32012)));
+    assert_eq!(ask(reader).status, 200);
+    let written = events(&mut daemon.socket(), "audit", "start");
+    let denied = written.iter().any(|event| {
+        let data = &event["data"];
+        data["outcome"] == "forbidden" && text(&data["peer"]).starts_with("http 127.0.0.1:")
+    });
+    assert!(denied, "{written:?}");
 }
 
 /// Whoever was turned away is in the audit, with why and without what it has shown.
@@ -129,9 +146,14 @@ fn an_agent_reads_no_numbers() {
          read -r version status rest <&3; printf '%s' \"$status\""
     );
     let mut socket = daemon.socket();
-    let agent = spawn(&mut socket, &["bash".into(), "-c".into(), ask]);
+    let agent = spawn(&mut socket, &["bash".into(), "-c".into(), ask.clone()]);
     wait(&mut socket, &agent);
     assert_eq!(log(&mut socket, &agent, "stdout"), b"403");
+    let of_http = daemon.http_address().to_string();
+    let ask = ask.replace(&format!("127.0.0.1/{port}"), &of_http.replace(':', "/"));
+    let agent = spawn(&mut socket, &["bash".into(), "-c".into(), ask]);
+    wait(&mut socket, &agent);
+    assert_eq!(log(&mut socket, &agent, "stdout"), b"403", "of the port of HTTP");
 }
 
 #[test]

@@ -105,7 +105,7 @@ impl Served {
         let asked = Asked::read(&head);
         let bodiless = asked.as_ref().is_ok_and(|asked| asked.method == "HEAD");
         let (status, body) = match self.decide(asked, (peer, local)).await {
-            Ok(()) => ("200 OK", self.text().await),
+            Ok(()) => ("200 OK", self.page.scrape.made().await),
             Err(refused) => {
                 self.page.meter.rejected(refused.why);
                 (refused.status, format!("{}\n", refused.status))
@@ -166,16 +166,6 @@ impl Served {
             }
             self.page.auth.turned_away(&peer, &error);
             refused(&error)
-        })
-    }
-
-    /// The page, made where nothing else waits for it.
-    async fn text(&self) -> String {
-        let scrape = self.page.scrape.clone();
-        let made = tokio::task::spawn_blocking(move || scrape.text()).await;
-        made.unwrap_or_else(|error| {
-            tracing::error!(%error, "the numbers could not be read");
-            String::new()
         })
     }
 }
