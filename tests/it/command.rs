@@ -147,6 +147,23 @@ fn the_daemon_is_reached_over_zeromq_and_by_the_name_of_a_remote() {
 }
 
 #[test]
+#[test]
+fn topics_of_one_word_and_whole_ranges_of_them_are_read() {
+    let daemon = Daemon::start();
+    let home = &daemon.home;
+    daemon.socket().ok("auth.key.create", json!({"name": "ci", "role": "viewer"}));
+    let kinds = |arguments: &[&str]| -> Vec<String> {
+        let text = prints(home, &[&["--json", "events"], arguments].concat());
+        let events = text.lines().map(|line| serde_json::from_str::<Value>(line).expect("JSON"));
+        events.map(|event| event["type"].as_str().expect("a type").to_owned()).collect()
+    };
+    assert_eq!(kinds(&["audit"]), ["audit.key"]);
+    assert_eq!(kinds(&["audit", "--type", "audit.denied"]), [""; 0]);
+    let all = kinds(&["*"]);
+    assert!(["audit.key", "system.started"].iter().all(|kind| all.iter().any(|it| it == kind)));
+    exits(home, 3, &["events", "nobody"]);
+}
+
 fn each_failure_has_its_exit_code() {
     let daemon = Daemon::start();
     let home = &daemon.home;

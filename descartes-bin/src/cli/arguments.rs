@@ -499,7 +499,7 @@ pub(super) struct Prune {
 
 #[derive(Debug, Args)]
 pub(super) struct Events {
-    /// Agents, or topics (exact, or a prefix that ends in /); everything when absent
+    /// Agents, or topics (exact, or a prefix that ends in / or *); agent/ and system when absent
     #[arg(value_name = "AGENT|TOPIC")]
     pub(super) topics: Vec<String>,
     /// Go on with what happens

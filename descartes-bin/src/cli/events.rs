@@ -18,6 +18,8 @@ use crate::output::Output;
 const PAGE: u32 = 1000;
 /// What is shown when nothing is asked for.
 const EVERYTHING: &[&str] = &["agent/", "system"];
+/// Topics that are one word. An agent of that name is meant by its id, or by `agent/NAME/`.
+const WHOLE: &[&str] = &["system", "audit"];
 
 pub(super) async fn events(
     client: &Client,
@@ -43,12 +45,17 @@ async fn topics(client: &Client, asked: &[String]) -> Result<Vec<String>, Failur
     }
     let mut topics = Vec::new();
     for typed in asked {
-        topics.push(match typed.contains('/') || typed == "system" {
+        topics.push(match is_topic(typed) {
             true => typed.clone(),
             false => format!("agent/{}/", which::agent(client, typed).await?),
         });
     }
     Ok(topics)
+}
+
+/// Whether what was typed names topics; else it names an agent.
+fn is_topic(typed: &str) -> bool {
+    typed.contains('/') || typed.ends_with('*') || WHOLE.contains(&typed)
 }
 
 async fn history(
@@ -154,7 +161,7 @@ fn say(event: &Event) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{Event, describe};
+    use super::{Event, describe, is_topic};
     use serde_json::value::RawValue;
 
     fn event(kind: &str, topic: &str, data: &str) -> Event {
@@ -163,6 +170,16 @@ mod tests {
             "timestamp":"2026-11-21T01:07:56.123Z","by":"local","type":"{kind}","data":{data}}}"#
         );
         Event::from_json(RawValue::from_string(json).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn what_is_typed_is_a_topic_or_an_agent() {
+        for topic in ["system", "audit", "*", "au*", "agent/", "chat/x", "approval/", "agent/a/*"] {
+            assert!(is_topic(topic), "{topic}");
+        }
+        for agent in ["worker", "auditor", "my-system", "eeee12345678"] {
+            assert!(!is_topic(agent), "{agent}");
+        }
     }
 
     #[test]
