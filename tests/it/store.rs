@@ -62,6 +62,21 @@ fn a_backup_beside_a_busy_daemon_starts_as_a_daemon_of_its_own() {
 }
 
 #[test]
+fn where_no_store_is_it_is_said_where_it_was_looked_for() {
+    let home = Home::new();
+    let (data, to) = (home.data(), home.path().join("copy"));
+    let to = to.to_str().expect("text");
+    for arguments in [&["backup", to][..], &["store", "check"], &["store", "repair"]] {
+        let output = descartes(&home, &data, arguments);
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(3), "{arguments:?}: {said}");
+        let named = said.contains(&data.join("store").display().to_string());
+        assert!(named && said.contains("--data-dir"), "{said}");
+    }
+    assert!(!data.exists() && !home.path().join("copy").exists(), "nothing was made");
+}
+
+#[test]
 fn a_directory_has_one_daemon_however_often_another_is_started() {
     let daemon = Daemon::start();
     let began = std::time::Instant::now();

@@ -1,6 +1,7 @@
 //! Why a command failed, how that is said, and the exit code that says it too.
 
 use std::io;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use descartes_core::store::{BackupError, OpenError};
@@ -42,6 +43,9 @@ pub(super) enum Failure {
     /// A daemon has the directory.
     #[error(transparent)]
     Lock(#[from] LockError),
+    /// Nothing is kept there.
+    #[error("there is no store at {}: --data-dir names another data directory", path.display())]
+    NoStore { path: PathBuf },
     /// The store cannot be opened.
     #[error(transparent)]
     Store(#[from] OpenError),
@@ -121,6 +125,7 @@ impl Failure {
         match self {
             Self::Client(error) => of_kind(error.kind()),
             Self::NoDaemon { .. } => Code::Unavailable,
+            Self::NoStore { .. } => Code::NotFound,
             Self::Usage(_) | Self::Config(_) => Code::Usage,
             Self::Directory(error) => error.code(),
             Self::Lock(LockError::Held { .. }) | Self::Store(OpenError::InUse { .. }) => {

@@ -25,9 +25,21 @@ impl Places {
     }
 }
 
-/// The data directory that is meant, while no daemon has it and none can begin.
-fn alone(reach: &Reach) -> Result<(Places, InstanceLock), Failure> {
+/// The data directory that is meant, if a store is there.
+fn data(reach: &Reach) -> Result<PathBuf, Failure> {
     let data = reach.directories()?.data;
+    let Places { store, .. } = Places::of(&data);
+    let what = || format!("look at {}", store.display());
+    match store.try_exists() {
+        Ok(true) => Ok(data),
+        Ok(false) => Err(Failure::NoStore { path: store }),
+        Err(source) => Err(Failure::Local { what: what(), source }),
+    }
+}
+
+/// The same, while no daemon has it and none can begin.
+fn alone(reach: &Reach) -> Result<(Places, InstanceLock), Failure> {
+    let data = data(reach)?;
     let lock = InstanceLock::look(&data)?;
     Ok((Places::of(&data), lock))
 }
@@ -110,7 +122,7 @@ fn mended(repaired: &Repaired) -> String {
 
 /// Copies the store into a data directory of its own, whether a daemon runs or not.
 pub(super) fn backup(reach: &Reach, to: &Path, output: &Output) -> Result<ExitCode, Failure> {
-    let from = Places::of(&reach.directories()?.data).store;
+    let from = Places::of(&data(reach)?).store;
     let used = |source| Failure::Local { what: format!("use {}", to.display()), source };
     let to = std::path::absolute(to).map_err(used)?;
     let BackedUp { documents, events, bytes, .. } =
