@@ -13,6 +13,7 @@ mod reach;
 mod shell;
 mod show;
 mod spawn;
+mod status;
 mod store;
 mod talk;
 mod top;
@@ -64,6 +65,7 @@ async fn run(arguments: Arguments, output: &Output) -> Result<ExitCode, Failure>
     }
     let command = match arguments.command {
         Command::Daemon { command } => return run_daemon(command, &reach, output).await,
+        Command::Status => return status::status(&reach, output).await,
         Command::Version => return show::version(&reach, output).await,
         Command::Top(it) => return top::top(&reach, &it, output).await,
         Command::Doctor => return doctor::doctor(&reach, output).await,
@@ -108,6 +110,7 @@ async fn run(arguments: Arguments, output: &Output) -> Result<ExitCode, Failure>
         Command::Rm(it) => control::remove(&client, it, output).await,
         Command::Prune(it) => control::prune(&client, it, output).await,
         Command::Daemon { .. }
+        | Command::Status
         | Command::Version
         | Command::Completions { .. }
         | Command::Man { .. }
@@ -128,6 +131,10 @@ async fn run_daemon(
     match command {
         DaemonCommand::Start { flags } => daemon::start(reach, flags, output).await,
         DaemonCommand::Stop { timeout } => daemon::stop(reach, timeout, output).await,
+        DaemonCommand::Restart { timeout, flags } => {
+            daemon::restart(reach, timeout, flags, output).await
+        }
+        DaemonCommand::Logs(it) => daemon::logs(reach, it, output).await,
         DaemonCommand::Status => daemon::status(reach, output).await,
     }
 }

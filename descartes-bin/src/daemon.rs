@@ -35,6 +35,7 @@ use crate::config::{Config, Flags, Surroundings};
 use crate::directories::Directories;
 use crate::exit::Code;
 use crate::output::Output;
+pub(crate) use checks::files as check_files;
 pub(crate) use container::found as in_container;
 pub(crate) use failure::Failure;
 #[cfg(feature = "zmq")]

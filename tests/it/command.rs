@@ -1,5 +1,6 @@
 //! `descartes`, the command line: what it prints, and what it says by its exit code.
 
+use std::io::{BufRead, BufReader};
 use std::process::Output;
 
 use serde_json::{Value, json};
@@ -147,7 +148,6 @@ fn the_daemon_is_reached_over_zeromq_and_by_the_name_of_a_remote() {
 }
 
 #[test]
-#[test]
 fn topics_of_one_word_and_whole_ranges_of_them_are_read() {
     let daemon = Daemon::start();
     let home = &daemon.home;
@@ -164,6 +164,7 @@ fn topics_of_one_word_and_whole_ranges_of_them_are_read() {
     exits(home, 3, &["events", "nobody"]);
 }
 
+#[test]
 fn each_failure_has_its_exit_code() {
     let daemon = Daemon::start();
     let home = &daemon.home;
@@ -207,14 +208,91 @@ fn the_daemon_is_started_in_the_background_and_stopped() {
     let started = prints(&home, &start);
     assert!(started.contains("started"), "{started}");
     let told = json_of(&home, &["daemon", "status"]);
+    let data = home.data().display().to_string();
+    let pid = told["endpoints"]["pid"].as_u64().expect("it runs");
+    assert!(processes::with_token(&data).iter().any(|there| u64::from(*there) == pid), "{told}");
     let again = prints(&home, &start);
     assert!(again.contains("already running"), "{again}");
     prints(&home, &["spawn", "-q", "-n", "b", "-t", "basic"]);
     prints(&home, &["daemon", "stop", "--timeout", "5"]);
     exits(&home, 69, &["ps"]);
-    let pid = told["pid"].as_u64().and_then(|pid| u32::try_from(pid).ok());
-    let alive = pid.is_some_and(|pid| processes::threads(pid) > 0);
-    assert!(!alive, "{told}");
+    let left = processes::shown(&processes::with_token(&data));
+    assert_eq!(left, [""; 0], "{told}");
+}
+
+#[test]
+fn the_daemon_is_started_anew_and_its_log_is_read() {
+    let home = Home::new();
+    let ports = ["--http-port=0", "--ws-port=off", "--zmq-port=off", "--pub-port=off"];
+    let restart = [&["daemon", "restart"][..], &ports, &["--metrics-port=off"]].concat();
+    exits(&home, 69, &["status"]);
+    let none = exits(&home, 1, &["daemon", "logs"]);
+    assert!(stderr(&none).contains("[logging] file"), "{}", stderr(&none));
+    assert!(prints(&home, &restart).contains(" started "));
+    let pid = || json_of(&home, &["daemon", "status"])["endpoints"]["pid"].as_u64();
+    let first = pid();
+    // Who has made a mistake keeps the daemon that runs.
+    exits(&home, 2, &["daemon", "restart", "--no-such-flag"]);
+    exits(&home, 2, &["daemon", "restart", "--http-port=eighty"]);
+    exits(&home, 2, &["daemon", "restart", "--check-config"]);
+    assert_eq!(pid(), first);
+    assert!(prints(&home, &restart).contains(" restarted "));
+    assert_ne!(pid(), first);
+    let log = prints(&home, &["daemon", "logs"]);
+    assert!(log.contains("stopping as asked"), "{log}");
+    let last = log.lines().last().expect("lines");
+    assert_eq!(prints(&home, &["daemon", "logs", "--tail", "1"]), format!("{last}\n"));
+    assert_eq!(json_of(&home, &["daemon", "logs", "--tail", "1"])["line"], last);
+    prints(&home, &["daemon", "stop", "--timeout", "5"]);
+    assert!(prints(&home, &["daemon", "logs"]).starts_with(&log), "it is there when it is needed");
+}
+
+#[test]
+fn the_log_of_a_daemon_is_the_file_that_is_configured() {
+    let daemon = Daemon::start();
+    let home = &daemon.home;
+    let none = exits(home, 1, &["daemon", "logs"]);
+    let told = format!("(pid {}) logs to its standard output alone", daemon.pid());
+    assert!(stderr(&none).contains(&told), "{}", stderr(&none));
+    let setup = Setup::new();
+    let log = setup.home().path().join("the.log");
+    let logging = setup.config(&format!("[logging]\nfile = {log:?}\n")).start();
+    let begun =
+        || std::fs::read_to_string(&log).unwrap_or_default().lines().next().map(str::to_owned);
+    processes::eventually("something is logged", || begun().is_some());
+    let shown = prints(&logging.home, &["daemon", "logs"]);
+    assert_eq!(shown.lines().next().map(str::to_owned), begun());
+    let log = home.file("the.log", b"one\ntwo\n");
+    let config = home.file("logs.toml", format!("[logging]\nfile = {log:?}\n").as_bytes());
+    let config = config.to_str().expect("text");
+    assert_eq!(prints(home, &["daemon", "logs", "--config", config]), "one\ntwo\n");
+    let mut command = home.command("descartes");
+    command.args(["daemon", "logs", "-f", "--tail", "1", "--config", config]);
+    let mut child = command.stdout(std::process::Stdio::piped()).spawn().expect("it runs");
+    let mut lines = BufReader::new(child.stdout.take().expect("stdout is piped")).lines();
+    let mut next = || lines.next().expect("the log goes on").expect("text");
+    assert_eq!(next(), "two");
+    std::fs::rename(&log, log.with_extension("1")).expect("it is put aside");
+    std::fs::write(&log, "three\n").expect("a new one");
+    assert_eq!(next(), "three");
+    child.kill().expect("it follows for ever");
+    child.wait().expect("it ends");
+}
+
+#[test]
+fn the_status_is_on_one_screen() {
+    let daemon = Daemon::start();
+    let home = &daemon.home;
+    prints(home, &["spawn", "-q", "-n", "w", "--", "cat"]);
+    let status = prints(home, &["status"]);
+    for part in ["0.1.0: healthy", "1 running, 0 paused", "0 waiting", "http://", "unix"] {
+        assert!(status.contains(part), "no {part}: {status}");
+    }
+    let told = json_of(home, &["status"]);
+    assert_eq!((&told["status"], &told["version"]), (&json!("healthy"), &json!("0.1.0")), "{told}");
+    assert_eq!((&told["agents"]["running"], &told["approvals"]), (&json!(1), &json!([])), "{told}");
+    assert!(told["uptime_secs"].is_u64() && told["transports"].is_array(), "{told}");
+    prints(home, &["kill", "-f", "w"]);
 }
 
 #[test]

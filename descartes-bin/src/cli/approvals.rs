@@ -17,8 +17,14 @@ pub(super) async fn list(client: &Client, all: bool, output: &Output) -> Result<
         found.approvals.iter().try_for_each(|approval| output.json(approval))?;
         return Ok(Code::Done.into());
     }
+    output.table(&table(&found.approvals))?;
+    Ok(Code::Done.into())
+}
+
+/// Approvals for people.
+pub(super) fn table(approvals: &[Approval]) -> Table {
     let mut table = Table::new(["APPROVAL", "AGENT", "TOOL", "STATUS", "TITLE"]);
-    for approval in &found.approvals {
+    for approval in approvals {
         table.row([
             which::short(&approval.approval_id).to_owned(),
             which::short(&approval.agent_id).to_owned(),
@@ -27,8 +33,7 @@ pub(super) async fn list(client: &Client, all: bool, output: &Output) -> Result<
             approval.title.clone(),
         ]);
     }
-    output.table(&table)?;
-    Ok(Code::Done.into())
+    table
 }
 
 pub(super) async fn allow(

@@ -58,11 +58,13 @@ impl std::str::FromStr for Hidden {
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
-    /// Start, stop or look at the daemon
+    /// Start, stop or look at the daemon, or read its log
     Daemon {
         #[command(subcommand)]
         command: DaemonCommand,
     },
+    /// Show the daemon on one screen: how it is and where, its agents, what waits for approval
+    Status,
     /// Start an agent
     Spawn(Spawn),
     /// List agents
@@ -208,8 +210,32 @@ pub(super) enum DaemonCommand {
         #[arg(long, value_name = "SECS")]
         timeout: Option<u32>,
     },
+    /// Stop the daemon, if one runs, and start it anew
+    Restart {
+        /// How many seconds calls and agents may take to end
+        #[arg(long, value_name = "SECS")]
+        timeout: Option<u32>,
+        /// Flags of descartes-daemon; those that it was started with are not known any more
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "FLAGS")]
+        flags: Vec<OsString>,
+    },
+    /// Print the daemon's log: of `daemon start`, or the file of `[logging] file`
+    Logs(DaemonLogs),
     /// Say whether the daemon runs, and where
     Status,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct DaemonLogs {
+    /// Go on with what is written
+    #[arg(short, long)]
+    pub(super) follow: bool,
+    /// Begin with the last so many lines
+    #[arg(long, value_name = "COUNT")]
+    pub(super) tail: Option<u64>,
+    /// The configuration of a daemon that does not run, when it is not the usual one
+    #[arg(long, value_name = "FILE")]
+    pub(super) config: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

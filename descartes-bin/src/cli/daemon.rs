@@ -1,4 +1,6 @@
-//! `daemon start`, `daemon stop`, `daemon status`.
+//! `daemon start`, `daemon stop`, `daemon restart`, `daemon status`, `daemon logs`.
+
+mod logs;
 
 use std::ffi::OsString;
 use std::fs::{self, OpenOptions};
@@ -18,12 +20,14 @@ use serde_json::json;
 use tokio::time::Instant;
 
 use super::failure::{Failure, START_HINT};
-use super::reach::{Reach, Shown};
+use super::reach::Reach;
 use crate::config::Flags;
+use crate::daemon::check_files;
 use crate::directories::Directories;
 use crate::endpoints::Endpoints;
 use crate::exit::Code;
 use crate::output::Output;
+pub(super) use logs::logs;
 
 /// How long a daemon may take to be ready: it may have to read and repair a large store.
 const START_LIMIT: Duration = Duration::from_secs(60);
@@ -38,30 +42,76 @@ const LOG_LINES: usize = 12;
 
 pub(super) async fn start(
     reach: &Reach,
-    mut flags: Vec<OsString>,
+    flags: Vec<OsString>,
     output: &Output,
 ) -> Result<ExitCode, Failure> {
+    let (flags, parsed) = match understood(reach, flags) {
+        Ok(understood) => understood,
+        Err(error) => return Ok(super::said_by_clap(&error)),
+    };
+    let reach = reach.at(parsed.data_dir);
+    if let Some((endpoints, _)) = running(&reach).await? {
+        say(output, ("already running", &reach.directories()?), &endpoints)?;
+        return Ok(Code::Done.into());
+    }
+    begin(&reach, &flags, ("started", output)).await
+}
+
+pub(super) async fn restart(
+    reach: &Reach,
+    timeout: Option<u32>,
+    flags: Vec<OsString>,
+    output: &Output,
+) -> Result<ExitCode, Failure> {
+    let (flags, parsed) = match understood(reach, flags) {
+        Ok(understood) => understood,
+        Err(error) => return Ok(super::said_by_clap(&error)),
+    };
+    if parsed.print_config || parsed.check_config {
+        let told = "a daemon that only looks at its configuration takes nobody's place";
+        return Err(Failure::Usage(told.to_owned()));
+    }
+    let config = reach.config_with(&parsed)?;
+    let reach = reach.at(parsed.data_dir);
+    // Whoever has made a mistake keeps the daemon that runs.
+    let Directories { data, runtime } = reach.directories()?;
+    check_files(&config, &[&data, &runtime])?;
+    let stopped = end(&reach, timeout).await?;
+    let what = if stopped.is_some() { "restarted" } else { "started" };
+    begin(&reach, &flags, (what, output)).await
+}
+
+/// The flags of a daemon that is started from here, as they are and as they are understood.
+fn understood(
+    reach: &Reach,
+    mut flags: Vec<OsString>,
+) -> Result<(Vec<OsString>, Flags), clap::Error> {
     if let Some(dir) = &reach.data_dir {
         flags.splice(0..0, ["--data-dir".into(), dir.clone().into_os_string()]);
     }
     let program = OsString::from("descartes-daemon");
-    let parsed = Flags::try_parse_from([program].iter().chain(&flags));
-    let parsed = match parsed {
-        Ok(parsed) => parsed,
-        Err(error) => return Ok(super::said_by_clap(&error)),
-    };
-    let reach = Reach::new(None, parsed.data_dir, Shown::default());
+    let parsed = Flags::try_parse_from([program].iter().chain(&flags))?;
+    Ok((flags, parsed))
+}
+
+/// Starts a daemon where none is.
+async fn begin(
+    reach: &Reach,
+    flags: &[OsString],
+    (what, output): (&str, &Output),
+) -> Result<ExitCode, Failure> {
     let directories = reach.directories()?;
-    if let Some((endpoints, _)) = running(&reach).await? {
-        say(output, ("already running", &directories), &endpoints)?;
-        return Ok(Code::Done.into());
-    }
     directories.prepare()?;
-    let log = directories.data.join("daemon.log");
-    let mut child = launch(&flags, &log)?;
-    let endpoints = until_ready(&mut child, &reach, &log).await?;
-    say(output, ("started", &directories), &endpoints)?;
+    let log = kept_log(&directories);
+    let mut child = launch(flags, &log)?;
+    let endpoints = until_ready(&mut child, reach, &log).await?;
+    say(output, (what, &directories), &endpoints)?;
     Ok(Code::Done.into())
+}
+
+/// Where what a daemon prints goes that was started here.
+fn kept_log(directories: &Directories) -> PathBuf {
+    directories.data.join("daemon.log")
 }
 
 fn say(
@@ -147,13 +197,24 @@ pub(super) async fn stop(
     timeout: Option<u32>,
     output: &Output,
 ) -> Result<ExitCode, Failure> {
-    let Some(endpoints) = reach.endpoints()? else { return nothing_to_stop(output) };
+    let Some(pid) = end(reach, timeout).await? else {
+        output.result(&json!({ "stopped": false }), || "no daemon is running".to_owned())?;
+        return Ok(Code::Done.into());
+    };
+    let result = json!({ "stopped": true, "pid": pid });
+    output.result(&result, || format!("descartes-daemon stopped (pid {pid})"))?;
+    Ok(Code::Done.into())
+}
+
+/// Stops the daemon and waits until it is gone; which it was, if one ran.
+async fn end(reach: &Reach, timeout: Option<u32>) -> Result<Option<u32>, Failure> {
+    let Some(endpoints) = reach.endpoints()? else { return Ok(None) };
     let process = process(endpoints.pid);
     let params =
         ShutdownParams { timeout_secs: timeout.map(Into::into), ..ShutdownParams::default() };
     match reach.client_of(&endpoints)?.system_shutdown(params).await {
         Ok(_) => {}
-        Err(ClientError::Unreachable { .. }) => return nothing_to_stop(output),
+        Err(ClientError::Unreachable { .. }) => return Ok(None),
         // It may be gone before its answer is: what counts is that it goes.
         Err(ClientError::ConnectionLost { .. }) => {}
         Err(error) => return Err(error.into()),
@@ -164,14 +225,7 @@ pub(super) async fn stop(
     {
         return Err(Failure::TimedOut(format!("pid {} still runs", endpoints.pid)));
     }
-    let result = json!({ "stopped": true, "pid": endpoints.pid });
-    output.result(&result, || format!("descartes-daemon stopped (pid {})", endpoints.pid))?;
-    Ok(Code::Done.into())
-}
-
-fn nothing_to_stop(output: &Output) -> Result<ExitCode, Failure> {
-    output.result(&json!({ "stopped": false }), || "no daemon is running".to_owned())?;
-    Ok(Code::Done.into())
+    Ok(Some(endpoints.pid))
 }
 
 /// The process, to be waited for; `None` when it is not there (or not seen from here).

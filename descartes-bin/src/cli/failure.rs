@@ -46,6 +46,9 @@ pub(super) enum Failure {
     /// Nothing is kept there.
     #[error("there is no store at {}: --data-dir names another data directory", path.display())]
     NoStore { path: PathBuf },
+    /// A daemon keeps no log.
+    #[error("{0}")]
+    NoLog(String),
     /// The store cannot be opened.
     #[error(transparent)]
     Store(#[from] OpenError),
@@ -134,11 +137,21 @@ impl Failure {
             Self::Lock(_) => Code::Directory,
             Self::TimedOut(_) => Code::TimedOut,
             Self::Local { .. }
+            | Self::NoLog(_)
             | Self::Output(_)
             | Self::Daemon { .. }
             | Self::Store(_)
             | Self::Backup(_) => Code::Failed,
         }
+    }
+}
+
+/// What may not be seen is not there.
+pub(super) fn allowed<T>(result: Result<T, ClientError>) -> Result<Option<T>, Failure> {
+    match result {
+        Ok(value) => Ok(Some(value)),
+        Err(error) if error.kind() == ErrorKind::Forbidden => Ok(None),
+        Err(error) => Err(error.into()),
     }
 }
 

@@ -13,7 +13,7 @@ use crate::directories::Directories;
 use crate::endpoints::Endpoints;
 
 /// What was given on the command line to be known by, and to know the daemon by.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(super) struct Shown {
     pub(super) token: Option<Hidden>,
     pub(super) file: Option<PathBuf>,
@@ -50,8 +50,17 @@ impl Reach {
 
     /// The configuration of a daemon that reads `file`, where one is named.
     pub(super) fn config_of(&self, file: Option<&Path>) -> Result<Config, ConfigError> {
-        let flags = Flags { config: file.map(Path::to_owned), ..Flags::default() };
-        Config::load(&flags, &self.surroundings)
+        self.config_with(&Flags { config: file.map(Path::to_owned), ..Flags::default() })
+    }
+
+    /// The configuration of a daemon that is started from here with `flags`.
+    pub(super) fn config_with(&self, flags: &Flags) -> Result<Config, ConfigError> {
+        Config::load(flags, &self.surroundings)
+    }
+
+    /// The same, of the daemon that keeps its data in `data_dir`.
+    pub(super) fn at(&self, data_dir: Option<PathBuf>) -> Self {
+        Self::new(None, data_dir, self.shown.clone())
     }
 
     /// Whether secrets stand in the file of `config`: those that no variable gave.

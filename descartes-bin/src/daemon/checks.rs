@@ -7,7 +7,7 @@ use crate::config::{Config, ConfigError, Flags, Surroundings};
 use crate::transports;
 
 /// Looks at the files that `config` names; the folders `made` are made by the daemon itself.
-pub(super) fn files(config: &Config, made: &[&Path]) -> Result<(), ConfigError> {
+pub(crate) fn files(config: &Config, made: &[&Path]) -> Result<(), ConfigError> {
     config.secrets()?;
     transports::check(config)?;
     config.check_tokens()?;

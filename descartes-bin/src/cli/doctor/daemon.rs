@@ -80,7 +80,7 @@ fn healths(health: &Health) -> Vec<Finding> {
     }];
     if version != VERSION {
         let finding = format!("the daemon is {version}, this program is {VERSION}");
-        let advice = "start the daemon anew: `descartes daemon stop`, `descartes daemon start`";
+        let advice = "start the daemon anew: `descartes daemon restart`";
         findings.push(Finding::new(Grade::Warning, "version", finding, advice));
     }
     findings

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
-use descartes_rpc::client::{Client, ClientError, Subscription, Update};
+use descartes_rpc::client::{Client, Subscription, Update};
 use descartes_rpc::error::ErrorKind;
 use descartes_rpc::wire::agent::{Agent, AgentParams, AgentStatus, ListParams};
 use descartes_rpc::wire::approval::ApprovalListParams;
@@ -16,7 +16,7 @@ use serde::Serialize;
 use tokio::time::Instant;
 
 use super::frame::{Order, View};
-use crate::cli::failure::Failure;
+use crate::cli::failure::{Failure, allowed};
 use crate::cli::reach::Reach;
 use crate::cli::which;
 
@@ -87,15 +87,6 @@ pub(super) fn may_pass(failure: &Failure) -> bool {
                 | ErrorKind::ResourceExhausted
         ),
         _ => false,
-    }
-}
-
-/// What may not be seen is not there.
-fn allowed<T>(result: Result<T, ClientError>) -> Result<Option<T>, Failure> {
-    match result {
-        Ok(value) => Ok(Some(value)),
-        Err(error) if error.kind() == ErrorKind::Forbidden => Ok(None),
-        Err(error) => Err(error.into()),
     }
 }
 
