@@ -18,6 +18,7 @@ use crate::rig::Caller;
 use crate::rig::daemon::{Daemon, Setup};
 use crate::rig::http::Reply;
 use crate::rig::processes::eventually;
+use crate::rig::websocket::WebSocket;
 
 const SECRET: &str = "a secret of this test, of more than 32 bytes";
 pub(crate) const API_KEY: &str = "a configured key of this test";
@@ -69,6 +70,28 @@ fn bearer(daemon: &Daemon, token: &str) -> Option<String> {
 fn token(daemon: &Daemon, params: Value) -> String {
     let made = daemon.socket().ok("auth.token.create", params);
     made["token"].as_str().expect("a token").to_owned()
+}
+
+#[test]
+fn a_key_or_token_that_is_over_makes_nobody_the_owner_where_none_is_needed() {
+    let daemon = Daemon::start();
+    let mut owner = daemon.socket();
+    let made = owner.ok("auth.key.create", json!({"name": "v", "role": "viewer"}));
+    let key = made["key"].as_str().expect("a key");
+    assert_eq!(bearer(&daemon, key).as_deref(), Some("key:v"));
+    owner.ok("auth.key.revoke", json!({"key_id": made["key_id"]}));
+    let junk = URL_SAFE_NO_PAD.encode("{}");
+    for bad in [key, &format!("{junk}.{junk}.{junk}"), "x"] {
+        let field = ("Authorization", &*format!("Bearer {bad}"));
+        assert_eq!(ask(&daemon, &[field]).status, 401, "{bad}");
+        assert_eq!(daemon.http().request("GET", "/events", &[field], b"").status, 401, "{bad}");
+        let mut socket = WebSocket::connect(daemon.http_address(), &[field])
+            .unwrap_or_else(|reply| panic!("{}", reply.text()));
+        assert_eq!((socket.next(), socket.code), (None, Some(4401)), "{bad}");
+        assert_eq!(daemon.http().request("GET", "/health", &[field], b"").status, 200, "{bad}");
+    }
+    let whoami = ask(&daemon, &[]).json();
+    assert_eq!(whoami["result"]["principal"], "local");
 }
 
 #[test]

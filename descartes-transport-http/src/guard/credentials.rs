@@ -10,14 +10,20 @@ use super::Field;
 pub(crate) enum Presented {
     Nothing,
     Text(Secret),
+    /// Of a scheme that browsers and proxies speak by themselves, and that is none of ours.
+    Foreign,
     /// Twice, in two ways at once, or in a way that is not known.
     Unreadable,
 }
+
+/// What browsers remember and send again, and proxies are configured with.
+const FOREIGN_SCHEMES: [&str; 4] = ["basic", "digest", "negotiate", "ntlm"];
 
 /// Reads the two fields.
 pub(super) fn read(authorization: Field<'_>, api_key: Field<'_>) -> Presented {
     let text = match (authorization, api_key) {
         (Field::Absent, Field::Absent) => return Presented::Nothing,
+        (Field::Once(value), Field::Absent) if is_foreign(value) => return Presented::Foreign,
         (Field::Once(value), Field::Absent) => text(value).and_then(bearer),
         (Field::Absent, Field::Once(value)) => text(value),
         _ => None,
@@ -28,6 +34,11 @@ pub(super) fn read(authorization: Field<'_>, api_key: Field<'_>) -> Presented {
 
 fn text(value: &HeaderValue) -> Option<&str> {
     value.to_str().ok().map(str::trim)
+}
+
+fn is_foreign(value: &HeaderValue) -> bool {
+    let scheme = text(value).and_then(|value| value.split(' ').next()).unwrap_or_default();
+    FOREIGN_SCHEMES.iter().any(|foreign| scheme.eq_ignore_ascii_case(foreign))
 }
 
 /// The scheme's name is written as one likes (RFC 9110 section 11.1).
@@ -47,6 +58,7 @@ mod tests {
         match read(authorization, api_key) {
             Presented::Nothing => "nothing".to_owned(),
             Presented::Text(secret) => secret.expose().to_owned(),
+            Presented::Foreign => "foreign".to_owned(),
             Presented::Unreadable => "unreadable".to_owned(),
         }
     }
@@ -61,7 +73,11 @@ mod tests {
             (None, Some("abc"), "abc"),
             (None, Some(" a b "), "a b"),
             (Some("Bearer abc"), Some("abc"), "unreadable"),
-            (Some("Basic YTpi"), None, "unreadable"),
+            (Some("Basic YTpi"), None, "foreign"),
+            (Some("NEGOTIATE YTpi"), None, "foreign"),
+            (Some("Basic YTpi"), Some("abc"), "unreadable"),
+            (Some("Token abc"), None, "unreadable"),
+            (Some("Basically abc"), None, "unreadable"),
             (Some("abc"), None, "unreadable"),
             (Some("Bearer"), None, "unreadable"),
             (Some("Bearer "), None, "unreadable"),

@@ -1,4 +1,4 @@
-//! Who makes a request: by the connection that it came by, or by the credentials in it.
+//! Who makes a request: by the credentials in it, or by the connection that it came by.
 
 use std::borrow::Cow;
 
@@ -6,14 +6,15 @@ use descartes_rpc::{auth::Principal, error::ErrorKind, peer::Peer, service::RpcS
 
 use super::{Link, Server};
 use crate::{
-    caller::{Caller, Stranger},
+    caller::Caller,
     guard::{Head, credentials::Presented},
     refusal::Refusal,
 };
 
 impl<S: RpcService> Server<S> {
-    /// Who calls. Credentials that do not fit are as good as none where the connection is enough;
-    /// where it is not, they are refused, the later the more of that address have failed.
+    /// Who calls. Credentials that do not fit are refused, the later the more of that address have
+    /// failed, also where the connection would be enough: or somebody whose key was revoked would be
+    /// the owner.
     pub(super) async fn identify<'a>(
         &self,
         link: &Link<'a>,
@@ -21,40 +22,40 @@ impl<S: RpcService> Server<S> {
     ) -> Result<Cow<'a, Peer>, Refusal> {
         match (link.caller, link.identify(head)) {
             (Caller::Vouched(peer), _) => Ok(Cow::Borrowed(peer)),
-            (_, Ok(peer)) => Ok(self.known(head).map_or(Cow::Borrowed(peer), |principal| {
-                Cow::Owned(peer.clone().with_principal(principal))
-            })),
+            (_, Ok(peer)) => {
+                let found = self.authenticate(link, head, true).await?;
+                Ok(found.map_or(Cow::Borrowed(peer), |principal| {
+                    Cow::Owned(peer.clone().with_principal(principal))
+                }))
+            }
             (_, Err(stranger)) => {
-                let principal = self.authenticate(link, head, stranger).await?;
+                let found = self.authenticate(link, head, false).await?;
+                let principal = found.ok_or(Refusal::Stranger(stranger))?;
                 link.settle();
                 Ok(Cow::Owned(link.caller.stranger().with_principal(principal)))
             }
         }
     }
 
-    /// Whom the credentials name of somebody who needs none.
-    fn known(&self, head: &Head<'_>) -> Option<Principal> {
-        let auth = self.options.auth.as_ref()?;
-        match head.presented() {
-            Presented::Text(secret) => auth.known(&secret),
-            Presented::Nothing | Presented::Unreadable => None,
-        }
-    }
-
+    /// Whom the credentials name, if there are any. Where the connection is `enough`, those of
+    /// another scheme are for somebody else.
     async fn authenticate(
         &self,
         link: &Link<'_>,
         head: &Head<'_>,
-        stranger: Stranger,
-    ) -> Result<Principal, Refusal> {
-        let Some(auth) = &self.options.auth else { return Err(Refusal::Stranger(stranger)) };
+        enough: bool,
+    ) -> Result<Option<Principal>, Refusal> {
+        let Some(auth) = &self.options.auth else { return Ok(None) };
         let address = link.caller.peer().address();
-        let failed = match head.presented() {
-            Presented::Nothing => return Err(Refusal::Stranger(stranger)),
+        let found = match head.presented() {
+            Presented::Nothing => return Ok(None),
+            Presented::Foreign if enough => return Ok(None),
             Presented::Text(secret) => auth.authenticate(&secret, address).await,
-            Presented::Unreadable => Err(auth.refuse_unreadable(address).await),
+            Presented::Foreign | Presented::Unreadable => {
+                Err(auth.refuse_unreadable(address).await)
+            }
         };
-        failed.map_err(|error| match error.kind() {
+        found.map(Some).map_err(|error| match error.kind() {
             ErrorKind::ResourceExhausted => Refusal::TooManyLogins(error),
             _ => Refusal::Credentials(error),
         })

@@ -49,8 +49,18 @@ async fn what_a_connection_lacks_its_credentials_make_up_for() {
     for (required, same_user, field, expected) in [
         (false, true, "", Ok("local")),
         (false, true, &*bearer, Ok("api_key")),
-        (false, true, "Authorization: Bearer x", Ok("local")),
-        (false, true, "X-API-Key: x", Ok("local")),
+        (false, true, "Authorization: Bearer x", Err(401)),
+        (false, true, "Authorization: Bearer a.b.c", Err(401)),
+        (false, true, "Authorization: Bearer", Err(401)),
+        (false, true, "Authorization: x", Err(401)),
+        (false, true, "Authorization: Token x", Err(401)),
+        (false, true, "X-API-Key: x", Err(401)),
+        (false, true, "X-API-Key:", Err(401)),
+        (false, true, &format!("{key}\r\n{bearer}"), Err(401)),
+        (false, true, &format!("Authorization: Basic YTpi\r\n{key}"), Err(401)),
+        // What browsers and proxies send by themselves is meant for somebody else.
+        (false, true, "Authorization: Basic YTpi", Ok("local")),
+        (false, false, "Authorization: Basic YTpi", Err(401)),
         (false, true, forwarded, Err(401)),
         (false, true, &format!("{forwarded}\r\n{bearer}"), Ok("api_key")),
         (false, true, &format!("{forwarded}\r\nX-API-Key: x"), Err(401)),
@@ -83,6 +93,21 @@ async fn what_a_connection_lacks_its_credentials_make_up_for() {
         }
         server.stop().await;
     }
+}
+
+#[tokio::test]
+async fn probes_are_answered_whatever_credentials_they_bring_and_a_websocket_is_told() {
+    let server = server(false, true).await;
+    for (path, body) in [("/health", "OK"), ("/ready", "READY")] {
+        let answer = server.ask(get(path).replace("Host", "X-API-Key: x\r\nHost")).await;
+        assert_eq!((answer.status, &*answer.body), (200, body), "{path}");
+    }
+    for path in ["/", "/events"] {
+        let answer = server.ask(get(path).replace("Host", "X-API-Key: x\r\nHost")).await;
+        assert_eq!(answer.status, 401, "{path}: {answer:?}");
+    }
+    assert_eq!(server.close_code("X-API-Key: x\r\n").await, Some(4401));
+    server.stop().await;
 }
 
 #[tokio::test]

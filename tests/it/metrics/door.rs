@@ -29,6 +29,22 @@ fn guarded(config: &str) -> Daemon {
 }
 
 #[test]
+fn with_authentication_off_a_key_that_is_over_is_refused_where_none_is_needed() {
+    let daemon = Setup::new().flag("--metrics-port=0").start();
+    let mut owner = daemon.socket();
+    let made = owner.ok("auth.key.create", json!({"name": "scraper", "scopes": ["metrics"]}));
+    let key = text(&made["key"]);
+    let status = |headers: &[(&str, &str)]| scrape(&daemon, headers).status;
+    assert_eq!((status(&[]), status(&[("X-API-Key", &key)])), (200, 200));
+    owner.ok("auth.key.revoke", json!({"key_id": made["key_id"]}));
+    for bad in [("X-API-Key", &*key), ("Authorization", "Bearer a.b.c"), ("Authorization", "x")] {
+        assert_eq!(status(&[bad]), 401, "{bad:?}");
+    }
+    // What browsers and proxies send by themselves is meant for somebody else.
+    assert_eq!((status(&[("Authorization", "Basic dTpw")]), status(&[])), (200, 200));
+}
+
+#[test]
 fn with_authentication_on_a_scrape_needs_a_token_with_the_scope() {
     let daemon = guarded("");
     let mut owner = daemon.socket();

@@ -46,7 +46,7 @@ impl Page {
         Served { page: self, rpc }
     }
 
-    /// Who asks: by its connection where that is enough, or by its credentials.
+    /// Who asks: by its credentials, or by its connection where it shows none and that is enough.
     async fn identify(
         &self,
         asked: &Asked<'_>,
@@ -64,22 +64,24 @@ impl Page {
             self.rule.judge(peer, local).map_err(|stranger| stranger.error())
         };
         let address = peer.to_string();
-        let refused = match (judged, asked.presented()) {
-            (Ok(peer), Presented::Text(secret)) => {
-                return Ok(match self.auth.known(&secret) {
-                    Some(principal) => peer.with_principal(principal),
-                    None => peer,
-                });
+        // Bad credentials are refused also where the connection would be enough: or somebody whose
+        // key was revoked would be the owner.
+        let principal = match (&judged, asked.presented()) {
+            (_, Presented::Nothing) | (Ok(_), Presented::Foreign) => None,
+            (_, Presented::Text(secret)) => {
+                Some(self.auth.authenticate(&secret, Some(&address)).await?)
             }
-            (Ok(peer), _) => return Ok(peer),
-            (Err(_), Presented::Text(secret)) => {
-                let principal = self.auth.authenticate(&secret, Some(&address)).await?;
-                return Ok(self.rule.unknown(peer, local).with_principal(principal));
+            (Err(_), Presented::Foreign) | (_, Presented::Unreadable) => {
+                return Err(self.auth.refuse_unreadable(Some(&address)).await);
             }
-            (Err(_), Presented::Unreadable) => self.auth.refuse_unreadable(Some(&address)).await,
-            (Err(refused), Presented::Nothing) => refused,
         };
-        Err(refused)
+        match (judged, principal) {
+            (Ok(peer), Some(principal)) => Ok(peer.with_principal(principal)),
+            (Err(_), Some(principal)) => {
+                Ok(self.rule.unknown(peer, local).with_principal(principal))
+            }
+            (judged, None) => judged,
+        }
     }
 }
 
@@ -140,8 +142,8 @@ impl Served {
         ends: (SocketAddr, SocketAddr),
     ) -> Result<(), Refused> {
         let (asked, named) = (asked?, self.page.named.load());
-        let guarded = self.page.auth.is_required()
-            && !matches!(asked.presented(), Presented::Nothing | Presented::Unreadable);
+        let guarded =
+            self.page.auth.is_required() && matches!(asked.presented(), Presented::Text(_));
         let stranger = || self.page.rule.unknown(ends.0, ends.1);
         if let Err(refused) = asked.check(&named, guarded) {
             if matches!(refused.why, Rejection::Host | Rejection::Origin) {

@@ -10,9 +10,14 @@ use descartes_rpc::meter::Rejection;
 pub(super) enum Presented {
     Nothing,
     Text(Secret),
+    /// Of a scheme that browsers and proxies speak by themselves, and that is none of ours.
+    Foreign,
     /// Twice, in two ways at once, or in a way that is not known.
     Unreadable,
 }
+
+/// What browsers remember and send again, and proxies are configured with.
+const FOREIGN_SCHEMES: [&str; 4] = ["basic", "digest", "negotiate", "ntlm"];
 
 /// A request whose head was read.
 #[derive(Debug, Default)]
@@ -82,6 +87,7 @@ impl<'a> Asked<'a> {
     pub(super) fn presented(&self) -> Presented {
         let text = match (&self.authorizations[..], &self.api_keys[..]) {
             ([], []) => return Presented::Nothing,
+            ([value], []) if is_foreign(value) => return Presented::Foreign,
             ([value], []) => value
                 .split_once(' ')
                 .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
@@ -126,6 +132,11 @@ impl<'a> Asked<'a> {
         };
         foreign || self.sites.iter().any(|site| !matches!(*site, "same-origin" | "none"))
     }
+}
+
+fn is_foreign(authorization: &str) -> bool {
+    let scheme = authorization.split(' ').next().unwrap_or_default();
+    FOREIGN_SCHEMES.iter().any(|foreign| scheme.eq_ignore_ascii_case(foreign))
 }
 
 /// Whether `host` is a name of this machine, or an allowed one: what a page brings along may be
@@ -206,7 +217,9 @@ mod tests {
             ("Authorization: Bearer abc\r\n", "abc"),
             ("authorization: bearer  abc \r\n", "abc"),
             ("X-API-Key: abc\r\n", "abc"),
-            ("Authorization: Basic abc\r\n", "unreadable"),
+            ("Authorization: Basic abc\r\n", "foreign"),
+            ("Authorization: Basic abc\r\nX-API-Key: b\r\n", "unreadable"),
+            ("Authorization: Token abc\r\n", "unreadable"),
             ("Authorization: Bearer \r\n", "unreadable"),
             ("X-API-Key: a\r\nX-API-Key: b\r\n", "unreadable"),
             ("Authorization: Bearer a\r\nX-API-Key: b\r\n", "unreadable"),
@@ -215,6 +228,7 @@ mod tests {
             let presented = match Asked::read(head.as_bytes()).expect("a head").presented() {
                 Presented::Nothing => "nothing".to_owned(),
                 Presented::Text(secret) => secret.expose().to_owned(),
+                Presented::Foreign => "foreign".to_owned(),
                 Presented::Unreadable => "unreadable".to_owned(),
             };
             assert_eq!(presented, expected, "{fields:?}");
