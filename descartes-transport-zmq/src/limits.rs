@@ -35,6 +35,9 @@ pub const SKIPPED_PER_TURN: usize = 64;
 
 /// Greeting and READY of both ends; they are four small packets.
 pub(crate) const HANDSHAKE: Duration = Duration::from_secs(2);
+/// How long a peer may take to say which mechanism it speaks where we speak two; one that waits for
+/// our word has the other half of [`HANDSHAKE`] then.
+pub(crate) const MECHANISM_WAIT: Duration = Duration::from_secs(1);
 /// A message of ZMTP: one of the agent protocol, and room for its envelope.
 pub(crate) const ZMTP_MESSAGE_BYTES: usize = MESSAGE_BYTES + 64 * KIB;
 /// Frames of a message: an envelope has a few, nobody needs thousands.

@@ -53,11 +53,12 @@ pub struct PublishConfig {
     pub given: Option<Arc<std::net::TcpListener>>,
     /// The Unix socket to listen on, if any; its directory is made if it is missing.
     pub ipc: Option<PathBuf>,
-    /// Whether a loopback peer of the same user is let in; the protocol has no place for other
-    /// credentials. The daemon says no in a container, where loopback proves nothing.
+    /// Whether a loopback peer of the same user needs no credentials. The daemon says no in a
+    /// container, where loopback proves nothing.
     pub trust_loopback: bool,
-    /// Where it says that credentials are required, whoever comes by TCP has to have some (PLAIN: a
-    /// key or token as the password); the Unix socket stays the own user's.
+    /// Tells who comes by TCP with credentials (PLAIN: a key or token as the password). Where it
+    /// says that they are required, everybody by TCP has to have some; the Unix socket stays the
+    /// own user's.
     pub auth: Option<Authenticator>,
     /// The user whose programs are admitted beside root's; the one of this process.
     pub own_uid: u32,

@@ -47,8 +47,9 @@ pub struct ZmqConfig {
     /// Whether a loopback peer of the same user needs no credentials. The daemon says no in a
     /// container, where loopback proves nothing.
     pub trust_loopback: bool,
-    /// Where it says that credentials are required, whoever comes by TCP has to have some (PLAIN: a
-    /// key or token as the password); the Unix socket stays the own user's.
+    /// Tells who comes by TCP with credentials (PLAIN: a key or token as the password). Where it
+    /// says that they are required, everybody by TCP has to have some; the Unix socket stays the
+    /// own user's.
     pub auth: Option<Authenticator>,
     /// The user whose programs are admitted beside root's; the one of this process.
     pub own_uid: u32,
@@ -178,8 +179,8 @@ impl ZmqTransport {
     /// Takes the addresses. Everything that can fail at start fails here; connections wait in the
     /// backlog until [`ZmqTransport::serve`].
     ///
-    /// A TCP address beyond loopback is taken too, and nobody is let in from there: the rule of the
-    /// same user says nothing about other machines.
+    /// A TCP address beyond loopback is taken too, and nobody is let in from there without
+    /// credentials: the rule of the same user says nothing about other machines.
     ///
     /// # Errors
     ///

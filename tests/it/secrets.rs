@@ -146,9 +146,11 @@ fn misplaced(daemon: &Daemon) -> String {
         let mut peer = Zmtp::connect_as(daemon.zmq(), "DEALER", canary("identity").as_bytes());
         peer.write(&message(&[b"", half.as_bytes()])).expect("the daemon reads");
         all += &format!("a message: {:?}\n", peer.receive().map(|frames| text_of(&frames)));
-        // Without authentication no password is asked for, and who shows one is not heard.
+        let password = canary("password");
+        all += &format!("a password: {:?}\n", Zmtp::plain(daemon.zmq(), "DEALER", &password).err());
+        // Whoever says that it has none and shows one is not heard.
         let mut wire = Wire::connect(daemon.zmq());
-        let hello = [b"\x05HELLO\x04name\x16".to_vec(), canary("password").into_bytes()].concat();
+        let hello = [b"\x05HELLO\x04name\x16".to_vec(), password.into_bytes()].concat();
         wire.write_all(&[greeting(), command(&hello)].concat()).expect("the daemon reads");
         let mut heard = Vec::new();
         // A reset says the same as an end.

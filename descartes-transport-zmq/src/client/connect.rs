@@ -118,7 +118,7 @@ impl ZmqConnect {
     }
 
     /// Shows `token`, a key or a token of the daemon, when it connects by TCP; ZeroMQ has room for
-    /// 510 bytes. A daemon that needs none refuses to be shown one.
+    /// 510 bytes. By the Unix socket it shows none.
     #[must_use]
     pub fn with_token(mut self, token: Secret) -> Self {
         self.token = Token::Given(token);

@@ -314,17 +314,19 @@ async fn connection<D: Door, H: Host>(
             return;
         }
     };
-    let guard = shared.config.auth.as_ref().filter(|auth| auth.is_required());
-    let guard = guard.filter(|_| D::NEEDS_CREDENTIALS);
-    let unknown = guard.map(|_| D::unknown(&stream, address, &shared.rule));
+    let auth = shared.config.auth.as_ref().filter(|_| D::NEEDS_CREDENTIALS);
+    let guard = auth.filter(|auth| auth.is_required());
     let nobody = Peer::new(TRANSPORT);
     let nobody = address.into_iter().fold(nobody, |one, at| one.with_address(at.to_string()));
-    let connection_id = match (&unknown, &judged) {
-        (Some(peer), _) | (None, Ok(peer)) => peer.connection_id(),
-        (None, Err(_)) => nobody.connection_id(),
+    // Who it is without a name: with what its connection is worth, where that counts.
+    let unnamed = match &judged {
+        Ok(peer) if guard.is_none() => peer.clone(),
+        _ if auth.is_some() => D::unknown(&stream, address, &shared.rule),
+        _ => nobody.clone(),
     };
+    let connection_id = unnamed.connection_id();
     let served = async {
-        let (mut socket, principal) = match shake::<_, H>(&shared, stream, guard, &nobody).await {
+        let (mut socket, principal) = match shake::<_, H>(&shared, stream, auth, &nobody).await {
             Ok(shaken) => shaken,
             Err(error) => {
                 if let (Some(auth), HandshakeError::Mechanism { .. }) = (guard, &error) {
@@ -336,9 +338,9 @@ async fn connection<D: Door, H: Host>(
             }
         };
         socket.share(&shared.unfinished);
-        let peer = match (unknown, principal) {
-            (Some(unknown), Some(principal)) => Ok(unknown.with_principal(principal)),
-            _ => judged,
+        let peer = match principal {
+            Some(principal) => Ok(unnamed.with_principal(principal)),
+            None => judged,
         };
         match peer {
             Ok(peer) => {
@@ -370,15 +372,16 @@ async fn connection<D: Door, H: Host>(
     }
 }
 
-/// Shakes hands; with `guard`, whoever has no valid credentials hears nothing but that.
+/// Shakes hands; whoever shows credentials that are not valid, or none where `auth` says that they
+/// are required, hears nothing but that.
 async fn shake<IO: Wire, H: Host>(
     shared: &Shared<H>,
     stream: IO,
-    guard: Option<&Authenticator>,
+    auth: Option<&Authenticator>,
     nobody: &Peer,
 ) -> Result<(ZmtpSocket<IO>, Option<Principal>), HandshakeError> {
     let limits = shared.config.zmtp;
-    let Some(auth) = guard else {
+    let Some(auth) = auth else {
         return Ok((ZmtpSocket::accept(stream, H::SOCKET, limits).await?, None));
     };
     let check = |credentials| async move {
@@ -392,6 +395,9 @@ async fn shake<IO: Wire, H: Host>(
             }
         })
     };
+    if !auth.is_required() {
+        return ZmtpSocket::accept_any(stream, H::SOCKET, limits, check).await;
+    }
     let (socket, principal) = ZmtpSocket::accept_plain(stream, H::SOCKET, limits, check).await?;
     Ok((socket, Some(principal)))
 }

@@ -28,7 +28,7 @@ pub enum HandshakeError {
     Mechanism {
         /// What it wants, as it came.
         peer: String,
-        /// NULL, or PLAIN where credentials are needed.
+        /// PLAIN where credentials are needed, else NULL, if need be among others.
         ours: &'static str,
     },
     /// The peer's credentials are not valid; it was told no more than that.

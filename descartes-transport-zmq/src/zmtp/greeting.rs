@@ -3,6 +3,9 @@
 use super::HandshakeError;
 
 pub(super) const LENGTH: usize = 64;
+/// What a peer may wait for before it says more: the signature and the major version ("Version
+/// Negotiation").
+pub(super) const BEGINNING: usize = 11;
 /// Where the major version, and the minor one behind it, stands.
 const VERSION: usize = 10;
 const MECHANISM: std::ops::Range<usize> = 12..32;
@@ -56,7 +59,8 @@ pub(super) fn ours(mechanism: Mechanism, as_server: bool) -> [u8; LENGTH] {
     greeting
 }
 
-/// The version of a peer whose greeting `bytes` begin with; `None` when some of it is missing.
+/// The version of a peer whose greeting `bytes` begin with, and which of the mechanisms that are
+/// `spoken` it wants; `None` when some of it is missing.
 ///
 /// The padding is not looked at ("Version Negotiation"), and neither is as-server: it has no
 /// significance for NULL ("Topology"), and two servers of PLAIN wait for each other's HELLO.
@@ -64,7 +68,10 @@ pub(super) fn ours(mechanism: Mechanism, as_server: bool) -> [u8; LENGTH] {
 /// # Errors
 ///
 /// When we cannot talk to it, as soon as that can be seen: older peers wait for our next byte.
-pub(super) fn read(bytes: &[u8], ours: Mechanism) -> Result<Option<Version>, HandshakeError> {
+pub(super) fn read(
+    bytes: &[u8],
+    spoken: &[Mechanism],
+) -> Result<Option<(Version, Mechanism)>, HandshakeError> {
     let differs = |at: usize, expected: u8| bytes.get(at).is_some_and(|byte| *byte != expected);
     if differs(0, 0xFF) || differs(9, 0x7F) {
         return Err(HandshakeError::NotZmtp);
@@ -76,12 +83,13 @@ pub(super) fn read(bytes: &[u8], ours: Mechanism) -> Result<Option<Version>, Han
     }
     let Some(greeting) = bytes.first_chunk::<LENGTH>() else { return Ok(None) };
     let mechanism = &greeting[MECHANISM];
-    if *mechanism != ours.field() {
+    let Some(wanted) = spoken.iter().find(|one| *mechanism == one.field()) else {
         let name = mechanism.split(|byte| *byte == 0).next().unwrap_or_default();
         let peer = String::from_utf8_lossy(name).into_owned();
-        return Err(HandshakeError::Mechanism { peer, ours: ours.name() });
-    }
-    Ok(Some(Version { major: greeting[VERSION], minor: greeting[VERSION + 1] }))
+        let ours = spoken.first().map_or("", |first| first.name());
+        return Err(HandshakeError::Mechanism { peer, ours });
+    };
+    Ok(Some((Version { major: greeting[VERSION], minor: greeting[VERSION + 1] }, *wanted)))
 }
 
 #[cfg(test)]
@@ -110,12 +118,12 @@ mod tests {
             greeting[1..9].copy_from_slice(b"whatever");
             (greeting[10], greeting[11]) = (major, minor);
             for cut in 0..LENGTH {
-                let some = read(&greeting[..cut], Mechanism::Null);
+                let some = read(&greeting[..cut], &[Mechanism::Null]);
                 assert_eq!(some.unwrap(), None, "{cut}");
             }
             let more = [&greeting[..], b"more"].concat();
-            let version = read(&more, Mechanism::Null).unwrap().unwrap();
-            assert_eq!(version, Version { major, minor });
+            let (version, mechanism) = read(&more, &[Mechanism::Null]).unwrap().unwrap();
+            assert_eq!((version, mechanism), (Version { major, minor }, Mechanism::Null));
             assert_eq!(version.has_commands(), commands, "{version:?}");
         }
     }
@@ -124,12 +132,12 @@ mod tests {
     fn whoever_speaks_something_else_is_known_by_the_first_byte_that_shows_it() {
         // ZMTP 1.0 begins with a short length; HTTP with a word.
         for bytes in [&b"\x01"[..], b"G", b"\xff\0\0\0\0\0\0\0\x01\x00"] {
-            let refused = read(bytes, Mechanism::Null);
+            let refused = read(bytes, &[Mechanism::Null]);
             assert!(matches!(refused, Err(HandshakeError::NotZmtp)), "{bytes:?}");
         }
         for major in 0..3 {
             let greeting = [&b"\xff\0\0\0\0\0\0\0\x01\x7f"[..], &[major]].concat();
-            let Err(HandshakeError::Version(found)) = read(&greeting, Mechanism::Null) else {
+            let Err(HandshakeError::Version(found)) = read(&greeting, &[Mechanism::Null]) else {
                 panic!("{greeting:?}")
             };
             assert_eq!(found, major);
@@ -143,9 +151,22 @@ mod tests {
             let mut greeting = ours(spoken, false);
             greeting[MECHANISM].fill(0);
             greeting[12..12 + name.len()].copy_from_slice(name.as_bytes());
-            let refused = read(&greeting, spoken);
+            let refused = read(&greeting, &[spoken]);
             let Err(HandshakeError::Mechanism { peer, ours }) = refused else { panic!("{name}") };
             assert_eq!((peer.as_str(), ours), (name, spoken.name()));
         }
+    }
+
+    #[test]
+    fn of_two_mechanisms_the_peers_is_taken_and_of_others_the_first_is_named() {
+        let both = [Mechanism::Null, Mechanism::Plain];
+        for wanted in both {
+            let (_, found) = read(&ours(wanted, false), &both).unwrap().unwrap();
+            assert_eq!(found, wanted);
+        }
+        let mut greeting = ours(Mechanism::Null, false);
+        greeting[12..17].copy_from_slice(b"CURVE");
+        let Err(HandshakeError::Mechanism { ours, .. }) = read(&greeting, &both) else { panic!() };
+        assert_eq!(ours, "NULL");
     }
 }

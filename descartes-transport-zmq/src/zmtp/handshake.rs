@@ -2,7 +2,10 @@
 //! Mechanism").
 
 use descartes_rpc::auth::Secret;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::{
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
+    time::timeout,
+};
 
 use super::{
     HandshakeError, ProtocolError, SocketType,
@@ -12,6 +15,7 @@ use super::{
     plain,
     reader::Reader,
 };
+use crate::limits::MECHANISM_WAIT;
 
 /// Which end of the connection this is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,6 +57,46 @@ where
     F: Future<Output = Result<T, HandshakeError>>,
 {
     let version = greet(io, reader, Mechanism::Plain, Side::Server).await?;
+    let (peer, found) = welcome(io, reader, ours, check).await?;
+    Ok((peer, version, found))
+}
+
+/// Shakes hands with a peer that may have credentials: as it likes. One that shows some is told
+/// nothing but that before they are checked.
+pub(super) async fn any_server<IO, F, T>(
+    io: &mut IO,
+    reader: &mut Reader,
+    ours: SocketType,
+    check: impl FnOnce(Secret) -> F,
+) -> Result<(SocketType, Version, Option<T>), HandshakeError>
+where
+    IO: AsyncRead + AsyncWrite + Unpin,
+    F: Future<Output = Result<T, HandshakeError>>,
+{
+    let (version, mechanism) = greet_as_the_peer(io, reader).await?;
+    match mechanism {
+        Mechanism::Null => {
+            let metadata = hear_ready(io, reader).await?;
+            Ok((answer_ready(io, ours, &metadata).await?, version, None))
+        }
+        Mechanism::Plain => {
+            let (peer, found) = welcome(io, reader, ours, check).await?;
+            Ok((peer, version, Some(found)))
+        }
+    }
+}
+
+/// What follows the greetings of PLAIN.
+async fn welcome<IO, F, T>(
+    io: &mut IO,
+    reader: &mut Reader,
+    ours: SocketType,
+    check: impl FnOnce(Secret) -> F,
+) -> Result<(SocketType, T), HandshakeError>
+where
+    IO: AsyncRead + AsyncWrite + Unpin,
+    F: Future<Output = Result<T, HandshakeError>>,
+{
     let Command::Hello(data) = hear(io, reader).await? else {
         return Err(HandshakeError::NotReady);
     };
@@ -73,7 +117,7 @@ where
         return Err(HandshakeError::NotReady);
     };
     let peer = answer_ready(io, ours, &metadata).await?;
-    Ok((peer, version, found))
+    Ok((peer, found))
 }
 
 /// Shakes hands with a peer that wants to see `credentials`.
@@ -105,14 +149,46 @@ async fn greet<IO: AsyncRead + AsyncWrite + Unpin>(
 ) -> Result<Version, HandshakeError> {
     io.write_all(&greeting::ours(mechanism, side == Side::Server)).await?;
     io.flush().await?;
-    let version = loop {
-        if let Some(version) = greeting::read(reader.greeting(), mechanism)? {
-            break version;
-        }
-        read(io, reader).await?;
-    };
+    let (version, _) = hear_greeting(io, reader, &[mechanism]).await?;
     reader.end_greeting(greeting::LENGTH);
     Ok(version)
+}
+
+/// The mechanism stands in the greeting of both ends and has to be the same, so the end of ours
+/// waits for the peer's; not for long, for the peer may wait for ours.
+async fn greet_as_the_peer<IO: AsyncRead + AsyncWrite + Unpin>(
+    io: &mut IO,
+    reader: &mut Reader,
+) -> Result<(Version, Mechanism), HandshakeError> {
+    let ours = |mechanism| greeting::ours(mechanism, true);
+    io.write_all(&ours(Mechanism::Null)[..greeting::BEGINNING]).await?;
+    io.flush().await?;
+    let heard = hear_greeting(io, reader, &[Mechanism::Null, Mechanism::Plain]);
+    let heard = timeout(MECHANISM_WAIT, heard).await;
+    let mechanism = match heard {
+        Ok(Ok((_, wanted))) => wanted,
+        // Who wants another one is told by ours.
+        Err(_) | Ok(Err(HandshakeError::Mechanism { .. })) => Mechanism::Null,
+        Ok(Err(error)) => return Err(error),
+    };
+    io.write_all(&ours(mechanism)[greeting::BEGINNING..]).await?;
+    io.flush().await?;
+    let greeted = hear_greeting(io, reader, &[mechanism]).await?;
+    reader.end_greeting(greeting::LENGTH);
+    Ok(greeted)
+}
+
+async fn hear_greeting<IO: AsyncRead + Unpin>(
+    io: &mut IO,
+    reader: &mut Reader,
+    spoken: &[Mechanism],
+) -> Result<(Version, Mechanism), HandshakeError> {
+    loop {
+        if let Some(greeted) = greeting::read(reader.greeting(), spoken)? {
+            return Ok(greeted);
+        }
+        read(io, reader).await?;
+    }
 }
 
 /// Looks at what the peer is, and answers with READY, or with ERROR and the end.

@@ -164,6 +164,28 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> ZmtpSocket<IO> {
         Ok((Self::shaken((io, reader), kind, limits, (peer, version)), found))
     }
 
+    /// Shakes hands with a peer that has connected and may have credentials: with PLAIN as
+    /// [`accept_plain`](Self::accept_plain) does, and with NULL as [`accept`](Self::accept); then
+    /// there is nothing that `check` knows. Must be called inside a runtime with a clock.
+    ///
+    /// # Errors
+    ///
+    /// Those of the two.
+    pub async fn accept_any<F, T>(
+        mut io: IO,
+        kind: SocketType,
+        limits: ZmtpLimits,
+        check: impl FnOnce(Secret) -> F,
+    ) -> Result<(Self, Option<T>), HandshakeError>
+    where
+        F: Future<Output = Result<T, HandshakeError>>,
+    {
+        let mut reader = Reader::new(limits);
+        let shaken = handshake::any_server(&mut io, &mut reader, kind, check);
+        let (peer, version, found) = in_time(limits, shaken).await?;
+        Ok((Self::shaken((io, reader), kind, limits, (peer, version)), found))
+    }
+
     /// Shakes hands with a peer that wants to see `credentials`, a key or a token (PLAIN). Must be
     /// called inside a runtime with a clock.
     ///

@@ -2,10 +2,13 @@
 
 use std::{io, sync::Arc};
 
-use descartes_rpc::same_user::{PeerSocket, UidLookup};
+use descartes_rpc::{
+    auth::{AuthSettings, Authenticator, Secret},
+    same_user::{PeerSocket, UidLookup},
+};
 use descartes_transport_zmq::{
     BindError, ZmqConfig, ZmqTransport,
-    zmtp::{SocketType, ZmtpSocket},
+    zmtp::{HandshakeError, SocketType, ZmtpSocket},
 };
 use serde_json::json;
 use tokio::{
@@ -80,6 +83,38 @@ async fn a_stranger_is_told_so_in_answer_to_its_first_message() {
         let answer: serde_json::Value = serde_json::from_slice(&answer).unwrap();
         assert_eq!(answer["request_id"], "r", "{answer}");
         assert_eq!(answer["error"]["code"], -32001, "{answer}");
+        server.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn a_key_lets_in_whom_the_same_user_rule_keeps_out_and_names_whom_it_does_not() {
+    const KEY: &str = "a key of this test of some length";
+    for same_user in [true, false] {
+        let server = Server::start_with(|config| {
+            let mut settings = AuthSettings::default();
+            settings.api_key = Some(Secret::new(KEY));
+            config.auth = Some(Authenticator::new(settings));
+            config.own_uid = 4000;
+            config.uid_lookup = Arc::new(Always(Some(4000 + u32::from(!same_user))));
+        })
+        .await;
+        let shown = async |key: &str| {
+            let stream = TcpStream::connect(server.address).await.unwrap();
+            ZmtpSocket::connect_plain(stream, SocketType::Dealer, patient(), &Secret::new(key))
+                .await
+        };
+        let mut known = Talk(shown(KEY).await.unwrap());
+        assert_eq!(known.ask(1, "principal", "{}").await, json!("api_key"), "{same_user}");
+        let Err(HandshakeError::Refused(status)) = shown("another").await else { panic!() };
+        assert_eq!(status, "400");
+
+        let mut unnamed = server.dealer().await;
+        unnamed.send(&[&call(1, "principal", "{}")]).await;
+        let answer = unnamed.json().await;
+        let expected = if same_user { ("result", "local") } else { ("error", "other_user") };
+        let said = answer["error"]["data"].get("reason").unwrap_or(&answer["result"]);
+        assert!(answer.get(expected.0).is_some() && said == expected.1, "{answer}");
         server.stop().await;
     }
 }

@@ -53,6 +53,11 @@ async fn reply(stage: &Stage, request: Request) -> Reply {
             let uid = request.peer.credentials().map_or(u32::MAX, |found| found.uid);
             Ok(Bytes::from(format!("\"{} {uid}\"", request.peer.transport())))
         }
+        "principal" => {
+            let principal = request.peer.principal();
+            let name = principal.as_ref().map_or("nobody", |principal| principal.name());
+            Ok(Bytes::from(format!("\"{name}\"")))
+        }
         "bulk" => Ok(bulk()),
         "event.subscribe" => {
             notifications = Some(Box::pin(events(3).chain(stream::pending())));

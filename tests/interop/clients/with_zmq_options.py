@@ -232,7 +232,8 @@ def turned_away(stage, kind, place, **options):
         socket.connect(place)
         began, event = time.monotonic(), None
         while event not in (zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL,
-                            zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL, zmq.EVENT_DISCONNECTED):
+                            zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL,
+                            zmq.EVENT_HANDSHAKE_FAILED_AUTH, zmq.EVENT_DISCONNECTED):
             holds(time.monotonic() - began < PATIENCE, "it is not told")
             if monitor.poll(1000):
                 said = recv_monitor_message(monitor)
@@ -245,18 +246,26 @@ def turned_away(stage, kind, place, **options):
 
 
 @claim
-def who_asks_for_plain_or_curve_learns_that_it_is_not_spoken(stage):
+def who_asks_for_curve_or_for_plain_on_the_owners_socket_learns_that_it_is_not_spoken(stage):
     mismatch = zmq.Event.PROTOCOL_ERROR_ZMTP_MECHANISM_MISMATCH
-    mechanisms = [{"plain_username": b"me", "plain_password": b"secret"}]
+    plain = {"plain_username": b"me", "plain_password": b"secret"}
+    mechanisms = [(plain, lambda place: place.startswith("ipc:"))]
     if zmq.has("curve"):
         (server, _), (public, secret) = zmq.curve_keypair(), zmq.curve_keypair()
-        mechanisms.append({"curve_serverkey": server, "curve_publickey": public,
-                           "curve_secretkey": secret})
-    for mechanism in mechanisms:
+        curve = {"curve_serverkey": server, "curve_publickey": public, "curve_secretkey": secret}
+        mechanisms.append((curve, lambda place: True))
+    for mechanism, is_unknown in mechanisms:
         for kind, places in ((zmq.DEALER, stage.daemon.zmq), (zmq.SUB, stage.daemon.pub)):
-            for place in places:
+            for place in filter(is_unknown, places):
                 said = turned_away(stage, kind, place, **mechanism)
                 same(said, (zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL, mismatch), mechanism)
+
+
+@claim
+def a_wrong_password_is_refused_although_the_same_user_needs_none(stage):
+    for kind, place in ((zmq.DEALER, stage.daemon.zmq[0]), (zmq.SUB, stage.daemon.pub[0])):
+        said = turned_away(stage, kind, place, plain_username=b"me", plain_password=b"secret")
+        same(said, (zmq.EVENT_HANDSHAKE_FAILED_AUTH, 400))
 
 
 @claim

@@ -1,4 +1,4 @@
-//! ZeroMQ with authentication on: PLAIN by TCP, and the owner's sockets as they were.
+//! PLAIN by TCP of ZeroMQ, with authentication on and off, and the owner's sockets as they were.
 
 use serde_json::json;
 
@@ -35,6 +35,28 @@ fn by_tcp_a_password_is_needed_and_the_owners_socket_needs_none() {
         // A reset says the same as an end.
         drop(std::io::Read::read_to_end(&mut wire, &mut heard));
         assert!(heard.len() <= 64, "{heard:?}");
+    }
+}
+
+#[test]
+fn without_authentication_a_password_says_who_it_is_and_the_same_user_needs_none() {
+    let daemon = Setup::new().flag("--zmq-port=0").flag("--pub-port=0").start();
+    let mut owner = daemon.socket();
+    let made = owner.ok("auth.key.create", json!({"name": "hears", "role": "viewer"}));
+    let key = made["key"].as_str().expect("a key");
+    let mut subscriber = Zmtp::plain(daemon.publisher(), "SUB", key).expect("it is let in");
+    subscriber.subscribe("agent/");
+    let mut peer = Zmtp::plain(daemon.zmq(), "DEALER", key).expect("it is let in");
+    assert_eq!(peer.ok("auth.whoami", json!({}))["principal"], "key:hears");
+    spawn(&mut owner, &parrot::parrot(&["count", "1000000", "10"]));
+    assert!(subscriber.receive().expect("it hears")[0].starts_with(b"agent/"));
+    let mut unnamed = Zmtp::connect(daemon.zmq(), "DEALER");
+    assert_eq!(unnamed.ok("auth.whoami", json!({}))["principal"], "local");
+    owner.ok("auth.key.revoke", json!({"key_id": made["key_id"]}));
+    while subscriber.receive().is_ok() {}
+    for place in [daemon.zmq(), daemon.publisher()] {
+        let refused = Zmtp::plain(place, "DEALER", key).err();
+        assert_eq!(refused.as_deref(), Some("\x05ERROR\x03400"), "{place}");
     }
 }
 

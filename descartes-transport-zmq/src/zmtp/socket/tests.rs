@@ -1,6 +1,6 @@
 use futures_util::{SinkExt, StreamExt};
 use tokio::{
-    io::{AsyncWriteExt, DuplexStream, duplex},
+    io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex},
     time::Instant,
 };
 
@@ -82,6 +82,55 @@ async fn plain(shown: &str, known: &'static str) -> (Option<&'static str>, bool)
             (None, false)
         }
         (server, client) => panic!("{:?} {:?}", server.err(), client.err()),
+    }
+}
+
+#[tokio::test]
+async fn where_credentials_are_not_needed_they_are_taken_from_those_who_show_some() {
+    let (limits, known) = (ZmtpLimits::default(), Secret::new("a key"));
+    let accept = |io| {
+        let known = known.clone();
+        ZmtpSocket::accept_any(io, SocketType::Router, limits, move |shown: Secret| async move {
+            (shown == known).then_some("ann").ok_or(HandshakeError::Unauthenticated)
+        })
+    };
+    let (ours, theirs) = tokio::io::duplex(4096);
+    let client = ZmtpSocket::connect(theirs, SocketType::Dealer, limits);
+    let (server, client) = tokio::join!(accept(ours), client);
+    assert_eq!((server.unwrap().1, client.is_ok()), (None, true));
+
+    for (shown, expected) in [("a key", Some("ann")), ("a kez", None)] {
+        let ((ours, theirs), shown) = (tokio::io::duplex(4096), Secret::new(shown));
+        let client = ZmtpSocket::connect_plain(theirs, SocketType::Dealer, limits, &shown);
+        match (tokio::join!(accept(ours), client), expected) {
+            ((Ok((_, found)), Ok(_)), Some(_)) => assert_eq!(found, expected),
+            ((Err(error), Err(told)), None) => {
+                assert!(matches!(error, HandshakeError::Unauthenticated), "{error}");
+                assert!(matches!(&told, HandshakeError::Refused(status) if status == "400"));
+            }
+            ((server, client), _) => panic!("{:?} {:?}", server.err(), client.err()),
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_waits_for_our_mechanism_is_told_one_and_who_wants_another_is_told_ours() {
+    let limits = ZmtpLimits::default();
+    for (wanted, is_ours) in [("NULL", true), ("CURVE", false)] {
+        let (ours, mut theirs) = tokio::io::duplex(4096);
+        let check = |_: Secret| async { Err::<(), _>(HandshakeError::Unauthenticated) };
+        let server = ZmtpSocket::accept_any(ours, SocketType::Router, limits, check);
+        let peer = async {
+            let mut greeting = [0; 64];
+            theirs.read_exact(&mut greeting).await.expect("the server does not wait for ever");
+            assert_eq!(&greeting[10..17], b"\x03\x01NULL\0");
+            greeting[12..12 + wanted.len()].copy_from_slice(wanted.as_bytes());
+            theirs.write_all(&greeting).await.expect("there is room");
+            theirs.write_all(b"\x04\x1c\x05READY\x0bSocket-Type\0\0\0\x06DEALER").await.ok();
+            theirs
+        };
+        let (server, _theirs) = tokio::join!(server, peer);
+        assert_eq!(server.is_ok(), is_ours, "{wanted}: {:?}", server.err());
     }
 }
 
