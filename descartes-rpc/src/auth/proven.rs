@@ -8,8 +8,8 @@ use std::{
 use super::secret::Secret;
 use crate::limits::PROVEN_CREDENTIALS;
 
-/// Digests of credentials that were good when they were last looked at; whether they still are,
-/// this does not know.
+/// Digests of credentials that were good when they were last looked at, or made; whether they still
+/// are, this does not know.
 ///
 /// The oldest go first, so that credentials which are made without end do not crowd out those that
 /// are in use.

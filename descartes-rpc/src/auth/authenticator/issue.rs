@@ -65,7 +65,9 @@ impl Authenticator {
             id: Some(id),
             makers,
         };
-        Ok((tokens.sign(&claims), claims))
+        let token = tokens.sign(&claims);
+        self.0.proven.add(&token);
+        Ok((token, claims))
     }
 
     /// Revokes the token itself; false when it is none of ours or has expired, so that there is
@@ -142,6 +144,7 @@ impl Authenticator {
         let held = HeldKey { record: record.clone(), revocation: Revocation::default() };
         let mut keys = self.0.keys.write().unwrap_or_else(PoisonError::into_inner);
         keys.insert(Arc::clone(&record.id), held);
+        self.0.proven.add(&key);
         Ok((record, key))
     }
 

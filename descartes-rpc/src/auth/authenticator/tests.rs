@@ -157,18 +157,19 @@ async fn every_refusal_says_the_same() {
 async fn junk_from_an_address_does_not_keep_out_what_was_good_before() {
     const HERE: Option<&str> = Some("192.0.2.1:1");
     let descartes = descartes(&Arc::new(MemoryStore::new())).await;
-    let auth = Authenticator::new(settings());
-    let make = async |name: &str| {
-        let new = NewKey {
-            name: name.to_owned(),
-            scopes: scopes(),
-            expires_at: None,
-            makers: Vec::new(),
-        };
-        auth.make_key(&descartes, new, "local").await.unwrap()
+    let new = |name: &str| NewKey {
+        name: name.to_owned(),
+        scopes: scopes(),
+        expires_at: None,
+        makers: Vec::new(),
     };
+    let earlier = Authenticator::new(settings());
+    let make = async |name| earlier.make_key(&descartes, new(name), "local").await.unwrap();
     let ((_, good), (gone, revoked), (_, unused)) =
         (make("good").await, make("gone").await, make("unused").await);
+    let auth = Authenticator::new(settings());
+    auth.load(&descartes).await.unwrap();
+    let (_, made) = auth.make_key(&descartes, new("made"), "local").await.unwrap();
     for key in [&good, &revoked] {
         // From anywhere: it is the credentials that were good.
         auth.authenticate(key, Some("192.0.2.2:1")).await.unwrap();
@@ -185,6 +186,7 @@ async fn junk_from_an_address_does_not_keep_out_what_was_good_before() {
     let kind =
         async |key: &Secret| auth.authenticate(key, HERE).await.map_err(|error| error.kind());
     assert_eq!(kind(&good).await.unwrap().name(), "key:good");
+    assert_eq!(kind(&made).await.unwrap().name(), "key:made", "it never was anything but good");
     for key in [&unused, &revoked, &junk] {
         assert_eq!(kind(key).await, Err(ErrorKind::ResourceExhausted));
     }
