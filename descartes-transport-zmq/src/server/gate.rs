@@ -316,8 +316,7 @@ async fn connection<D: Door, H: Host>(
     };
     let auth = shared.config.auth.as_ref().filter(|_| D::NEEDS_CREDENTIALS);
     let guard = auth.filter(|auth| auth.is_required());
-    let nobody = Peer::new(TRANSPORT);
-    let nobody = address.into_iter().fold(nobody, |one, at| one.with_address(at.to_string()));
+    let nobody = nobody_at(address);
     // Who it is without a name: with what its connection is worth, where that counts.
     let unnamed = match &judged {
         Ok(peer) if guard.is_none() => peer.clone(),
@@ -370,6 +369,12 @@ async fn connection<D: Door, H: Host>(
             }
         }
     }
+}
+
+/// A peer of which nothing is known but its address.
+fn nobody_at(address: Option<SocketAddr>) -> Peer {
+    let nobody = Peer::new(TRANSPORT);
+    address.into_iter().fold(nobody, |one, at| one.with_address(at.to_string()))
 }
 
 /// Shakes hands; whoever shows credentials that are not valid, or none where `auth` says that they
