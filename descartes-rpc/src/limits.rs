@@ -39,6 +39,8 @@ pub const CONTROL_PER_CONNECTION: usize = 64;
 pub const WAITS_PER_CONNECTION: usize = 512;
 /// Subscriptions on one connection.
 pub const SUBSCRIPTIONS_PER_CONNECTION: usize = 64;
+/// Topics that one reader of events may name, and types: each event is held against all of them.
+pub const TOPICS_OF_READER: usize = 1024;
 /// Bytes a peer has not taken yet, above which its connection is read no further.
 pub const UNSENT_BYTES: usize = MIB;
 /// Bytes a peer has not taken yet, above which its subscriptions rest.

@@ -11,6 +11,7 @@ use descartes_core::journal::{After, ReadRequest, SubscribeRequest};
 use crate::auth::{Eyes, Scope, scope_of};
 use crate::decode::ParamFault;
 use crate::error::{ErrorKind, RpcError};
+use crate::limits::TOPICS_OF_READER;
 use crate::message::NotificationStream;
 use crate::router::Call;
 use crate::subscription::Notifications;
@@ -103,6 +104,11 @@ async fn request(
 ) -> Result<SubscribeRequest, RpcError> {
     if topics.is_empty() {
         return Err(ParamFault::at("topics", "at least one topic").into());
+    }
+    for (name, given) in [("topics", topics.len()), ("types", types.map_or(0, <[String]>::len))] {
+        if given > TOPICS_OF_READER {
+            return Err(ParamFault::at(name, "at most 1024").into());
+        }
     }
     let mut filters = Vec::with_capacity(topics.len());
     for (index, topic) in topics.iter().enumerate() {

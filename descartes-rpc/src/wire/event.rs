@@ -15,13 +15,13 @@ params! {
     #[derive(Default)]
     pub struct SubscribeParams {
         /// Names of topics, or prefixes that end in `/` or `*` (`*` alone: all). An agent's name
-        /// may stand for its identifier.
+        /// may stand for its identifier. 1024 at most.
         topics: Vec<String>,
         /// Where to begin: a cursor, `start` (the oldest that is kept; the default) or `now`.
         after?: String,
         /// Begin with the last so many events of each topic.
         tail?: u64,
-        /// Only these types: exact, or ending in `.*`.
+        /// Only these types: exact, or ending in `.*`. 1024 at most.
         types?: Vec<String>,
     }
 }
@@ -61,11 +61,11 @@ params! {
     #[derive(Default)]
     pub struct ReadParams {
         /// Names of topics, or prefixes that end in `/` or `*` (`*` alone: all). An agent's name
-        /// may stand for its identifier.
+        /// may stand for its identifier. 1024 at most.
         topics: Vec<String>,
         /// Where to begin: a cursor, `start` (the oldest that is kept; the default) or `now`.
         after?: String,
-        /// Only these types: exact, or ending in `.*`.
+        /// Only these types: exact, or ending in `.*`. 1024 at most.
         types?: Vec<String>,
         /// How many events at most: 100 unless given, 1000 at most.
         limit?: u32,

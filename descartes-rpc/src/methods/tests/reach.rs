@@ -12,6 +12,7 @@ use super::{params, refused};
 use crate::auth::{Principal, Revocation, Validity};
 use crate::client::{Client, Update};
 use crate::error::{ErrorKind, RpcError};
+use crate::limits::TOPICS_OF_READER;
 use crate::service::Rpc;
 use crate::wire::event::{EndReason, Event, EventPage};
 
@@ -302,6 +303,24 @@ async fn a_prefix_shows_what_its_reader_may_see_to_the_last_event() {
     let wait = json!({"topics": ["agent/"], "after": page.cursor, "wait_ms": 1000});
     let waited = bob.event_read(params(wait)).await.unwrap();
     assert!(waited.events.is_empty() && waited.synced);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reader_names_so_many_topics_and_types() {
+    let client = Client::in_memory(rpc().await);
+    let most = vec!["system"; TOPICS_OF_READER];
+    let more = vec!["system"; TOPICS_OF_READER + 1];
+    client.event_read(params(json!({"topics": most, "types": most}))).await.unwrap();
+    for (named, request) in
+        [("topics", json!({"topics": more})), ("types", json!({"topics": most, "types": more}))]
+    {
+        let read = refused(client.event_read(params(request.clone())).await.map(drop));
+        let subscribed = refused(client.subscribe(params(request)).await.map(drop));
+        for refused in [read, subscribed] {
+            assert_eq!(refused.kind(), ErrorKind::InvalidParams);
+            assert!(refused.to_string().contains(named), "{refused}");
+        }
+    }
 }
 
 #[tokio::test(start_paused = true)]
