@@ -265,7 +265,11 @@ def who_asks_for_curve_or_for_plain_on_the_owners_socket_learns_that_it_is_not_s
 def a_wrong_password_is_refused_although_the_same_user_needs_none(stage):
     for kind, place in ((zmq.DEALER, stage.daemon.zmq[0]), (zmq.SUB, stage.daemon.pub[0])):
         said = turned_away(stage, kind, place, plain_username=b"me", plain_password=b"secret")
-        same(said, (zmq.EVENT_HANDSHAKE_FAILED_AUTH, 400))
+        # The status is 400; libzmq 4.3.5 tells it of NULL, and of PLAIN only that it was refused.
+        refused = [(zmq.EVENT_HANDSHAKE_FAILED_AUTH, 400),
+                   (zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL,
+                    zmq.Event.PROTOCOL_ERROR_ZMTP_UNEXPECTED_COMMAND)]
+        holds(said in refused, f"{said}")
 
 
 @claim
