@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
+use std::fs::File;
+use std::io::{self, Read as _};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
@@ -14,14 +16,26 @@ use super::layers::Layers;
 use super::setting::Value;
 use super::{Config, keys};
 
+/// Bytes of a configuration; what is longer is another file, or has no end.
+const CONFIG_BYTES: u64 = 1024 * 1024;
+
 /// Reads `path` into `layers`.
 pub(super) fn read(layers: &mut Layers, path: PathBuf) -> Result<(), ConfigError> {
-    match std::fs::read(&path) {
+    match bytes(&path) {
         Ok(bytes) => apply(layers, &Source { path: &path, text: text(&path, &bytes)? })?,
         Err(source) => return Err(ConfigError::Unreadable { path, source }),
     }
     layers.config.file = Some(path);
     Ok(())
+}
+
+fn bytes(path: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    File::open(path)?.take(CONFIG_BYTES + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > CONFIG_BYTES {
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, "it is longer than 1 MiB"));
+    }
+    Ok(bytes)
 }
 
 /// The text of the file of that path, which is UTF-8.

@@ -60,7 +60,12 @@ fn appendable(path: &Path, made: &[&Path]) -> io::Result<()> {
         Err(error) if error.kind() == ErrorKind::NotFound => {}
         Err(error) => return Err(error),
     }
-    let folder = path.parent().unwrap_or(path);
+    let folder = match path.parent() {
+        // A name alone is one of the working directory.
+        None => path,
+        Some(folder) if folder.as_os_str().is_empty() => Path::new("."),
+        Some(folder) => folder,
+    };
     match fs::metadata(folder) {
         Ok(_) => Ok(access(folder, Access::WRITE_OK | Access::EXEC_OK)?),
         Err(error) if error.kind() == ErrorKind::NotFound && made.contains(&folder) => Ok(()),
@@ -83,7 +88,8 @@ mod tests {
             config.logging.file = Some(path.to_owned());
             check(&config, made).map_err(|error| error.to_string())
         };
-        for fine in [&file, &dir.path().join("new.log"), Path::new("/dev/full")] {
+        let alone = Path::new("a-name-alone.log");
+        for fine in [&file, &dir.path().join("new.log"), Path::new("/dev/full"), alone] {
             log(fine, &[]).unwrap();
         }
         for wrong in [dir.path(), &file.join("x"), &none.join("x")] {

@@ -181,7 +181,8 @@ fn a_file_that_is_none_is_refused_too() {
     let dir = tempfile::tempdir().unwrap();
     let of = |path| Flags { config: Some(path), ..Flags::default() };
     let load = |path| Config::load(&of(path), &Surroundings::default());
-    for path in [dir.path().to_owned(), dir.path().join("nothing.toml")] {
+    // The last one has no end.
+    for path in [dir.path().to_owned(), dir.path().join("nothing.toml"), "/dev/zero".into()] {
         let failure = Failure::from(load(path).unwrap_err());
         assert_eq!(failure.code() as u8, 78, "{failure}");
     }
