@@ -25,7 +25,7 @@ pub use authenticator::{AuthSettings, Authenticator, Renewed};
 pub(crate) use ceiling::ceiling;
 pub(crate) use key::id_of as key_id_of;
 pub use scope::{Extent, Grants, Role, Scope, UnknownScope};
-pub use secret::Secret;
+pub use secret::{Secret, is_foreign};
 pub(crate) use sight::{Eyes, scope_of};
 pub use token::{ShortSecret, TOKEN_SECRET_BYTES, TokenKey};
 pub use validity::{Over, Revocation, Validity};

@@ -38,6 +38,17 @@ impl Secret {
     }
 }
 
+/// What browsers remember and send again by themselves, and proxies are configured with.
+const FOREIGN_SCHEMES: [&str; 4] = ["basic", "digest", "negotiate", "ntlm"];
+
+/// Whether what somebody says of who they are (the field `Authorization` of HTTP) is of a scheme that
+/// is meant for somebody else: where nobody needs credentials, it is not looked at.
+#[must_use]
+pub fn is_foreign(authorization: &str) -> bool {
+    let scheme = authorization.split(' ').next().unwrap_or_default();
+    FOREIGN_SCHEMES.iter().any(|foreign| scheme.eq_ignore_ascii_case(foreign))
+}
+
 /// So many random bytes in hexadecimal.
 pub(super) fn random_hex(bytes: usize) -> std::io::Result<String> {
     let mut random = vec![0; bytes];

@@ -1,6 +1,6 @@
 //! The key or token of a request: `Authorization: Bearer` (RFC 6750 section 2.1) or `X-API-Key`.
 
-use descartes_rpc::auth::Secret;
+use descartes_rpc::auth::{Secret, is_foreign};
 use http::HeaderValue;
 
 use super::Field;
@@ -16,14 +16,13 @@ pub(crate) enum Presented {
     Unreadable,
 }
 
-/// What browsers remember and send again, and proxies are configured with.
-const FOREIGN_SCHEMES: [&str; 4] = ["basic", "digest", "negotiate", "ntlm"];
-
 /// Reads the two fields.
 pub(super) fn read(authorization: Field<'_>, api_key: Field<'_>) -> Presented {
     let text = match (authorization, api_key) {
         (Field::Absent, Field::Absent) => return Presented::Nothing,
-        (Field::Once(value), Field::Absent) if is_foreign(value) => return Presented::Foreign,
+        (Field::Once(value), Field::Absent) if text(value).is_some_and(is_foreign) => {
+            return Presented::Foreign;
+        }
         (Field::Once(value), Field::Absent) => text(value).and_then(bearer),
         (Field::Absent, Field::Once(value)) => text(value),
         _ => None,
@@ -34,11 +33,6 @@ pub(super) fn read(authorization: Field<'_>, api_key: Field<'_>) -> Presented {
 
 fn text(value: &HeaderValue) -> Option<&str> {
     value.to_str().ok().map(str::trim)
-}
-
-fn is_foreign(value: &HeaderValue) -> bool {
-    let scheme = text(value).and_then(|value| value.split(' ').next()).unwrap_or_default();
-    FOREIGN_SCHEMES.iter().any(|foreign| scheme.eq_ignore_ascii_case(foreign))
 }
 
 /// The scheme's name is written as one likes (RFC 9110 section 11.1).

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use descartes_rpc::auth::Secret;
+use descartes_rpc::auth::{Secret, is_foreign};
 use descartes_rpc::meter::Rejection;
 
 /// What a request has of credentials.
@@ -15,9 +15,6 @@ pub(super) enum Presented {
     /// Twice, in two ways at once, or in a way that is not known.
     Unreadable,
 }
-
-/// What browsers remember and send again, and proxies are configured with.
-const FOREIGN_SCHEMES: [&str; 4] = ["basic", "digest", "negotiate", "ntlm"];
 
 /// A request whose head was read.
 #[derive(Debug, Default)]
@@ -132,11 +129,6 @@ impl<'a> Asked<'a> {
         };
         foreign || self.sites.iter().any(|site| !matches!(*site, "same-origin" | "none"))
     }
-}
-
-fn is_foreign(authorization: &str) -> bool {
-    let scheme = authorization.split(' ').next().unwrap_or_default();
-    FOREIGN_SCHEMES.iter().any(|foreign| scheme.eq_ignore_ascii_case(foreign))
 }
 
 /// Whether `host` is a name of this machine, or an allowed one: what a page brings along may be
