@@ -59,11 +59,16 @@ pub(super) fn read(text: &str) -> Number {
     }
 }
 
-/// Whether the shortest text of `number`, which every reader makes `number` of again, means the
-/// same as this one.
+/// Whether a shortest text of `number`, which every reader makes `number` of again, means the same
+/// as this one.
+///
+/// Some floats have two that are equally near, such as `1749220892028010.25`: the standard library
+/// rounds up, `serde_json` to the even digit, as ECMAScript (Number::toString, note 2) and Python
+/// do.
 fn is_said_by(text: &str, number: f64) -> bool {
-    let meant = Decimal::of(text);
-    meant.is_some() && meant == Decimal::of(&format!("{number:e}"))
+    let Some(meant) = Decimal::of(text) else { return false };
+    let means = |written: &str| Decimal::of(written).as_ref() == Some(&meant);
+    means(&format!("{number:e}")) || serde_json::to_string(&number).is_ok_and(|even| means(&even))
 }
 
 /// A decimal number: `0.digits` times ten to the power of `point`.
@@ -141,6 +146,8 @@ mod tests {
             ("9007199254740993.0", Number::Text),
             ("0e99999", Number::Float(0.0)),
             ("100000000000000000000000.0", Number::Float(1e23)),
+            ("1749220892028010.2", Number::Float(1_749_220_892_028_010.25)),
+            ("1749220892028010.3", Number::Float(1_749_220_892_028_010.25)),
         ] {
             assert_eq!(read(text), expected, "{text}");
         }
@@ -162,6 +169,8 @@ mod tests {
             "0.12345678901234567890",
             "3.141592653589793238",
             "0.30000000000000004441",
+            "1749220892028010.1",
+            "1749220892028010.25",
         ] {
             assert_eq!(read(text), Number::Text, "{text}");
         }
