@@ -18,13 +18,12 @@ use descartes_core::store::StoreError;
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
+use act::in_short;
 pub(crate) use act::{Act, named};
 
 use crate::auth::Principal;
 use crate::error::RpcError;
-use crate::limits::{
-    AUDIT_KINDS, AUDIT_PATIENCE, AUDIT_QUEUE, AUDIT_RESOURCE_CHARS, AUDIT_RETRY, AUDIT_WINDOW,
-};
+use crate::limits::{AUDIT_KINDS, AUDIT_PATIENCE, AUDIT_QUEUE, AUDIT_RETRY, AUDIT_WINDOW};
 use crate::peer::Peer;
 use crate::wire::audit::AuditEntry;
 
@@ -112,7 +111,7 @@ impl Audit {
         error: &RpcError,
     ) {
         let principal = principal.map_or(NOBODY, Principal::name).into();
-        let resource = resource.map(|text| text.chars().take(AUDIT_RESOURCE_CHARS).collect());
+        let resource = resource.map(in_short);
         let (outcome, reason) = (error.kind().as_str(), error.reason_text().map(Arc::from));
         let transport = peer.transport();
         let refusal = Refusal { principal, method, resource, outcome, reason, transport };

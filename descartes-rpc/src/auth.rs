@@ -23,7 +23,7 @@ use descartes_core::{
 
 pub use authenticator::{AuthSettings, Authenticator, Renewed};
 pub(crate) use ceiling::ceiling;
-pub(crate) use key::id_of as key_id_of;
+pub(crate) use key::id_in as key_id_in;
 pub use scope::{Extent, Grants, Role, Scope, UnknownScope};
 pub use secret::{Secret, is_foreign};
 pub(crate) use sight::{Eyes, scope_of};

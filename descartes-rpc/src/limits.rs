@@ -99,7 +99,7 @@ pub const AUDIT_RETRY: Duration = Duration::from_secs(1);
 /// How long who reads the audit waits for entries that are being written: a store that takes none is
 /// told of elsewhere.
 pub const AUDIT_PATIENCE: Duration = Duration::from_secs(5);
-/// Characters of what a refused call names: it is whatever its caller wrote.
+/// Characters of what a call names that are written down: it is whatever its caller wrote.
 pub const AUDIT_RESOURCE_CHARS: usize = 128;
 /// A token: room for some dozens of scopes; a longer one is not looked at.
 pub const TOKEN_BYTES: usize = 8 * KIB;

@@ -8,13 +8,16 @@ use serde::{Deserialize, Serialize};
 use super::peer_text;
 use crate::auth;
 use crate::decode::member_of;
+use crate::limits::AUDIT_RESOURCE_CHARS;
 use crate::message::Params;
 use crate::method::{Audited, Method, MethodParams};
 use crate::router::Call;
 use crate::wire::audit::AuditEntry;
 
 /// The members that name what a call is about.
-const NAMES: [&str; 4] = ["agent_id", "session_id", "approval_id", "key_id"];
+const NAMES: [&str; 4] = ["agent_id", "session_id", "approval_id", KEY];
+/// The one where somebody may give a key, or anything else that is secret.
+const KEY: &str = "key_id";
 
 /// A call that is written down.
 pub(crate) struct Act {
@@ -36,6 +39,7 @@ struct Made {
     agent_id: Option<String>,
     session_id: Option<String>,
     key_id: Option<String>,
+    token_id: Option<String>,
     #[serde(default)]
     errors: Vec<IgnoredAny>,
 }
@@ -59,7 +63,8 @@ impl Act {
         }
         let json = serde_json::to_vec(result).unwrap_or_default();
         let made: Made = serde_json::from_slice(&json).unwrap_or_default();
-        self.resource = made.agent_id.or(made.session_id).or(made.key_id);
+        let made_is = made.agent_id.or(made.session_id).or(made.key_id).or(made.token_id);
+        self.resource = made_is.as_deref().map(in_short);
         self.in_vain = !made.errors.is_empty();
         self
     }
@@ -81,26 +86,44 @@ impl Act {
 
 /// What a call is about, as its parameters name it.
 pub(crate) fn named(members: &[&str], params: &Params) -> Option<String> {
-    NAMES.iter().find_map(|name| member_of(name, members, params)).map(without_secret)
+    NAMES.iter().find_map(|name| {
+        let named = member_of(name, members, params)?;
+        if *name == KEY {
+            auth::key_id_in(&named).map(str::to_owned)
+        } else {
+            Some(in_short(&named))
+        }
+    })
 }
 
-/// Who gives a whole key where its identifier is asked for has told a secret.
-fn without_secret(named: String) -> String {
-    match auth::key_id_of(&named) {
-        Some(id) => id.to_owned(),
-        None => named,
-    }
+/// As much of a name as is written down.
+pub(super) fn in_short(name: &str) -> String {
+    name.chars().take(AUDIT_RESOURCE_CHARS).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn of(member: &str, value: &str) -> Option<String> {
+        let params = serde_json::json!({ member: value }).to_string();
+        named(&[member], &Params::from_json(params.into()))
+    }
+
     #[test]
-    fn a_key_that_is_given_for_its_identifier_is_not_written_down() {
+    fn what_is_given_for_the_identifier_of_a_key_is_written_down_if_it_is_one() {
         let (id, secret) = ("0011223344556677", "ab".repeat(32));
-        assert_eq!(without_secret(format!("dsk_{id}_{secret}")), id);
-        assert_eq!(without_secret(id.to_owned()), id);
-        assert_eq!(without_secret("dsk_notes".to_owned()), "dsk_notes");
+        assert_eq!(of(KEY, &format!("dsk_{id}_{secret}")).as_deref(), Some(id));
+        assert_eq!(of(KEY, id).as_deref(), Some(id));
+        for other in ["dsk_notes", "a secret of mine", "0011223344556677 ", &secret, ""] {
+            assert_eq!(of(KEY, other), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn a_long_name_is_written_down_in_short() {
+        let long = "é".repeat(AUDIT_RESOURCE_CHARS + 1);
+        assert_eq!(of("agent_id", &long).unwrap().chars().count(), AUDIT_RESOURCE_CHARS);
+        assert_eq!(of("agent_id", "coder").as_deref(), Some("coder"));
     }
 }

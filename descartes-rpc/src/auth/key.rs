@@ -125,8 +125,14 @@ pub(super) fn made_by(maker: &str) -> Option<&str> {
     maker.strip_prefix(MAKER)
 }
 
+/// The identifier that a text is, or that of the key that it looks like.
+pub(crate) fn id_in(text: &str) -> Option<&str> {
+    let is_id = text.len() == 2 * ID_BYTES && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    if is_id { Some(text) } else { id_of(text) }
+}
+
 /// The identifier in a text that looks like a key of ours.
-pub(crate) fn id_of(presented: &str) -> Option<&str> {
+pub(super) fn id_of(presented: &str) -> Option<&str> {
     let mut parts = presented.split('_');
     let (prefix, id, secret) = (parts.next()?, parts.next()?, parts.next()?);
     let is_ours = prefix == PREFIX

@@ -102,15 +102,21 @@ pub(crate) async fn revoke_token(
     params: wire::TokenRevokeParams,
 ) -> (Effect, Result<wire::TokenRevoked, RpcError>) {
     let (auth, descartes, by) = (auth(&effect), effect.descartes(), effect.by());
-    let revoked = match (params.token, params.token_id) {
-        (Some(token), None) => auth.revoke_token(descartes, &Secret::new(token.0), &by).await,
+    let result = match (params.token, params.token_id) {
+        (Some(token), None) => {
+            let revoked = auth.revoke_token(descartes, &Secret::new(token.0), &by).await;
+            revoked.map(|claims| wire::TokenRevoked {
+                revoked: claims.is_some(),
+                token_id: claims.and_then(|claims| claims.id),
+            })
+        }
         (None, Some(id)) if (1..=128).contains(&id.len()) => {
-            auth.revoke_token_id(descartes, &id, &by).await.map(|()| true)
+            let revoked = auth.revoke_token_id(descartes, &id, &by).await;
+            revoked.map(|()| wire::TokenRevoked { revoked: true, token_id: Some(id) })
         }
         (None, Some(_)) => Err(ParamFault::at("token_id", "1 to 128 bytes").into()),
         _ => Err(ParamFault::at("token", "exactly one of `token` and `token_id`").into()),
     };
-    let result = revoked.map(|revoked| wire::TokenRevoked { revoked });
     (effect, result)
 }
 

@@ -84,6 +84,8 @@ shape! {
     pub struct TokenRevoked {
         /// Whether there was something to revoke: false for a token that is not valid anyway.
         revoked: bool,
+        /// The identifier (`jti`) of what was revoked, if it has one.
+        token_id?: String,
     }
 }
 

@@ -70,20 +70,20 @@ impl Authenticator {
         Ok((token, claims))
     }
 
-    /// Revokes the token itself; false when it is none of ours or has expired, so that there is
-    /// nothing to revoke.
+    /// Revokes the token itself, and says what it was; none when it is none of ours or has expired,
+    /// so that there is nothing to revoke.
     pub(crate) async fn revoke_token(
         &self,
         descartes: &Descartes,
         token: &Secret,
         by: &str,
-    ) -> Result<bool, RpcError> {
+    ) -> Result<Option<Claims>, RpcError> {
         let now = self.0.clock.now();
         let read = self.settings().tokens.as_ref().map(|key| key.verify(token.expose(), now));
-        let Some(Ok(claims)) = read else { return Ok(false) };
+        let Some(Ok(claims)) = read else { return Ok(None) };
         let until = Timestamp::from_millis(claims.expires_at * 1000);
         self.remember(descartes, (revoked::name_of(&claims, token), until), by).await?;
-        Ok(true)
+        Ok(Some(claims))
     }
 
     /// Revokes the token of that identifier, which nobody needs to have.

@@ -313,13 +313,14 @@ async fn a_revoked_token_is_over_whether_it_is_told_whole_or_by_its_identifier()
         bearer.call("auth.login", json!({"token": made.token.0})).await;
         let asked =
             if whole { json!({"token": made.token.0}) } else { json!({"token_id": made.token_id}) };
-        assert!(owner.auth_token_revoke(params(asked.clone())).await.unwrap().revoked);
+        let said = owner.auth_token_revoke(params(asked)).await.unwrap();
+        assert_eq!((said.revoked, said.token_id), (true, Some(made.token_id)));
         assert_eq!(bearer.next().await, None);
     }
     let neither = refused(owner.auth_token_revoke(params(json!({}))).await);
     assert_eq!(neither.kind(), ErrorKind::InvalidParams);
     let nothing = owner.auth_token_revoke(params(json!({"token": "x"}))).await.unwrap();
-    assert!(!nothing.revoked);
+    assert_eq!((nothing.revoked, nothing.token_id), (false, None));
 }
 
 /// What somebody makes who has these credentials: a key and a token.
