@@ -177,6 +177,28 @@ fn a_directory_that_is_none_is_told() {
 }
 
 #[test]
+fn a_start_that_cannot_tell_clients_where_to_come_is_undone_in_order() {
+    let home = Home::new();
+    Setup::at(&home).start().stop();
+    // What is no empty directory is not replaced by a file.
+    let in_the_way = home.runtime().join("endpoints.json");
+    fs::create_dir_all(in_the_way.join("more")).expect("the runtime directory is ours");
+    let (code, log) = refusal(Setup::at(&home));
+    assert_eq!(code, 1, "{log}");
+    assert!(log.contains("write endpoints.json"), "{log}");
+    fs::remove_dir_all(&in_the_way).expect("it is ours");
+    let daemon = Setup::at(&home).start();
+    assert_eq!(end_before(&daemon), "clean");
+}
+
+/// How the daemon before this one ended, as this one says.
+fn end_before(daemon: &Daemon) -> Value {
+    let said = events(&mut daemon.socket(), "system", "start");
+    let started = said.iter().rfind(|event| event["type"] == "system.started");
+    started.expect("it has started")["data"]["previous"].clone()
+}
+
+#[test]
 fn the_configuration_can_be_printed_and_read_back() {
     let print = |setup: Setup| {
         let output = setup.flag("--print-config").command().output().expect("it runs");
@@ -215,11 +237,7 @@ fn it_ends_in_order_when_it_is_asked() {
         let mut socket = daemon.socket();
         let shown = socket.ok("agent.get", json!({"agent_id": id}));
         assert_eq!(shown["status"], "killed", "{shown}");
-        let started = events(&mut socket, "system", "start");
-        let started: Vec<_> =
-            started.iter().filter(|event| event["type"] == "system.started").collect();
-        let previous = &started.last().expect("it has started")["data"]["previous"];
-        assert_eq!(previous, "clean");
+        assert_eq!(end_before(&daemon), "clean");
     }
 }
 

@@ -129,9 +129,15 @@ async fn run(plan: Arc<Plan>, logs: Logs, mut signals: Signals) -> Result<Life, 
     let changes =
         listeners.iter_mut().map(|one| mem::replace(&mut one.change, nothing())).collect();
     let served = Served::start(&host.rpc(), listeners);
-    let published = plan.publish(&endpoints)?;
+    let connections = (connections, plan.shared_connections());
+    let mut stop = Stop { host, served, published: None, closing, manager: None, connections };
+    if let Err(failure) = plan.publish(&endpoints).map(|published| stop.published = published) {
+        // Agents may be at work again, and somebody may have come to a port that is known.
+        stop.within(DRAIN, &mut signals.stop).await;
+        return Err(failure);
+    }
     let manager = Manager::of(&plan.surroundings).map(Arc::new);
-    let mut reloader = plan.reloader(&host, logs, changes);
+    let mut reloader = plan.reloader(&stop.host, logs, changes);
     reloader.manager.clone_from(&manager);
     let reloading = AbortOnDropHandle::new(tokio::spawn(reloader.work(signals.hangup, reloads)));
     plan.output.note(notice::ready(
@@ -147,8 +153,7 @@ async fn run(plan: Arc<Plan>, logs: Logs, mut signals: Signals) -> Result<Life, 
     if let Some(manager) = &manager {
         manager.stopping();
     }
-    let connections = (connections, plan.shared_connections());
-    let stop = Stop { host, served, published, closing, manager, connections };
+    stop.manager = manager;
     let code = stop.within(limit, &mut signals.stop).await;
     tokio::select! {
         () = traces.end() => {}
