@@ -26,7 +26,7 @@ use clap::Parser;
 
 use crate::exit::Code;
 use crate::output::Output;
-use arguments::{Arguments, Command, DaemonCommand, StoreCommand};
+use arguments::{Arguments, Command};
 use failure::Failure;
 use reach::Reach;
 
@@ -64,15 +64,14 @@ async fn run(arguments: Arguments, output: &Output) -> Result<ExitCode, Failure>
         reach = reach.remote(name)?;
     }
     let command = match arguments.command {
-        Command::Daemon { command } => return run_daemon(command, &reach, output).await,
+        Command::Daemon { command } => return daemon::run(command, &reach, output).await,
         Command::Status => return status::status(&reach, output).await,
         Command::Version => return show::version(&reach, output).await,
         Command::Top(it) => return top::top(&reach, &it, output).await,
         Command::Doctor => return doctor::doctor(&reach, output).await,
         Command::Completions { shell } => return shell::completions(shell, output),
         Command::Man { to } => return shell::manual(&to),
-        Command::Store { command: StoreCommand::Check } => return store::check(&reach, output),
-        Command::Store { command: StoreCommand::Repair } => return store::repair(&reach, output),
+        Command::Store { command } => return store::run(&command, &reach, output),
         Command::Backup { to } => return store::backup(&reach, &to, output),
         other => other,
     };
@@ -120,21 +119,5 @@ async fn run(arguments: Arguments, output: &Output) -> Result<ExitCode, Failure>
         | Command::Backup { .. } => {
             unreachable!("ran without a connection")
         }
-    }
-}
-
-async fn run_daemon(
-    command: DaemonCommand,
-    reach: &Reach,
-    output: &Output,
-) -> Result<ExitCode, Failure> {
-    match command {
-        DaemonCommand::Start { flags } => daemon::start(reach, flags, output).await,
-        DaemonCommand::Stop { timeout } => daemon::stop(reach, timeout, output).await,
-        DaemonCommand::Restart { timeout, flags } => {
-            daemon::restart(reach, timeout, flags, output).await
-        }
-        DaemonCommand::Logs(it) => daemon::logs(reach, it, output).await,
-        DaemonCommand::Status => daemon::status(reach, output).await,
     }
 }

@@ -1,12 +1,13 @@
 //! What can be typed.
 
-use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use descartes_rpc::auth::Secret;
 
 use super::credentials::{KeyCommand, TokenCommand};
+use super::daemon::DaemonCommand;
+use super::store::StoreCommand;
 use super::top::Order;
 
 /// Starts, follows and controls agents through the Descartes daemon
@@ -186,56 +187,6 @@ pub(super) enum Command {
     },
     /// Print the versions of this program and of the daemon
     Version,
-}
-
-#[derive(Debug, Subcommand)]
-pub(super) enum StoreCommand {
-    /// Look at every byte and say what is damaged; changes nothing, exits with 1 if something is
-    Check,
-    /// Put a whole store of what is good in the place of a damaged one; the old files are kept
-    Repair,
-}
-
-#[derive(Debug, Subcommand)]
-pub(super) enum DaemonCommand {
-    /// Start the daemon in the background and wait until it is ready
-    Start {
-        /// Flags of descartes-daemon
-        #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "FLAGS")]
-        flags: Vec<OsString>,
-    },
-    /// Stop the daemon and wait until it is gone; its agents are stopped with their grace
-    Stop {
-        /// How many seconds calls and agents may take to end
-        #[arg(long, value_name = "SECS")]
-        timeout: Option<u32>,
-    },
-    /// Stop the daemon, if one runs, and start it anew
-    Restart {
-        /// How many seconds calls and agents may take to end
-        #[arg(long, value_name = "SECS")]
-        timeout: Option<u32>,
-        /// Flags of descartes-daemon; those that it was started with are not known any more
-        #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "FLAGS")]
-        flags: Vec<OsString>,
-    },
-    /// Print the daemon's log: of `daemon start`, or the file of `[logging] file`
-    Logs(DaemonLogs),
-    /// Say whether the daemon runs, and where
-    Status,
-}
-
-#[derive(Debug, Args)]
-pub(super) struct DaemonLogs {
-    /// Go on with what is written
-    #[arg(short, long)]
-    pub(super) follow: bool,
-    /// Begin with the last so many lines
-    #[arg(long, value_name = "COUNT")]
-    pub(super) tail: Option<u64>,
-    /// The configuration of a daemon that does not run, when it is not the usual one
-    #[arg(long, value_name = "FILE")]
-    pub(super) config: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

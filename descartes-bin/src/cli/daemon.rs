@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use std::process::{Child, Command, ExitCode, Stdio};
 use std::time::Duration;
 
-use clap::Parser;
+use clap::{Parser, Subcommand};
 use descartes_rpc::client::ClientError;
 use descartes_rpc::wire::system::{Health, NoParams, ShutdownParams};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -27,7 +27,7 @@ use crate::directories::Directories;
 use crate::endpoints::Endpoints;
 use crate::exit::Code;
 use crate::output::Output;
-pub(super) use logs::logs;
+use logs::{DaemonLogs, logs};
 
 /// How long a daemon may take to be ready: it may have to read and repair a large store.
 const START_LIMIT: Duration = Duration::from_secs(60);
@@ -40,15 +40,62 @@ const DRAIN_SECS: u32 = 30;
 /// How much of the log is shown when a daemon did not start.
 const LOG_LINES: usize = 12;
 
-pub(super) async fn start(
+#[derive(Debug, Subcommand)]
+pub(super) enum DaemonCommand {
+    /// Start the daemon in the background and wait until it is ready
+    Start {
+        /// Flags of descartes-daemon
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "FLAGS")]
+        flags: Vec<OsString>,
+    },
+    /// Stop the daemon and wait until it is gone; its agents are stopped with their grace
+    Stop {
+        /// How many seconds calls and agents may take to end
+        #[arg(long, value_name = "SECS")]
+        timeout: Option<u32>,
+    },
+    /// Stop the daemon, if one runs, and start it anew
+    Restart {
+        /// How many seconds calls and agents may take to end
+        #[arg(long, value_name = "SECS")]
+        timeout: Option<u32>,
+        /// Flags of descartes-daemon; those that it was started with are not known any more
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "FLAGS")]
+        flags: Vec<OsString>,
+    },
+    /// Print the daemon's log: of `daemon start`, or the file of `[logging] file`
+    Logs(DaemonLogs),
+    /// Say whether the daemon runs, and where
+    Status,
+}
+
+pub(super) async fn run(
+    command: DaemonCommand,
     reach: &Reach,
-    flags: Vec<OsString>,
     output: &Output,
 ) -> Result<ExitCode, Failure> {
-    let (flags, parsed) = match understood(reach, flags) {
+    let (flags, timeout) = match command {
+        DaemonCommand::Stop { timeout } => return stop(reach, timeout, output).await,
+        DaemonCommand::Logs(it) => return logs(reach, it, output).await,
+        DaemonCommand::Status => return status(reach, output).await,
+        DaemonCommand::Start { flags } => (flags, None),
+        DaemonCommand::Restart { timeout, flags } => (flags, Some(timeout)),
+    };
+    let understood = match understood(reach, flags) {
         Ok(understood) => understood,
         Err(error) => return Ok(super::said_by_clap(&error)),
     };
+    match timeout {
+        None => start(reach, understood, output).await,
+        Some(timeout) => restart(reach, timeout, understood, output).await,
+    }
+}
+
+async fn start(
+    reach: &Reach,
+    (flags, parsed): (Vec<OsString>, Flags),
+    output: &Output,
+) -> Result<ExitCode, Failure> {
     let reach = reach.at(parsed.data_dir);
     if let Some((endpoints, _)) = running(&reach).await? {
         say(output, ("already running", &reach.directories()?), &endpoints)?;
@@ -57,16 +104,12 @@ pub(super) async fn start(
     begin(&reach, &flags, ("started", output)).await
 }
 
-pub(super) async fn restart(
+async fn restart(
     reach: &Reach,
     timeout: Option<u32>,
-    flags: Vec<OsString>,
+    (flags, parsed): (Vec<OsString>, Flags),
     output: &Output,
 ) -> Result<ExitCode, Failure> {
-    let (flags, parsed) = match understood(reach, flags) {
-        Ok(understood) => understood,
-        Err(error) => return Ok(super::said_by_clap(&error)),
-    };
     if parsed.print_config || parsed.check_config {
         let told = "a daemon that only looks at its configuration takes nobody's place";
         return Err(Failure::Usage(told.to_owned()));
@@ -192,11 +235,7 @@ fn last_lines(log: &PathBuf) -> String {
     lines[lines.len().saturating_sub(LOG_LINES)..].join("\n")
 }
 
-pub(super) async fn stop(
-    reach: &Reach,
-    timeout: Option<u32>,
-    output: &Output,
-) -> Result<ExitCode, Failure> {
+async fn stop(reach: &Reach, timeout: Option<u32>, output: &Output) -> Result<ExitCode, Failure> {
     let Some(pid) = end(reach, timeout).await? else {
         output.result(&json!({ "stopped": false }), || "no daemon is running".to_owned())?;
         return Ok(Code::Done.into());
@@ -246,7 +285,7 @@ async fn has_ended(process: OwnedFd, limit: Duration) -> Result<bool, Failure> {
     waited.flatten().map_err(failed)
 }
 
-pub(super) async fn status(reach: &Reach, output: &Output) -> Result<ExitCode, Failure> {
+async fn status(reach: &Reach, output: &Output) -> Result<ExitCode, Failure> {
     match running(reach).await? {
         Some((endpoints, health)) => {
             let result = json!({ "running": true, "endpoints": endpoints, "health": health });

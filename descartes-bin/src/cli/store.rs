@@ -4,6 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use clap::Subcommand;
 use descartes_core::store::{BackedUp, Repaired, SqliteStore, StoreReport};
 use serde_json::json;
 
@@ -12,6 +13,25 @@ use super::reach::Reach;
 use crate::daemon::InstanceLock;
 use crate::exit::Code;
 use crate::output::Output;
+
+#[derive(Debug, Subcommand)]
+pub(super) enum StoreCommand {
+    /// Look at every byte and say what is damaged; changes nothing, exits with 1 if something is
+    Check,
+    /// Put a whole store of what is good in the place of a damaged one; the old files are kept
+    Repair,
+}
+
+pub(super) fn run(
+    command: &StoreCommand,
+    reach: &Reach,
+    output: &Output,
+) -> Result<ExitCode, Failure> {
+    match command {
+        StoreCommand::Check => check(reach, output),
+        StoreCommand::Repair => repair(reach, output),
+    }
+}
 
 /// Where the store and the values of `env` lie in a data directory.
 struct Places {
@@ -44,7 +64,7 @@ fn alone(reach: &Reach) -> Result<(Places, InstanceLock), Failure> {
     Ok((Places::of(&data), lock))
 }
 
-pub(super) fn check(reach: &Reach, output: &Output) -> Result<ExitCode, Failure> {
+fn check(reach: &Reach, output: &Output) -> Result<ExitCode, Failure> {
     let (places, _lock) = alone(reach)?;
     let report = SqliteStore::check(&places.store, Some(&places.secrets))?;
     let damages = report.damages.iter();
@@ -89,7 +109,7 @@ fn told(report: &StoreReport, store: &Path) -> String {
     lines.join("\n")
 }
 
-pub(super) fn repair(reach: &Reach, output: &Output) -> Result<ExitCode, Failure> {
+fn repair(reach: &Reach, output: &Output) -> Result<ExitCode, Failure> {
     let (places, _lock) = alone(reach)?;
     let repaired = SqliteStore::repair(&places.store)?;
     let result = json!({

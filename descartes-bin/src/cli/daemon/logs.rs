@@ -7,11 +7,11 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
+use clap::Args;
 use descartes_rpc::wire::system::NoParams;
 use serde_json::json;
 
 use super::kept_log;
-use crate::cli::arguments::DaemonLogs;
 use crate::cli::failure::Failure;
 use crate::cli::reach::Reach;
 use crate::exit::Code;
@@ -24,8 +24,23 @@ const EVERY: Duration = Duration::from_millis(250);
 const ASKED: Duration = Duration::from_secs(2);
 /// Bytes that are read at once.
 const BLOCK: u64 = 64 * 1024;
+/// The longest line that is printed as one JSON text; longer ones come in pieces.
+const LINE: usize = 1024 * 1024;
 
-pub(in crate::cli) async fn logs(
+#[derive(Debug, Args)]
+pub(in crate::cli) struct DaemonLogs {
+    /// Go on with what is written
+    #[arg(short, long)]
+    follow: bool,
+    /// Begin with the last so many lines
+    #[arg(long, value_name = "COUNT")]
+    tail: Option<u64>,
+    /// The configuration of a daemon that does not run, when it is not the usual one
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+pub(super) async fn logs(
     reach: &Reach,
     asked: DaemonLogs,
     output: &Output,
@@ -168,7 +183,7 @@ impl Printer<'_> {
         }
         for piece in bytes.split_inclusive(|byte| *byte == b'\n') {
             self.line.extend_from_slice(piece);
-            if piece.ends_with(b"\n") {
+            if piece.ends_with(b"\n") || self.line.len() >= LINE {
                 self.end()?;
             }
         }
