@@ -9,6 +9,8 @@ use serde_json::{Map, Value};
 
 pub use kind::ErrorKind;
 
+use crate::limits::ERROR_CHARS;
+
 /// Why a call failed, in terms its caller can act on.
 ///
 /// The cause of an internal error is never in here; it goes to the log under an incident number.
@@ -29,10 +31,15 @@ struct Details {
 }
 
 impl RpcError {
-    /// An error of `kind`; `message` is a sentence in lower case for people.
+    /// An error of `kind`; `message` is a sentence in lower case for people, of which
+    /// [`ERROR_CHARS`] are told.
     #[must_use]
     pub fn new(kind: ErrorKind, message: impl Into<Cow<'static, str>>) -> Self {
-        Self { kind, message: message.into(), retryable: kind.retryable(), details: None }
+        let message = match message.into() {
+            Cow::Owned(text) => Cow::Owned(bounded(text)),
+            said @ Cow::Borrowed(_) => said,
+        };
+        Self { kind, message, retryable: kind.retryable(), details: None }
     }
 
     /// An internal error. `cause` is logged under the incident number that the caller is told.
@@ -88,10 +95,14 @@ impl RpcError {
         self
     }
 
-    /// Adds a member to `data`.
+    /// Adds a member to `data`; of a text as much as of a message.
     #[must_use]
     pub fn with(mut self, member: &'static str, value: impl Into<Value>) -> Self {
-        self.details.get_or_insert_default().more.insert(member.into(), value.into());
+        let value = match value.into() {
+            Value::String(text) => Value::String(bounded(text)),
+            value => value,
+        };
+        self.details.get_or_insert_default().more.insert(member.into(), value);
         self
     }
 
@@ -193,6 +204,15 @@ impl RpcError {
     }
 }
 
+/// A text of an error, which may repeat what its caller wrote: as much of it as helps.
+fn bounded(mut text: String) -> String {
+    if let Some((end, _)) = text.char_indices().nth(ERROR_CHARS) {
+        text.truncate(end);
+        text.push('…');
+    }
+    text
+}
+
 fn put_json(out: &mut BytesMut, value: &Value) {
     out.put_slice(value.to_string().as_bytes());
 }
@@ -233,6 +253,17 @@ mod tests {
             assert_eq!(ErrorKind::from_code(kind.code()), Some(*kind));
         }
         assert_eq!(ErrorKind::from_code(-32099), None);
+    }
+
+    #[test]
+    fn what_a_caller_wrote_is_repeated_up_to_a_bound() {
+        let long = "é".repeat(ERROR_CHARS + 1);
+        let error = RpcError::new(ErrorKind::NotFound, long.clone()).with("name", long);
+        let told = format!("{}…", "é".repeat(ERROR_CHARS));
+        assert_eq!(error.detail("name"), Some(&Value::from(told.as_str())));
+        assert_eq!(error.to_string(), format!("{told} (not_found)"));
+        let whole = "é".repeat(ERROR_CHARS);
+        assert!(!RpcError::new(ErrorKind::NotFound, whole).to_string().contains('…'));
     }
 
     #[test]

@@ -177,5 +177,7 @@ pub const REMOTE_LAST_ANSWER: Duration = Duration::from_secs(5);
 /// [`SUBSCRIPTIONS_PER_CONNECTION`]: less than the 30 s that a daemon grants.
 pub const REMOTE_PAGE_WAIT: Duration = Duration::from_secs(20);
 
+/// Letters of a text in an error: a path of any length that Linux has, and no whole message.
+pub const ERROR_CHARS: usize = 4096;
 /// Letters of a request's identifier that are logged: enough to find it by, whoever made it up.
 pub const LOGGED_ID_CHARS: usize = 64;
