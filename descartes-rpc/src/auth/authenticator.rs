@@ -312,6 +312,12 @@ impl Authenticator {
         busy
     }
 
+    /// Whether `text` is itself what somebody comes in with, or looks like a key of ours: it may be
+    /// kept and shown nowhere.
+    pub(crate) fn is_credentials(&self, text: &str) -> bool {
+        key::id_of(text).is_some() || self.look(&Secret::new(text)).is_ok()
+    }
+
     fn look(&self, presented: &Secret) -> Result<Principal, Unknown> {
         let (settings, text) = (self.settings(), presented.expose());
         if text.len() > TOKEN_BYTES {

@@ -127,19 +127,20 @@ pub(super) fn made_by(maker: &str) -> Option<&str> {
 
 /// The identifier that a text is, or that of the key that it looks like.
 pub(crate) fn id_in(text: &str) -> Option<&str> {
-    let is_id = text.len() == 2 * ID_BYTES && text.bytes().all(|byte| byte.is_ascii_hexdigit());
-    if is_id { Some(text) } else { id_of(text) }
+    if is_id(text) { Some(text) } else { id_of(text) }
 }
 
 /// The identifier in a text that looks like a key of ours.
 pub(super) fn id_of(presented: &str) -> Option<&str> {
     let mut parts = presented.split('_');
     let (prefix, id, secret) = (parts.next()?, parts.next()?, parts.next()?);
-    let is_ours = prefix == PREFIX
-        && id.len() == 2 * ID_BYTES
-        && secret.len() == 2 * SECRET_BYTES
-        && parts.next().is_none();
+    let is_ours =
+        prefix == PREFIX && is_id(id) && secret.len() == 2 * SECRET_BYTES && parts.next().is_none();
     is_ours.then_some(id)
+}
+
+fn is_id(text: &str) -> bool {
+    text.len() == 2 * ID_BYTES && text.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
 #[cfg(test)]
@@ -201,8 +202,9 @@ mod tests {
             format!("dsk_{id}0_{secret}"),
             format!("DSK_{id}_{secret}"),
             format!("_{id}_{secret}"),
+            format!("dsk_a-secret-of-mine_{secret}"),
         ] {
-            assert_eq!(id_of(&other), None, "{other}");
+            assert_eq!((id_of(&other), id_in(&other)), (None, None), "{other}");
         }
     }
 }

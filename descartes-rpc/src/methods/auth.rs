@@ -110,6 +110,11 @@ pub(crate) async fn revoke_token(
                 token_id: claims.and_then(|claims| claims.id),
             })
         }
+        (None, Some(id)) if auth.is_credentials(&id) => {
+            let expected = "the identifier of a token (`jti`): a token itself is `token`, and a key \
+                            is revoked by `auth.key.revoke`";
+            Err(ParamFault::at("token_id", expected).into())
+        }
         (None, Some(id)) if (1..=128).contains(&id.len()) => {
             let revoked = auth.revoke_token_id(descartes, &id, &by).await;
             revoked.map(|()| wire::TokenRevoked { revoked: true, token_id: Some(id) })

@@ -12,9 +12,10 @@ shape! {
         principal: String,
         /// What was called; empty where it did not come to a call.
         method: String,
-        /// What the call was about: an agent, a chat, an approval, a key, a topic.
+        /// What the call was about, as its caller named it: an agent, a chat, an approval, a key, a
+        /// token, a topic, a key of the state; 128 characters at most.
         resource?: String,
-        /// `ok`, or the kind of the error.
+        /// `ok`, the kind of the error, or `failed` where the answer says that nothing came of it.
         outcome: String,
         /// Why it was refused, where that has a name.
         reason?: String,

@@ -49,7 +49,7 @@ async fn run(effect: &Effect, params: wire::BatchParams) -> Result<wire::BatchRe
         let entry = shown(entry)?;
         if kills {
             let outcome = if entry.success { "ok" } else { "failed" };
-            let act = Act::new(Audited::Kill, &effect.call, Some(entry.agent_id.clone()));
+            let act = Act::new(Audited::Kill, &effect.call, Some(&entry.agent_id));
             effect.call.host.audit.done(act, outcome);
         }
         results.push(entry);

@@ -13,7 +13,7 @@ use super::{params, refused};
 use crate::auth::{Authenticator, Principal};
 use crate::client::Client;
 use crate::error::{ErrorKind, RpcError};
-use crate::limits::{AUDIT_KINDS, AUDIT_WINDOW};
+use crate::limits::{AUDIT_KINDS, AUDIT_RESOURCE_CHARS, AUDIT_WINDOW};
 use crate::peer::Peer;
 use crate::router::About;
 use crate::service::Rpc;
@@ -66,7 +66,8 @@ async fn spawns_kills_decisions_and_changes_are_written_down_with_who_and_what()
     };
     let decide = json!({"approval_id": waits, "decision": "deny"});
     ann.approval_decide(params(decide)).await.unwrap();
-    let batch = json!({"agent_ids": [agent, "nobody"], "command": "kill"});
+    let long = "nobody".repeat(1000);
+    let batch = json!({"agent_ids": [agent, long], "command": "kill"});
     ann.agent_batch(params(batch)).await.unwrap();
     let looks = json!({"agent_ids": [agent], "command": "status"});
     ann.agent_batch(params(looks)).await.unwrap();
@@ -86,6 +87,7 @@ async fn spawns_kills_decisions_and_changes_are_written_down_with_who_and_what()
     let resources: Vec<_> = written.iter().map(|(_, entry)| entry["resource"].as_str()).collect();
     let expected = [Some(&*agent), None, Some(&*agent), chat.agent_id.as_deref(), Some(&*waits)];
     assert_eq!(resources[..5], expected);
+    assert_eq!(resources[6], Some(&long[..AUDIT_RESOURCE_CHARS]));
     assert_eq!(written[0].1["peer"], "memory");
     assert!(!format!("{written:?}").contains("canary"));
 }

@@ -319,6 +319,10 @@ async fn a_revoked_token_is_over_whether_it_is_told_whole_or_by_its_identifier()
     }
     let neither = refused(owner.auth_token_revoke(params(json!({}))).await);
     assert_eq!(neither.kind(), ErrorKind::InvalidParams);
+    let key = key(&owner, &["agent:read"]).await;
+    let mistaken = refused(owner.auth_token_revoke(params(json!({"token_id": key.key.0}))).await);
+    assert_eq!(mistaken.detail("path"), Some(&json!("token_id")), "{mistaken:?}");
+    assert!(!format!("{mistaken:?}").contains(&key.key.0), "{mistaken:?}");
     let nothing = owner.auth_token_revoke(params(json!({"token": "x"}))).await.unwrap();
     assert_eq!((nothing.revoked, nothing.token_id), (false, None));
 }
