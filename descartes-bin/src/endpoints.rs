@@ -56,6 +56,8 @@ impl Endpoints {
 #[derive(Debug)]
 pub struct Publication {
     path: PathBuf,
+    /// What becomes the file.
+    fresh: File,
     written: bool,
     /// Held until the file has been removed.
     _lock: File,
@@ -65,7 +67,7 @@ impl Publication {
     /// Takes the right to publish at `path`; `None` when another live daemon has it.
     ///
     /// # Errors
-    /// When the lock's file cannot be made.
+    /// When the lock's file or the file cannot be made: who cannot publish is told so here.
     pub fn claim(path: PathBuf) -> io::Result<Option<Self>> {
         let lock = OpenOptions::new()
             .create(true)
@@ -74,10 +76,20 @@ impl Publication {
             .mode(0o600)
             .open(path.with_extension("lock"))?;
         match lock.try_lock() {
-            Ok(()) => Ok(Some(Self { path, written: false, _lock: lock })),
+            Ok(()) => Self::prepared(path, lock).map(Some),
             Err(fs::TryLockError::WouldBlock) => Ok(None),
             Err(fs::TryLockError::Error(error)) => Err(error),
         }
+    }
+
+    fn prepared(path: PathBuf, lock: File) -> io::Result<Self> {
+        // No file takes the place of a directory.
+        if path.is_dir() {
+            return Err(io::ErrorKind::IsADirectory.into());
+        }
+        let mut options = OpenOptions::new();
+        let fresh = options.create(true).truncate(true).write(true).mode(0o600).open(new(&path))?;
+        Ok(Self { path, fresh, written: false, _lock: lock })
     }
 
     /// Writes the file in one step: a reader sees all of it or what was there before.
@@ -85,12 +97,9 @@ impl Publication {
     /// # Errors
     /// When it cannot be written.
     pub fn write(&mut self, endpoints: &Endpoints) -> io::Result<()> {
-        let fresh = self.path.with_extension("new");
-        let mut file =
-            OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(&fresh)?;
-        file.write_all(&serde_json::to_vec(endpoints)?)?;
-        file.write_all(b"\n")?;
-        fs::rename(&fresh, &self.path)?;
+        self.fresh.write_all(&serde_json::to_vec(endpoints)?)?;
+        self.fresh.write_all(b"\n")?;
+        fs::rename(new(&self.path), &self.path)?;
         self.written = true;
         Ok(())
     }
@@ -98,11 +107,15 @@ impl Publication {
 
 impl Drop for Publication {
     fn drop(&mut self) {
-        if self.written {
-            // Nobody is left to be told; a stale file only costs a client one attempt.
-            drop(fs::remove_file(&self.path));
-        }
+        let made = if self.written { self.path.clone() } else { new(&self.path) };
+        // Nobody is left to be told; a stale file only costs a client one attempt.
+        drop(fs::remove_file(made));
     }
+}
+
+/// Where it is written before it has its name.
+fn new(path: &Path) -> PathBuf {
+    path.with_extension("new")
 }
 
 #[cfg(test)]
@@ -132,6 +145,22 @@ mod tests {
 
         drop(publication);
         assert_eq!(Endpoints::read(&path).unwrap(), None);
+    }
+
+    #[test]
+    fn who_cannot_publish_is_told_so_before_there_is_anything_to_publish() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("endpoints.json");
+        fs::create_dir(&path).unwrap();
+        assert_eq!(
+            Publication::claim(path.clone()).unwrap_err().kind(),
+            io::ErrorKind::IsADirectory
+        );
+        fs::remove_dir(&path).unwrap();
+        let left_alone = Publication::claim(path.clone()).unwrap().unwrap();
+        assert!(new(&path).exists());
+        drop(left_alone);
+        assert!(!new(&path).exists() && !path.exists());
     }
 
     #[test]

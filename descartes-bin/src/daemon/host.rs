@@ -69,8 +69,12 @@ impl Host {
         #[cfg_attr(not(feature = "metrics"), expect(unused_variables, reason = "nobody asks"))]
         let (builder, queues) = remotes::added(builder, config).await?;
         let descartes = builder.build().await.map_err(Failure::Start)?;
-        let load = plan.auth.load(&descartes).await;
-        load.map_err(Failure::internal("read the keys"))?;
+        if let Err(error) = plan.auth.load(&descartes).await {
+            // It may have taken agents over, and has said that it has begun.
+            descartes.shutdown().await;
+            reaper.abort();
+            return Err(Failure::internal("read the keys")(error));
+        }
         let transports = Transports::default();
         let mut about = about(plan);
         about.transports = transports.clone();

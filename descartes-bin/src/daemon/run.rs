@@ -100,10 +100,14 @@ async fn run(plan: Arc<Plan>, logs: Logs, mut signals: Signals) -> Result<Life, 
     let opened = {
         let (plan, connections) = (Arc::clone(&plan), Arc::clone(&connections));
         let closing = closing.clone();
-        aside(move || async move { transports::open(&plan.ground(&connections, &closing)).await })
+        aside(move || async move {
+            let publication = plan.claim()?;
+            let doors = transports::open(&plan.ground(&connections, &closing)).await?;
+            Ok::<_, Failure>((doors, publication))
+        })
     };
-    let doors = match signals.stop.unless_asked(opened).await? {
-        Step::Done(doors) => doors,
+    let (doors, published) = match signals.stop.unless_asked(opened).await? {
+        Step::Done(opened) => opened,
         Step::Asked(_) => return Ok(Life::Ended(Code::Done)),
         Step::Hangs => return Ok(Life::Hung),
     };
@@ -130,36 +134,45 @@ async fn run(plan: Arc<Plan>, logs: Logs, mut signals: Signals) -> Result<Life, 
         listeners.iter_mut().map(|one| mem::replace(&mut one.change, nothing())).collect();
     let served = Served::start(&host.rpc(), listeners);
     let connections = (connections, plan.shared_connections());
-    let mut stop = Stop { host, served, published: None, closing, manager: None, connections };
-    if let Err(failure) = plan.publish(&endpoints).map(|published| stop.published = published) {
-        // Agents may be at work again, and somebody may have come to a port that is known.
-        stop.within(DRAIN, &mut signals.stop).await;
+    let manager = Manager::of(&plan.surroundings).map(Arc::new);
+    let mut stop = Stop { host, served, published, closing, manager, connections };
+    if let Err(failure) = stop.publish(&endpoints) {
+        // Agents may be at work, and somebody may have come to a port that is known.
+        tracing::error!(%failure, "stopping");
+        ended((stop, DRAIN), &traces, &mut signals.stop).await;
         return Err(failure);
     }
-    let manager = Manager::of(&plan.surroundings).map(Arc::new);
     let mut reloader = plan.reloader(&stop.host, logs, changes);
-    reloader.manager.clone_from(&manager);
+    reloader.manager.clone_from(&stop.manager);
     let reloading = AbortOnDropHandle::new(tokio::spawn(reloader.work(signals.hangup, reloads)));
     plan.output.note(notice::ready(
         &endpoints,
         &plan.directories,
         (plan.began.elapsed(), plan.auth.is_required()),
     ));
-    if let Some(manager) = &manager {
+    if let Some(manager) = &stop.manager {
         manager.ready();
     }
-    let limit = told_to_stop(manager.as_deref(), &mut signals.stop, &mut asked).await;
+    let limit = told_to_stop(stop.manager.as_deref(), &mut signals.stop, &mut asked).await;
     drop(reloading);
-    if let Some(manager) = &manager {
+    Ok(Life::Ended(ended((stop, limit), &traces, &mut signals.stop).await))
+}
+
+/// Ends everything within its time, traces last.
+async fn ended(
+    (stop, limit): (Stop, Duration),
+    traces: &Traces,
+    signals: &mut StopSignals,
+) -> Code {
+    if let Some(manager) = &stop.manager {
         manager.stopping();
     }
-    stop.manager = manager;
-    let code = stop.within(limit, &mut signals.stop).await;
+    let code = stop.within(limit, signals).await;
     tokio::select! {
         () = traces.end() => {}
-        signal = signals.stop.next() => tracing::warn!(signal, "stopping at once"),
+        signal = signals.next() => tracing::warn!(signal, "stopping at once"),
     }
-    Ok(Life::Ended(code))
+    code
 }
 
 /// Resolves when the daemon is to end, with how long that may take.
@@ -184,10 +197,11 @@ async fn told_to_stop(
 /// Leaves the store of a daemon that was ended while it started as one leaves it that has lived.
 async fn undo(host: &Host, signals: &mut Signals) {
     tokio::select! {
-        () = host.close() => {}
+        () = host.close() => return,
         signal = signals.stop.next() => tracing::warn!(signal, "stopping at once"),
-        () = sleep(DRAIN) => tracing::warn!("the store cannot be closed"),
+        () = sleep(DRAIN) => tracing::warn!("stopping took too long"),
     }
+    host.force().await;
 }
 
 /// Those that listen; what does not is told where it is looked for.
@@ -268,16 +282,15 @@ impl Plan {
         endpoints
     }
 
-    /// Tells clients where to come; `None` when another live daemon is the one they come to.
-    fn publish(&self, endpoints: &Endpoints) -> Result<Option<Publication>, Failure> {
+    /// The right to tell clients where to come; `None` when another live daemon is the one they
+    /// come to.
+    fn claim(&self) -> Result<Option<Publication>, Failure> {
         let path = self.directories.endpoints();
         let claimed = Publication::claim(path.clone());
-        let Some(mut publication) = claimed.map_err(Failure::internal("claim endpoints.json"))?
-        else {
+        let claimed = claimed.map_err(Failure::internal("write endpoints.json"))?;
+        if claimed.is_none() {
             tracing::warn!(path = %path.display(), "another daemon's; ours is not written");
-            return Ok(None);
-        };
-        publication.write(endpoints).map_err(Failure::internal("write endpoints.json"))?;
-        Ok(Some(publication))
+        }
+        Ok(claimed)
     }
 }

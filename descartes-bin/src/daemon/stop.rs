@@ -12,10 +12,11 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 use tokio_util::sync::CancellationToken;
 
+use super::failure::Failure;
 use super::host::Host;
 use super::manager::Manager;
 use super::signals::StopSignals;
-use crate::endpoints::Publication;
+use crate::endpoints::{Endpoints, Publication};
 use crate::exit::Code;
 use crate::transports::Listener;
 
@@ -73,6 +74,12 @@ pub(super) struct Stop {
 }
 
 impl Stop {
+    /// Tells clients where to come, unless another live daemon is the one they come to.
+    pub(super) fn publish(&mut self, endpoints: &Endpoints) -> Result<(), Failure> {
+        let published = self.published.as_mut().map_or(Ok(()), |it| it.write(endpoints));
+        published.map_err(Failure::internal("write endpoints.json"))
+    }
+
     /// Ends everything within `limit`, or at once at a further signal.
     pub(super) async fn within(self, limit: Duration, signals: &mut StopSignals) -> Code {
         let began = Instant::now();
