@@ -183,8 +183,12 @@ impl Printer<'_> {
         }
         for piece in bytes.split_inclusive(|byte| *byte == b'\n') {
             self.line.extend_from_slice(piece);
-            if piece.ends_with(b"\n") || self.line.len() >= LINE {
+            if piece.ends_with(b"\n") {
                 self.end()?;
+            } else if self.line.len() >= LINE {
+                let part = first_part(&mut self.line);
+                let part = String::from_utf8_lossy(&part);
+                self.output.json(&json!({ "line": part, "partial": true }))?;
             }
         }
         Ok(())
@@ -200,6 +204,14 @@ impl Printer<'_> {
         self.line.clear();
         Ok(())
     }
+}
+
+/// Takes what there is of a line, up to the beginning of its last character.
+fn first_part(line: &mut Vec<u8>) -> Vec<u8> {
+    const CONTINUES: std::ops::RangeInclusive<u8> = 0x80..=0xbf;
+    let end = line.iter().rposition(|byte| !CONTINUES.contains(byte)).filter(|end| *end > 0);
+    let rest = line.split_off(end.unwrap_or(line.len()));
+    std::mem::replace(line, rest)
 }
 
 #[cfg(test)]
@@ -227,6 +239,19 @@ mod tests {
         ] {
             let found = beginning_of_last(&mut Cursor::new(text), lines).unwrap();
             assert_eq!(found, from, "{lines} of {:?}", text.get(..9));
+        }
+    }
+
+    #[test]
+    fn a_line_is_cut_between_characters() {
+        for (text, part, rest) in [
+            ("abc".as_bytes(), "ab".as_bytes(), "c".as_bytes()),
+            ("a€".as_bytes(), b"a", "€".as_bytes()),
+            (&"a€".as_bytes()[..3], b"a", &"€".as_bytes()[..2]),
+            (&[0x80; 3], &[0x80; 3], b""),
+        ] {
+            let mut line = text.to_vec();
+            assert_eq!((&*first_part(&mut line), &*line), (part, rest));
         }
     }
 
