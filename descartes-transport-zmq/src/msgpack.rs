@@ -7,7 +7,8 @@
 //! bytes as they are; what goes back is text. A number of JSON that 64 bits cannot say (a longer
 //! integer, `1e400`, more digits than a float has) is an extension of type 78 (`N`) whose data is its
 //! text, in both directions, so that nothing is rounded. How something is spelt is not kept:
-//! `0.10` becomes `0.1`, `"\u0061"` becomes `"a"`; neither are lone surrogates, which become U+FFFD.
+//! `0.10` becomes `0.1`, `"\u0061"` becomes `"a"`, and of two shortest decimals of one float that are
+//! equally near the even one comes back; neither are lone surrogates, which become U+FFFD.
 //! Of MessagePack alone are names of members that are no text, infinite numbers, NaN and other
 //! extensions: refused, with their place.
 //!
