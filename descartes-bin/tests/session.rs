@@ -7,6 +7,7 @@ use std::net::TcpListener;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
@@ -168,6 +169,11 @@ fn control_reaches_several_agents_and_answers_after_the_effect() {
     let home = Home::with_daemon();
     for name in ["a", "b"] {
         home.run(&["spawn", "-t", "basic", "-n", name]).done();
+    }
+    // What has not begun yet cannot agree to a pause.
+    let began = Instant::now();
+    while !home.run(&["logs", "a"]).done().contains("ready") {
+        assert!(began.elapsed() < Duration::from_secs(60), "the agent does not begin");
     }
     let paused = home.run(&["--json", "pause", "a"]).json();
     assert_eq!(

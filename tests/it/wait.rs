@@ -103,6 +103,13 @@ fn wait_for_nothing(waiter: &mut Socket, agent: &str) {
     }
 }
 
+/// How long it takes to kill an agent.
+fn kill(caller: &mut Socket, agent: &str) -> Duration {
+    let asked = Instant::now();
+    caller.ok("agent.kill", json!({"agent_id": agent, "force": true}));
+    asked.elapsed()
+}
+
 #[test]
 fn control_is_answered_at_once_while_a_thousand_wait() {
     let daemon = Daemon::start();
@@ -113,17 +120,25 @@ fn control_is_answered_at_once_while_a_thousand_wait() {
     let mut waiters: Vec<Socket> = (0..WAITERS).map(|_| daemon.socket()).collect();
     waiters.iter_mut().for_each(|waiter| wait_for_nothing(waiter, &forever));
 
-    let mut healthy = Latencies::new();
-    let mut kills = Vec::new();
+    // Beside a daemon that nobody waits at, asked in the same moments.
+    let calm = Daemon::start();
+    let mut calm_socket = calm.socket();
+    let mut calm_victims: Vec<String> =
+        victims.iter().map(|_| spawn(&mut calm_socket, &parrot::shell("read line"))).collect();
+    let (mut healthy, mut quiet) = (Latencies::new(), Latencies::new());
+    let (mut kills, mut calm_kills) = (Vec::new(), Vec::new());
     for waiter in &mut waiters {
-        (0..100).for_each(|_| healthy.ask(waiter));
+        for _ in 0..100 {
+            healthy.ask(waiter);
+            quiet.ask(&mut calm_socket);
+        }
         for id in victims.drain(..victims.len().min(4)) {
-            let asked = Instant::now();
-            waiter.ok("agent.kill", json!({"agent_id": id, "force": true}));
-            kills.push(asked.elapsed());
+            kills.push(kill(waiter, &id));
+            calm_kills.extend(calm_victims.pop().map(|id| kill(&mut calm_socket, &id)));
         }
     }
     kills.sort_unstable();
+    calm_kills.sort_unstable();
     let (first, last) = (kills[0], kills[kills.len() - 1]);
     measured(format_args!(
         "beside {} waits: health p50 {:?}, p99 {:?}; kill {first:?} to {last:?}",
@@ -131,9 +146,11 @@ fn control_is_answered_at_once_while_a_thousand_wait() {
         healthy.percentile(50),
         healthy.percentile(99)
     ));
-    // A machine that is busy with other tests is slow now and then, but not always.
-    assert!(healthy.percentile(50) < Duration::from_millis(100), "{:?}", healthy.percentile(50));
-    assert!(kills[kills.len() / 2] < Duration::from_millis(100), "{kills:?}");
+    let soon = |usual: Duration| (usual * 5).max(Duration::from_millis(100));
+    let (health, usual) = (healthy.percentile(50), quiet.percentile(50));
+    assert!(health < soon(usual), "{health:?}, elsewhere {usual:?}");
+    let usual = calm_kills[calm_kills.len() / 2];
+    assert!(kills[kills.len() / 2] < soon(usual), "{kills:?}, elsewhere {usual:?}");
     drop(waiters);
     socket.ok("agent.kill", json!({"agent_id": forever, "force": true}));
 }

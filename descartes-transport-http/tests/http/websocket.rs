@@ -297,7 +297,8 @@ async fn notifications_follow_their_answer() {
 
 #[tokio::test]
 async fn an_idle_websocket_is_pinged_and_stays_and_a_mute_one_is_cut() {
-    let short = Duration::from_millis(50);
+    // Long enough that a loaded machine does not keep the answer to a ping for it.
+    let short = Duration::from_secs(1);
     let server = Server::start_with(|config| {
         config.options.limits.ping = short;
         config.options.limits.idle_timeout = short;
@@ -305,7 +306,7 @@ async fn an_idle_websocket_is_pinged_and_stays_and_a_mute_one_is_cut() {
     })
     .await;
     let mut talk = server.upgraded().await;
-    for _ in 0..20 {
+    for _ in 0..3 {
         assert_eq!(talk.frame().await, (PING, Vec::new()));
         talk.send(frame(PONG, b"")).await;
     }

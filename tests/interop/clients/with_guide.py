@@ -45,8 +45,8 @@ def the_loop_around_event_read_goes_on_through_a_killed_daemon(stage):
     daemon = stage.daemon
     follow = code("def follow")["follow"]
     topics = ["agent/", "system"]
-    thread = kill_and_start(daemon)
     before, seen = started_again(daemon.history(["system"])), []
+    thread = kill_and_start(daemon)
     for _, gaps, events in follow(daemon.url, topics):
         same(gaps, [])
         seen += events

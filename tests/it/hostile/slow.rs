@@ -10,8 +10,8 @@ use crate::rig::daemon::Daemon;
 use crate::rig::load::Latencies;
 use crate::rig::{PATIENCE, measured, torture};
 
-/// Every one of them has to be cut by then.
-const CUT_WITHIN: Duration = Duration::from_secs(15);
+/// Every one of them has to be cut by then: the deadline of a head is 10 s, that of a body 30.
+const CUT_WITHIN: Duration = Duration::from_secs(25);
 /// Between two of their bytes.
 const BEAT: Duration = Duration::from_millis(250);
 
@@ -72,8 +72,10 @@ fn who_is_slow_on_purpose_is_cut_and_nobody_else_notices() {
     let (mut socket, mut http) = (daemon.socket(), daemon.http());
     Latencies::of(&mut http, 50);
     let before = Remains::of(&daemon);
-    let mut quiet = Latencies::of(&mut http, 200);
-    (0..200).for_each(|_| quiet.ask(&mut socket));
+    // One that nobody attacks, asked in the same moments: other tests are not what is measured.
+    let calm = Daemon::start();
+    let (mut calm_socket, mut calm_http) = (calm.socket(), calm.http());
+    let mut quiet = Latencies::of(&mut calm_http, 50);
 
     let began = Instant::now();
     let count = torture(1_000).max(70);
@@ -84,7 +86,9 @@ fn who_is_slow_on_purpose_is_cut_and_nobody_else_notices() {
         all.retain_mut(Loris::goes_on);
         for _ in 0..20 {
             others.ask(&mut http);
+            quiet.ask(&mut calm_http);
             others.ask(&mut socket);
+            quiet.ask(&mut calm_socket);
         }
         // Somebody who comes now is served too.
         others.ask(&mut daemon.http());
@@ -94,7 +98,7 @@ fn who_is_slow_on_purpose_is_cut_and_nobody_else_notices() {
     let took = began.elapsed();
     let (usual, under_attack) = (quiet.percentile(50), others.percentile(50));
     measured(format_args!(
-        "{count} cut in {took:?}; health p50 {usual:?} before, {under_attack:?} beside them, p99 \
+        "{count} cut in {took:?}; health p50 {usual:?} elsewhere, {under_attack:?} beside them, p99 \
          {:?} and {:?}",
         quiet.percentile(99),
         others.percentile(99)

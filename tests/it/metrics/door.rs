@@ -99,6 +99,8 @@ fn check_audit(owner: &mut Socket, name: &str) {
     let denied: Vec<_> = written
         .iter()
         .filter(|event| text(&event["data"]["peer"]).starts_with("metrics 127.0.0.1:"))
+        // Those of a kind that was written before are counted together a while later.
+        .filter(|event| event["data"]["count"].is_null())
         .map(|event| (text(&event["data"]["principal"]), text(&event["data"]["outcome"])))
         .collect();
     // No credentials, wrong ones, unreadable ones; then one without the scope, and a page.
