@@ -8,7 +8,7 @@ use rustix::process::Signal;
 use tokio::time::Instant;
 
 use super::census::{Census, signal_all};
-use super::os::table::Entry;
+use super::os::table::{Entry, last_pid};
 use super::registry::{Registration, RunNumber};
 use crate::agent::PauseMode;
 
@@ -17,6 +17,13 @@ use crate::agent::PauseMode;
 const SWEEP_AT_MOST: Duration = Duration::from_secs(10);
 /// Between two looks at a tree that was just killed.
 const SWEEP_PAUSE: Duration = Duration::from_millis(2);
+/// Looks in a row that find nothing of a tree that had more than its leader, before it is gone, where
+/// processes are born meanwhile: one that begins the next and ends may be missed by a look, because the
+/// next was not listed yet and it is gone when it is read. On a machine that is busy that takes as long
+/// as a generation lives.
+const QUIET_LOOKS: u32 = 8;
+/// The same where none is born meanwhile: whoever there is was looked at.
+const SURE_LOOKS: u32 = 2;
 /// Looks at a tree that was just stopped, before what still runs is given up.
 const STOP_PASSES: usize = 20;
 
@@ -59,11 +66,12 @@ impl Tree {
     /// Ends what is left when the leader has ended, and notes it in `swept`.
     ///
     /// A process that forks while it is being killed is outrun: the looks go on until one finds
-    /// nothing, and when there was anything, once more.
+    /// nothing, and when there was anything, some more.
     pub(super) async fn sweep(&self, swept: &mut Swept) -> Result<(), Left> {
         let deadline = Instant::now() + SWEEP_AT_MOST;
-        let mut quiet = false;
+        let mut quiet = 0;
         loop {
+            let born = last_pid();
             let pass = self.census.pass().await;
             let left: Vec<&Entry> =
                 pass.living(self.run).filter(|entry| entry.pid != self.leader).collect();
@@ -76,13 +84,18 @@ impl Tree {
                 continue;
             }
             if left.is_empty() {
-                if quiet || swept.is_empty() {
+                quiet += 1;
+                let is_sure = born.is_some() && born == last_pid();
+                let needed = if is_sure { SURE_LOOKS } else { QUIET_LOOKS };
+                if quiet >= needed || swept.is_empty() {
                     return Ok(());
                 }
-                quiet = true;
+                if !is_sure {
+                    tokio::time::sleep(SWEEP_PAUSE).await;
+                }
                 continue;
             }
-            quiet = false;
+            quiet = 0;
             swept.extend(signal_all(left.iter().copied(), Signal::KILL));
             if Instant::now() >= deadline {
                 return Err(describe(&left));
