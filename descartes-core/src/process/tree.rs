@@ -84,10 +84,13 @@ impl Tree {
                 continue;
             }
             if left.is_empty() {
+                if swept.is_empty() {
+                    return Ok(());
+                }
                 quiet += 1;
                 let is_sure = born.is_some() && born == last_pid();
                 let needed = if is_sure { SURE_LOOKS } else { QUIET_LOOKS };
-                if quiet >= needed || swept.is_empty() {
+                if quiet >= needed {
                     return Ok(());
                 }
                 if !is_sure {
