@@ -74,7 +74,8 @@ pub(super) async fn run(
     reach: &Reach,
     output: &Output,
 ) -> Result<ExitCode, Failure> {
-    let (flags, timeout) = match command {
+    // How the daemon that runs is stopped first, where it is.
+    let (flags, stopped) = match command {
         DaemonCommand::Stop { timeout } => return stop(reach, timeout, output).await,
         DaemonCommand::Logs(it) => return logs(reach, it, output).await,
         DaemonCommand::Status => return status(reach, output).await,
@@ -85,7 +86,7 @@ pub(super) async fn run(
         Ok(understood) => understood,
         Err(error) => return Ok(super::said_by_clap(&error)),
     };
-    match timeout {
+    match stopped {
         None => start(reach, understood, output).await,
         Some(timeout) => restart(reach, timeout, understood, output).await,
     }

@@ -89,11 +89,7 @@ impl Act {
 pub(crate) fn named(members: &[&str], params: &Params) -> Option<String> {
     NAMES.iter().find_map(|name| {
         let named = member_of(name, members, params)?;
-        if *name == KEY {
-            auth::key_id_in(&named).map(str::to_owned)
-        } else {
-            Some(in_short(&named))
-        }
+        if *name == KEY { auth::key_id_in(&named).map(str::to_owned) } else { Some(named) }
     })
 }
 
