@@ -10,7 +10,8 @@ use crate::rig::daemon::Daemon;
 use crate::rig::load::Latencies;
 use crate::rig::{PATIENCE, measured, torture};
 
-/// Every one of them has to be cut by then: the deadline of a head is 10 s, that of a body 30.
+/// Every one of them has to be cut by then: by the deadline of a head, 10 s, and by no other; that of
+/// a body is 30 s.
 const CUT_WITHIN: Duration = Duration::from_secs(25);
 /// Between two of their bytes.
 const BEAT: Duration = Duration::from_millis(250);
